@@ -1,0 +1,259 @@
+import type { LockStoreError } from './errors.ts';
+import type { KeyQueue } from './key-queue.ts';
+import type { Lease } from './lease.ts';
+import type { AcquireReply, MaybePromise } from './store.ts';
+import type { Alarm } from './time.ts';
+import { REFRESH_EVERY } from './wait-list.ts';
+import type { Waiter } from './waiter.ts';
+
+/** After a failed attempt, in ms, doubled each time. */
+const FIRST_BACKOFF = 50;
+const LONGEST_BACKOFF = 1_000;
+/** Between attempts on a store that cannot notify, in ms, with decorrelated jitter. */
+const SHORTEST_POLL = 20;
+const LONGEST_POLL = 500;
+/** How long, in ms, a store may fail without a break before waiters without a limit are rejected. */
+const PATIENCE = 30_000;
+
+/** An attempt that was sent already: what the store answered or will answer. */
+interface Attempt {
+  readonly reply: MaybePromise<AcquireReply>;
+  readonly sentAt: number;
+}
+
+/** A request under way. */
+interface Flight {
+  readonly waiter: Waiter;
+  readonly id: string;
+  readonly sentAt: number;
+}
+
+/** A grant of this process that the contender's next request ends. */
+interface Predecessor {
+  readonly lease: Lease;
+  readonly freed: (answer: MaybePromise<boolean>) => void;
+}
+
+/**
+ * Speaks to the store for the first waiter of a key: tries, waits for a wake-up or a timer, and tries
+ * again. At most one request is under way for the waiter that is first now.
+ */
+export class Contender {
+  /** The store's last word: an error, busy, or nothing yet. */
+  known: LockStoreError | 'busy' | undefined = undefined;
+  private flight: Flight | undefined = undefined;
+  private again = false;
+  private stopped = false;
+  /** Whether the store may have this locker in the key's queue. */
+  private registered = false;
+  private predecessor: Predecessor | undefined = undefined;
+  private alarm: Alarm | undefined = undefined;
+  private impatience: Alarm | undefined = undefined;
+  private backoff = FIRST_BACKOFF;
+  private poll = SHORTEST_POLL;
+
+  constructor(private readonly queue: KeyQueue) {}
+
+  /** Tries now, or again as soon as the request that is under way has been answered. */
+  ask(given?: Attempt): void {
+    const { queue, predecessor } = this;
+    const { engine, head: waiter } = queue;
+    if (this.stopped || waiter === undefined) return;
+    this.again = this.flight !== undefined;
+    if (this.again) return;
+    const flight = { waiter, id: waiter.id, sentAt: given?.sentAt ?? engine.time.now() };
+    this.flight = flight;
+    this.registered = true;
+    this.setAlarm(undefined);
+    engine.calls.send<AcquireReply>({
+      phase: 'acquire',
+      key: waiter.key,
+      timeout: waiter.plan.terms.storeTimeout,
+      send: () => given?.reply ?? engine.acquire(waiter, true, predecessor?.lease.id),
+      answered: (reply) => {
+        this.ended(predecessor, reply);
+        this.answered(flight, reply);
+      },
+      failed: (error) => this.failed(flight, error),
+      late: (reply) => {
+        this.ended(predecessor, reply);
+        if (reply.granted && !waiter.wants(flight.id)) engine.takeBack(waiter, flight.id);
+      },
+    });
+  }
+
+  /**
+   * Asks for the first in line, and ends a grant of this process in the same request.
+   *
+   * @returns whether the grant was there and has been ended
+   */
+  askInsteadOf(lease: Lease): MaybePromise<boolean> {
+    let answer: MaybePromise<boolean> | undefined;
+    let resolve: ((freed: MaybePromise<boolean>) => void) | undefined;
+    const freed = (known: MaybePromise<boolean>): void => {
+      answer = known;
+      resolve?.(known);
+    };
+    this.predecessor = { lease, freed };
+    this.ask();
+    return answer ?? new Promise((settle) => (resolve = settle));
+  }
+
+  /** Tries, unless something is under way that will lead to a try. */
+  go(): void {
+    if (this.flight === undefined && this.known === undefined) this.ask();
+  }
+
+  /** The store's answer to a registration: in how many ms to ask. */
+  hint(ms: number): void {
+    this.heard();
+    if (ms <= 0) this.ask();
+    else if (this.flight === undefined) this.askSoon(ms);
+  }
+
+  /** The store has failed, in whatever way, at a request that was sent at `sentAt`. */
+  unheard(error: LockStoreError, sentAt: number): void {
+    if (this.stopped) return;
+    const failedBefore = this.known !== undefined && this.known !== 'busy';
+    this.known = error;
+    if (error.permanent) this.queue.fail(() => true, error);
+    else if (!failedBefore) this.watchPatience(sentAt);
+  }
+
+  /** A waiter has left the queue, perhaps with a request under way for it. */
+  left(waiter: Waiter): void {
+    if (this.flight?.waiter === waiter) {
+      this.abandonFlight();
+      this.ask();
+    } else if (waiter.unsure) {
+      this.queue.engine.takeBack(waiter);
+    }
+  }
+
+  /** Contends no more: nobody waits, or a holder of this process will pass its grant on. */
+  stop(): void {
+    const { engine, stored } = this.queue;
+    this.stopped = true;
+    this.setAlarm(undefined);
+    engine.time.cancel(this.impatience);
+    this.abandonFlight();
+    engine.waitList.remove(stored);
+    if (this.registered) engine.leaveQueue(stored);
+    if (this.predecessor !== undefined) {
+      const { lease, freed } = this.predecessor;
+      this.predecessor = undefined;
+      freed(engine.cleanup.release(lease));
+    }
+  }
+
+  /**
+   * Takes back what is under way. The request for it is sent behind the acquire, so that a server
+   * that serves in order undoes even a late grant.
+   */
+  private abandonFlight(): void {
+    if (this.flight === undefined) return;
+    const { waiter } = this.flight;
+    this.flight = undefined;
+    this.queue.engine.takeBack(waiter);
+  }
+
+  private answered(flight: Flight, reply: AcquireReply): void {
+    const { queue } = this;
+    const { engine, stored } = queue;
+    const { waiter, id, sentAt } = flight;
+    if (this.flight !== flight) {
+      // Abandoned meanwhile; what it was granted after all is not wanted.
+      if (reply.granted) engine.takeBack(waiter, id);
+      return;
+    }
+    if (!reply.granted) {
+      this.flight = undefined;
+      this.heard();
+      waiter.outcome.waits();
+      this.waitAfter(reply.retryAfter);
+      return;
+    }
+    engine.freshen(waiter, reply, sentAt, {
+      fresh: (grant) => {
+        if (this.flight !== flight) return;
+        this.flight = undefined;
+        this.registered = false;
+        this.heard();
+        engine.waitList.remove(stored);
+        // Those behind it, if it will not serve them, are not registered yet.
+        this.known = undefined;
+        queue.serve(waiter, () => waiter.grant(grant));
+      },
+      stale: (error) => this.failed(flight, error),
+    });
+  }
+
+  private failed(flight: Flight, error: LockStoreError): void {
+    if (this.flight !== flight) return;
+    this.flight = undefined;
+    flight.waiter.unsure = true;
+    this.unheard(error, flight.sentAt);
+    if (this.stopped || error.permanent) return;
+    const { time } = this.queue.engine;
+    this.askIn(this.backoff * (0.5 + time.random() / 2));
+    this.backoff = Math.min(this.backoff * 2, LONGEST_BACKOFF);
+  }
+
+  private heard(): void {
+    this.known = 'busy';
+    this.backoff = FIRST_BACKOFF;
+    this.queue.engine.time.cancel(this.impatience);
+    this.impatience = undefined;
+  }
+
+  private waitAfter(retryAfter = Infinity): void {
+    const { engine, stored } = this.queue;
+    if (this.again) {
+      this.ask();
+    } else if (engine.notifies) {
+      engine.waitList.add(stored, this);
+      this.askSoon(retryAfter);
+    } else {
+      const spread = SHORTEST_POLL + engine.time.random() * (this.poll * 3 - SHORTEST_POLL);
+      this.poll = Math.min(LONGEST_POLL, spread);
+      this.askIn(this.poll);
+    }
+  }
+
+  /** The store said whether the grant that we replace was still there. */
+  private ended(predecessor: Predecessor | undefined, reply: AcquireReply): void {
+    if (predecessor === undefined) return;
+    if (this.predecessor === predecessor) this.predecessor = undefined;
+    predecessor.freed(reply.replaced ?? false);
+  }
+
+  /** Later than the next refresh is not worth a timer: that will say anew when to ask. */
+  private askSoon(ms: number): void {
+    if (ms <= REFRESH_EVERY) this.askIn(ms);
+  }
+
+  private askIn(ms: number): void {
+    this.setAlarm(this.queue.engine.time.after(Math.max(ms, 1), () => this.ask(), true));
+  }
+
+  private setAlarm(alarm: Alarm | undefined): void {
+    this.queue.engine.time.cancel(this.alarm);
+    this.alarm = alarm;
+  }
+
+  /** Waiters without a limit are not left to a store that fails for ever. */
+  private watchPatience(since: number): void {
+    const { queue } = this;
+    const { time } = queue.engine;
+    const giveUp = (): void => {
+      const { known } = this;
+      if (known === undefined || known === 'busy') return;
+      const now = time.now();
+      this.watchPatience(now);
+      const tired = (waiter: Waiter): boolean =>
+        waiter.plan.wait === Infinity && now - waiter.since >= PATIENCE;
+      queue.fail(tired, known);
+    };
+    this.impatience = time.after(since + PATIENCE - time.now(), giveUp, true);
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The errors of Holdfast. Each has a stable `code`; `instanceof` also works between the ESM and the
+ * CommonJS copy of this package. No message contains a key, which may hold personal data: it is in
+ * `error.key`.
+ */
+
+/** Carried by the prototypes below, and the same symbol in every copy of this package. */
+const BRAND = Symbol.for('holdfast.error');
+
+/** Details that every {@link LockError} may carry. */
+export interface LockErrorOptions {
+  /** The lock's key, as the caller gave it. */
+  key?: string | undefined;
+  /** What caused this error. */
+  cause?: unknown;
+}
+
+/**
+ * Base of all errors of Holdfast.
+ *
+ * @example
+ * ```ts
+ * catch (error) {
+ *   if (error instanceof LockError) console.error(error.code, error.key);
+ * }
+ * ```
+ */
+export abstract class LockError extends Error {
+  /** Stable, for programs to branch on. */
+  abstract readonly code: string;
+  /** The lock's key, as the caller gave it; the first of several. */
+  readonly key: string | undefined;
+
+  constructor(message: string, options: LockErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.key = options.key;
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    const prototype = this.prototype as object;
+    if (!Object.hasOwn(prototype, BRAND)) {
+      // A class that a user derived from one of ours.
+      return Object.prototype.isPrototypeOf.call(prototype, value as object);
+    }
+    if (typeof value !== 'object' || value === null) return false;
+    const brand = (value as { [BRAND]?: string })[BRAND];
+    const own = (prototype as { [BRAND]?: string })[BRAND];
+    return brand !== undefined && (own === 'LockError' || own === brand);
+  }
+}
+
+/** Gives a class its name and its brand, both on the prototype: errors of one class share them. */
+function brand(type: { readonly prototype: LockError }, name: string): void {
+  Object.defineProperty(type.prototype, BRAND, { value: name });
+  Object.defineProperty(type.prototype, 'name', { value: name, configurable: true });
+}
+brand(LockError as unknown as { readonly prototype: LockError }, 'LockError');
+
+/** The lock was busy for longer than the caller was willing to wait. */
+export class LockNotAcquiredError extends LockError {
+  readonly code = 'LOCK_NOT_ACQUIRED';
+  /** How long the caller waited, in ms. */
+  readonly waited: number;
+  /** HTTP status, understood by Express and Nest. */
+  readonly status = 423;
+  readonly statusCode = 423;
+  readonly expose = true;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
+
+  constructor(options: LockErrorOptions & { waited: number }) {
+    super(`The lock is busy: not acquired within ${Math.round(options.waited)} ms.`, options);
+    this.waited = options.waited;
+  }
+}
+brand(LockNotAcquiredError, 'LockNotAcquiredError');
+
+/**
+ * Why a lock was lost:
+ * `expired` (not renewed in time), `stolen` (the store shows another owner), `evicted` (the store
+ * shows nobody), `superseded` (the same owner took it over), `forced` (an operator released it),
+ * `max-hold` (held for `maxHold`), `closed` (its locker was closed).
+ */
+export type LossReason =
+  | 'expired'
+  | 'stolen'
+  | 'evicted'
+  | 'superseded'
+  | 'forced'
+  | 'max-hold'
+  | 'closed';
+
+const LOSS_MESSAGES: Record<LossReason, string> = {
+  expired: 'it was not renewed in time',
+  stolen: 'the store shows another owner',
+  evicted: 'the store no longer knows it',
+  superseded: 'its owner took it over in another acquisition',
+  forced: 'an operator released it',
+  'max-hold': 'it was held for its maximum time',
+  closed: 'its locker was closed',
+};
+
+/** The lock is no longer held, and its holder did not release it. */
+export class LockLostError extends LockError {
+  readonly code = 'LOCK_LOST';
+  readonly reason: LossReason;
+  /** How long it was held, in ms. */
+  readonly heldFor: number;
+
+  constructor(options: LockErrorOptions & { reason: LossReason; heldFor: number }) {
+    super(`The lock is lost: ${LOSS_MESSAGES[options.reason]}.`, options);
+    this.reason = options.reason;
+    this.heldFor = options.heldFor;
+  }
+}
+brand(LockLostError, 'LockLostError');
+
+/** The lock was released by its holder. */
+export class LockReleasedError extends LockError {
+  readonly code = 'LOCK_RELEASED';
+
+  constructor(options: LockErrorOptions = {}) {
+    super('The lock was released.', options);
+  }
+}
+brand(LockReleasedError, 'LockReleasedError');
+
+/** The one for whom an adapter held the lock is gone: a client went away, a job was cancelled. */
+export class LockAbortedError extends LockError {
+  readonly code = 'LOCK_ABORTED';
+
+  constructor(message: string, options: LockErrorOptions = {}) {
+    super(message, options);
+  }
+}
+brand(LockAbortedError, 'LockAbortedError');
+
+/** What was asked of the store when it failed. */
+export type StorePhase = 'acquire' | 'renew' | 'release' | 'inspect' | 'force-release';
+
+/** The store failed: it is away, refused, or did not answer in time. Never used for a busy lock. */
+export class LockStoreError extends LockError {
+  readonly code = 'LOCK_STORE_UNAVAILABLE';
+  readonly phase: StorePhase;
+  /**
+   * True for what trying again cannot heal (a closed client, bad credentials, a key that holds other
+   * data). Waiters are then rejected at once.
+   */
+  readonly permanent: boolean;
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly expose = false;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
+
+  constructor(
+    message: string,
+    options: LockErrorOptions & { phase: StorePhase; permanent?: boolean | undefined },
+  ) {
+    super(message, options);
+    this.phase = options.phase;
+    this.permanent = options.permanent ?? false;
+  }
+}
+brand(LockStoreError, 'LockStoreError');
+
+/** An argument or option is wrong. Thrown before any I/O. */
+export class LockArgumentError extends LockError {
+  readonly code = 'LOCK_INVALID_ARGUMENT';
+
+  constructor(message: string, options: LockErrorOptions = {}) {
+    super(message, options);
+  }
+}
+brand(LockArgumentError, 'LockArgumentError');
+
+/** The caller asked to wait for a lock that encloses the call itself: it would wait for ever. */
+export class LockReentryError extends LockError {
+  readonly code = 'LOCK_REENTRY';
+
+  constructor(options: LockErrorOptions = {}) {
+    super(
+      'This lock is already held by the code that asks for it, which would wait for itself. ' +
+        "Pass `reentry: 'join'` to use the lock that is held, or `reentry: 'ignore'` to wait like " +
+        'anyone else.',
+      options,
+    );
+  }
+}
+brand(LockReentryError, 'LockReentryError');
+
+/** A lock was expected here and there is none. */
+export class LockMissingError extends LockError {
+  readonly code = 'LOCK_MISSING';
+
+  constructor(message: string, options: LockErrorOptions = {}) {
+    super(message, options);
+  }
+}
+brand(LockMissingError, 'LockMissingError');
+
+/** The locker was closed. */
+export class LockerClosedError extends LockError {
+  readonly code = 'LOCKER_CLOSED';
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly expose = false;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
+
+  constructor(options: LockErrorOptions = {}) {
+    super('The locker is closed.', options);
+  }
+}
+brand(LockerClosedError, 'LockerClosedError');

@@ -1,0 +1,146 @@
+import { channel, type Channel } from 'node:diagnostics_channel';
+import type { LockStoreError, LossReason } from './errors.ts';
+
+/** In every payload. */
+export interface LockEvent {
+  /** The `name` of the locker. */
+  readonly locker: string;
+  /** The `name` of the store. */
+  readonly store: string;
+}
+
+/** In every payload that is about an acquisition or a lock. */
+export interface LockKeyEvent extends LockEvent {
+  /** The first of `keys`. */
+  readonly key: string;
+  readonly keys: readonly string[];
+  /** Who holds or waits, for people. */
+  readonly label: string;
+}
+
+/** In every payload that is about a lock that was granted. Durations are in ms. */
+export interface HeldLockEvent extends LockKeyEvent {
+  readonly owner: string;
+  readonly fencingToken: number;
+}
+
+/**
+ * What a locker tells, by `locker.on(event, listener)` and on `node:diagnostics_channel` as
+ * `holdfast:<event>`.
+ *
+ * @example
+ * ```ts
+ * locker.on('lost', ({ key, reason, heldFor }) => metrics.lost.add(1, { reason }));
+ * ```
+ */
+export interface LockEvents {
+  acquired: HeldLockEvent & {
+    /** ms from asking to holding. */
+    readonly waited: number;
+  };
+  /** Once per acquisition that finds its lock busy and waits. */
+  waiting: LockKeyEvent & { readonly owner?: string | undefined };
+  /** Busy: at a single attempt, or for longer than `wait`. */
+  'not-acquired': LockKeyEvent & {
+    readonly owner?: string | undefined;
+    readonly waited: number;
+  };
+  renewed: HeldLockEvent;
+  lost: HeldLockEvent & { readonly heldFor: number; readonly reason: LossReason };
+  released: HeldLockEvent & { readonly heldFor: number };
+  /** Between `released` and `acquired`, when a lock passes to a waiter of the same process. */
+  handoff: HeldLockEvent;
+  /** An adapter let work run without its lock, as it was told to. */
+  bypassed: LockEvent & {
+    readonly key?: string | undefined;
+    readonly keys?: readonly string[] | undefined;
+    readonly error?: unknown;
+  };
+  /** At most one a second per locker. */
+  'store-error': LockEvent & { readonly key?: string | undefined; readonly error: LockStoreError };
+  /** Once per code and locker, also as a warning of the process. */
+  warning: LockEvent & { readonly code: string; readonly message: string };
+}
+
+type Payload<E extends keyof LockEvents> = Omit<LockEvents[E], 'locker' | 'store'>;
+
+const channels = Object.fromEntries(
+  (
+    [
+      'acquired',
+      'waiting',
+      'not-acquired',
+      'renewed',
+      'lost',
+      'released',
+      'handoff',
+      'bypassed',
+      'store-error',
+      'warning',
+    ] as const
+  ).map((event) => [event, channel(`holdfast:${event}`)]),
+) as Record<keyof LockEvents, Channel>;
+
+const EVENT_NAMES: ReadonlySet<string> = new Set(Object.keys(channels));
+
+export function isEventName(name: string): name is keyof LockEvents {
+  return EVENT_NAMES.has(name);
+}
+
+/** The listeners of one locker. */
+export class Events {
+  private readonly listeners = new Map<keyof LockEvents, Set<(payload: never) => void>>();
+  private readonly warned = new Set<string>();
+
+  constructor(
+    private readonly locker: string,
+    private readonly store: string,
+  ) {}
+
+  on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
+    // Each call is a listening of its own, also with the same function.
+    const own = (payload: LockEvents[E]): void => listener(payload);
+    const set = this.listeners.get(event) ?? new Set();
+    this.listeners.set(event, set.add(own));
+    return () => {
+      set.delete(own);
+      if (set.size === 0 && this.listeners.get(event) === set) this.listeners.delete(event);
+    };
+  }
+
+  /** Payloads cost, and most lockers have no listener: ask before making one. */
+  heard(event: keyof LockEvents): boolean {
+    return channels[event].hasSubscribers || this.listeners.has(event);
+  }
+
+  emit<E extends keyof LockEvents>(event: E, details: Payload<E>): void {
+    const payload = { locker: this.locker, store: this.store, ...details } as LockEvents[E];
+    for (const listener of this.listeners.get(event) ?? []) {
+      this.guarded(() => (listener as (payload: LockEvents[E]) => unknown)(payload));
+    }
+    // Node itself keeps a throwing subscriber away from the publisher.
+    channels[event].publish(payload);
+  }
+
+  /** Tells what an operator should know, once per code. */
+  warn(code: string, message: string): void {
+    if (this.warned.has(code)) return;
+    this.warned.add(code);
+    process.emitWarning(message, { type: 'HoldfastWarning', code });
+    this.emit('warning', { code, message });
+  }
+
+  /** Runs a function of the user's that must not reach the lock path, whether it throws or rejects. */
+  guarded(run: () => unknown): void {
+    const told = (error: unknown): void =>
+      this.warn('HOLDFAST_LISTENER_FAILED', `A listener failed: ${String(error)}`);
+    try {
+      const result = run() as { then?: unknown } | undefined;
+      if (typeof result?.then === 'function') {
+        (result as PromiseLike<unknown>).then(undefined, told);
+      }
+    } catch (error) {
+      told(error);
+    }
+  }
+}

@@ -1,0 +1,36 @@
+export type {
+  CloseOptions,
+  HandoffOptions,
+  Key,
+  Lock,
+  LockCallback,
+  Locker,
+  LockerOptions,
+  LockInfo,
+  LockOptions,
+  Outcome,
+  TryLockOptions,
+} from './api.ts';
+export { systemClock, type Clock, type ClockTimer } from './clock.ts';
+export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
+export {
+  LockAbortedError,
+  LockArgumentError,
+  LockerClosedError,
+  LockError,
+  LockLostError,
+  LockMissingError,
+  LockNotAcquiredError,
+  LockReentryError,
+  LockReleasedError,
+  LockStoreError,
+  type LockErrorOptions,
+  type LossReason,
+  type StorePhase,
+} from './errors.ts';
+export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './events.ts';
+export { storedKey } from './keys.ts';
+export { createLocker } from './locker.ts';
+export { currentLock, runWithLock } from './scope.ts';
+export * from './store.ts';
+export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';

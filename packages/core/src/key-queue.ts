@@ -1,0 +1,132 @@
+import { Contender } from './contender.ts';
+import type { Engine } from './engine.ts';
+import type { LockStoreError } from './errors.ts';
+import type { Lease } from './lease.ts';
+import type { AcquireReply, MaybePromise } from './store.ts';
+import type { Waiter } from './waiter.ts';
+
+/**
+ * Those of this process that wait for one key, first come, first served. It exists while somebody
+ * waits; the first in line is spoken for by the one contender that talks to the store, unless the
+ * holder is of this process too and will pass its grant on.
+ */
+export class KeyQueue {
+  head: Waiter | undefined = undefined;
+  size = 0;
+  contender: Contender | undefined = undefined;
+  private tail: Waiter | undefined = undefined;
+  /** Somebody waits and no timer or request of the contender keeps the process alive. */
+  private parked = false;
+
+  constructor(
+    readonly engine: Engine,
+    readonly stored: string,
+  ) {}
+
+  add(waiter: Waiter): void {
+    waiter.since = this.engine.time.now();
+    waiter.queued = true;
+    waiter.previous = this.tail;
+    if (this.tail === undefined) this.head = waiter;
+    else this.tail.next = waiter;
+    this.tail = waiter;
+    this.size += 1;
+  }
+
+  /** A waiter gave up: its limit was reached, or it was cancelled. */
+  withdraw(waiter: Waiter): void {
+    this.remove(waiter);
+    this.contender?.left(waiter);
+    this.review();
+  }
+
+  /** Takes a waiter out of the line to give it its grant, and looks after those behind it. */
+  serve(waiter: Waiter, deliver: () => void): void {
+    this.remove(waiter);
+    deliver();
+    this.review();
+  }
+
+  /** The store cannot serve this key: those in line that `concerned` picks get the error. */
+  fail(concerned: (waiter: Waiter) => boolean, error: LockStoreError): void {
+    const failed: Waiter[] = [];
+    for (let waiter = this.head; waiter !== undefined; waiter = waiter.next) {
+      if (concerned(waiter)) failed.push(waiter);
+    }
+    for (const waiter of failed) {
+      this.remove(waiter);
+      waiter.done = true;
+      this.contender?.left(waiter);
+      waiter.outcome.failed(error);
+    }
+    this.review();
+  }
+
+  /** An attempt that was made before anybody was in line goes on as its contender's. */
+  contend(reply: MaybePromise<AcquireReply>, sentAt: number): void {
+    this.contender = new Contender(this);
+    this.contender.ask({ reply, sentAt });
+  }
+
+  /** Sees to it that the first in line is contended for exactly when that is needed. */
+  review(): void {
+    const { head, engine, contender } = this;
+    const lease = head === undefined ? undefined : engine.leases.get(this.stored);
+    const parked = lease !== undefined && head?.canTakeFrom(lease) === true;
+    if (parked !== this.parked) {
+      this.parked = parked;
+      engine.park(parked);
+    }
+    if (head === undefined || parked) {
+      this.contender = undefined;
+      contender?.stop();
+      if (head === undefined) engine.forget(this);
+    } else if (contender === undefined) {
+      this.contender = new Contender(this);
+      this.contender.ask();
+    } else {
+      contender.go();
+    }
+  }
+
+  /**
+   * The holder, of this process, releases. Passes the grant on if that is allowed now, else asks the
+   * store for the first in line in the request that ends the grant, unless the store has it queued.
+   *
+   * @returns whether the grant was passed on or ended; `undefined` if it is still to be ended
+   */
+  succeed(lease: Lease, now: number): MaybePromise<boolean> | undefined {
+    const { head, engine } = this;
+    if (head === undefined) return undefined;
+    if (head.canTakeFrom(lease) && engine.mayHandOff(lease, now)) {
+      this.handOff(lease, head);
+      return true;
+    }
+    if (this.contender !== undefined) return undefined;
+    this.contender = new Contender(this);
+    return engine.cleanup.limited(this.contender.askInsteadOf(lease));
+  }
+
+  private handOff(lease: Lease, waiter: Waiter): void {
+    const { engine } = this;
+    const { id, anchor, tenureFrom = lease.grantedAt, spare } = lease;
+    const token = lease.token === 0 ? 0 : lease.token + 1;
+    // An earlier attempt of its own may have been granted without an answer.
+    if (waiter.unsure) engine.takeBack(waiter);
+    this.serve(waiter, () =>
+      waiter.grant({ id, sentAt: anchor, tenureFrom, token, spare: spare - 1 }),
+    );
+  }
+
+  private remove(waiter: Waiter): void {
+    const { previous, next } = waiter;
+    if (previous === undefined) this.head = next;
+    else previous.next = next;
+    if (next === undefined) this.tail = previous;
+    else next.previous = previous;
+    waiter.previous = undefined;
+    waiter.next = undefined;
+    waiter.queued = false;
+    this.size -= 1;
+  }
+}

@@ -1,0 +1,122 @@
+import { LockLostError, type LossReason } from './errors.ts';
+import type { Lock } from './api.ts';
+import type { HandleInternals } from './handle.ts';
+import type { Plan } from './plan.ts';
+import type { Terms } from './terms.ts';
+
+/** What the store granted, or what a holder passed on. */
+export interface Grant {
+  /** Of the acquisition that the store granted; it stays the same while the grant is passed on. */
+  readonly id: string;
+  /** When the last confirmed request was sent. */
+  readonly sentAt: number;
+  /** When the store granted it, to a holder who has passed it on; absent for the first holder. */
+  readonly tenureFrom: number | undefined;
+  readonly token: number;
+  /** How many more times it may be passed on within the process. */
+  readonly spare: number;
+}
+
+/** Marks a lease that its holder released; `pending` until the store has confirmed it. */
+export class Released {
+  static readonly done = new Released(undefined);
+
+  constructor(readonly pending: Promise<boolean> | undefined) {}
+}
+
+/**
+ * One holder's time with one grant: held, then released or lost, and nothing but the methods here
+ * changes that. Many are held at once, so fields are few, and times are whole ms (rounded down, which
+ * ends a lease early rather than late): V8 keeps small integers in the field itself.
+ */
+export abstract class Lease {
+  plan: Plan;
+  /** The store's name for the key. */
+  readonly stored: string;
+  readonly id: string;
+  readonly tenureFrom: number | undefined;
+  readonly grantedAt: number;
+  readonly token: number;
+  readonly spare: number;
+  /** The lease is counted from here: before the last confirmed request was sent. */
+  anchor: number;
+  ended: LockLostError | Released | undefined = undefined;
+
+  constructor(plan: Plan, stored: string, grant: Grant, now: number) {
+    this.plan = plan;
+    this.stored = stored;
+    this.id = grant.id;
+    this.tenureFrom = grant.tenureFrom;
+    this.grantedAt = Math.floor(now);
+    this.token = grant.token;
+    this.spare = grant.spare;
+    this.anchor = Math.floor(grant.sentAt);
+  }
+
+  /** The user's name for the key. */
+  abstract get key(): string;
+
+  /** Told once, when the lease is lost: everything that the holder must learn. */
+  protected abstract lost(error: LockLostError): void;
+
+  /** When its holder has held it for its maximum time. */
+  abstract get maxHoldAt(): number;
+
+  /** Until when the store keeps the key busy even if it is released before. */
+  abstract get keepUntil(): number;
+
+  /** The handle that users have, if there is one yet. */
+  abstract get handle(): (Lock & HandleInternals) | undefined;
+
+  /** When the store may give the key to somebody else, by this process's clocks. */
+  get endsAt(): number {
+    return this.anchor + this.plan.terms.lease;
+  }
+
+  /** The end of the lease less the safety margin: from here on it is lost. */
+  get signalPoint(): number {
+    const { lease, margin } = this.plan.terms;
+    return this.anchor + lease - margin;
+  }
+
+  /**
+   * Whether it is held, by the clock and not by a timer, which would be late after the event loop
+   * was blocked.
+   */
+  isHeld(now = this.plan.engine.time.now()): boolean {
+    if (this.ended !== undefined) return false;
+    if (now < this.signalPoint && now < this.maxHoldAt) return true;
+    this.lose(now < this.signalPoint ? 'max-hold' : 'expired');
+    return false;
+  }
+
+  /**
+   * The store confirmed a request that was sent at `sentAt`. It never shortens the lease, and never
+   * revives one that has ended meanwhile.
+   *
+   * @returns whether it is held
+   */
+  confirm(sentAt: number, terms: Terms): boolean {
+    if (!this.isHeld()) return false;
+    const anchor = Math.floor(Math.max(sentAt, this.endsAt - terms.lease));
+    if (terms !== this.plan.terms) this.plan = { ...this.plan, terms };
+    this.anchor = anchor;
+    return true;
+  }
+
+  lose(reason: LossReason): void {
+    if (this.ended !== undefined) return;
+    const { engine } = this.plan;
+    const heldFor = engine.time.now() - this.grantedAt;
+    const error = new LockLostError({ key: this.key, reason, heldFor });
+    this.ended = error;
+    // The holder is told before anybody who waits can try.
+    this.lost(error);
+    engine.vacated(this);
+  }
+}
+
+/** Whether a grant is fresh enough to be handed out: half of the time to its signal point is left. */
+export function isFresh(sentAt: number, terms: Terms, now: number): boolean {
+  return now - sentAt <= (terms.lease - terms.margin) / 2;
+}

@@ -1,0 +1,224 @@
+import type { Acquisition } from './acquisition.ts';
+import type { Lock } from './api.ts';
+import { LockArgumentError, LockLostError } from './errors.ts';
+import { HANDLE, type HandleInternals } from './handle.ts';
+import { Lease, Released, type Grant } from './lease.ts';
+import { eventOf } from './lock.ts';
+import type { Plan } from './plan.ts';
+import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import type { MaybePromise } from './store.ts';
+
+/** The lease of one of several keys. It belongs to the acquisition first, then to the handle. */
+export class Part extends Lease {
+  readonly key: string;
+  holder: Acquisition | MultiLock;
+
+  constructor(
+    plan: Plan,
+    key: string,
+    stored: string,
+    grant: Grant,
+    now: number,
+    holder: Acquisition,
+  ) {
+    super(plan, stored, grant, now);
+    this.key = key;
+    this.holder = holder;
+  }
+
+  get handle(): MultiLock | undefined {
+    return this.holder instanceof MultiLock ? this.holder : undefined;
+  }
+
+  get maxHoldAt(): number {
+    return this.handle?.maxHoldAt ?? Infinity;
+  }
+
+  get keepUntil(): number {
+    return this.handle?.keepUntil ?? 0;
+  }
+
+  /** Releases it, held or not. */
+  finish(): MaybePromise<boolean> {
+    const { engine } = this.plan;
+    if (!this.isHeld()) return engine.cleanup.releaseLost(this);
+    this.ended = Released.done;
+    return engine.release(this);
+  }
+
+  protected lost(error: LockLostError): void {
+    this.holder.partLost(error);
+  }
+}
+
+/** The handle of a lock with several keys: held as long as every one of them is. */
+export class MultiLock implements Lock, Signalling, HandleInternals {
+  ended: LockLostError | Released | undefined = undefined;
+  controller: AbortController | undefined = undefined;
+  private readonly grantedAt: number;
+
+  constructor(
+    private readonly plan: Plan,
+    readonly keys: readonly string[],
+    private readonly parts: readonly Part[],
+    now: number,
+  ) {
+    this.grantedAt = now;
+    for (const part of parts) {
+      part.holder = this;
+      plan.engine.renewer.schedule(part);
+    }
+    plan.signal?.addEventListener('abort', this, { once: true });
+  }
+
+  get key(): string {
+    return this.keys[0] as string;
+  }
+
+  get label(): string {
+    return this.plan.engine.label;
+  }
+
+  /** Without an explicit owner each part has one of its own; the first stands for all. */
+  get owner(): string {
+    return this.plan.owner ?? (this.parts[0] as Part).id;
+  }
+
+  get fencingToken(): number {
+    return 0;
+  }
+
+  tokenFor(key: string): number {
+    const part = this.parts.find((one) => one.key === key);
+    if (part !== undefined) return part.token;
+    throw new LockArgumentError('This lock does not cover that key.', { key });
+  }
+
+  get signal(): AbortSignal {
+    this.isHeld();
+    return signalOf(this);
+  }
+
+  get state(): 'held' | 'lost' | 'released' {
+    if (this.isHeld()) return 'held';
+    return this.ended instanceof Released ? 'released' : 'lost';
+  }
+
+  get remaining(): number {
+    const now = this.plan.engine.time.now();
+    if (!this.isHeld(now)) return 0;
+    return Math.min(...this.parts.map((part) => part.signalPoint)) - now;
+  }
+
+  assertHeld(): void {
+    if (!this.isHeld()) throw endReason(this) as Error;
+  }
+
+  extend(ttl?: number): Promise<void> {
+    return this.plan.engine.renewer.extend(this, this.parts, ttl);
+  }
+
+  release(): Promise<boolean> {
+    return Promise.resolve(this.end());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  toJSON(): object {
+    const { keys, owner, state } = this;
+    const fencingTokens = this.parts.map((part) => part.token);
+    return { keys, owner, fencingTokens, state };
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return this.toJSON();
+  }
+
+  // What follows is for the engine.
+
+  get callerSignal(): AbortSignal | undefined {
+    return this.plan.signal;
+  }
+
+  get maxHoldAt(): number {
+    return this.grantedAt + this.plan.maxHold;
+  }
+
+  get keepUntil(): number {
+    return this.grantedAt + this.plan.holdAtLeast;
+  }
+
+  get [HANDLE](): HandleInternals {
+    return this;
+  }
+
+  get store(): object {
+    return this.plan.engine.store;
+  }
+
+  get storedKeys(): readonly string[] {
+    return this.parts.map((part) => part.stored);
+  }
+
+  enter(): boolean {
+    return this.plan.engine.enter(this);
+  }
+
+  leave(): void {
+    this.plan.engine.leave(this);
+  }
+
+  /** The caller's own abort, see contract 4.5. */
+  handleEvent(): void {
+    if (this.ended !== undefined) return;
+    for (const part of this.parts) part.plan = { ...part.plan, renew: false };
+    fireSignal(this);
+  }
+
+  end(): MaybePromise<boolean> {
+    const { engine, signal } = this.plan;
+    if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
+    const held = this.isHeld();
+    if (held) {
+      signal?.removeEventListener('abort', this);
+      this.ended = Released.done;
+      fireSignal(this);
+      if (engine.events.heard('released')) {
+        const heldFor = engine.time.now() - this.grantedAt;
+        engine.events.emit('released', { ...eventOf(this), heldFor });
+      }
+    }
+    const freed = this.parts.toReversed().map((part) => part.finish());
+    if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
+    const released = Promise.all(freed).then((answers) => held && answers.every(Boolean));
+    if (held) this.ended = new Released(released);
+    return released;
+  }
+
+  /** Losing one loses all. */
+  partLost(error: LockLostError): void {
+    if (this.ended !== undefined) return;
+    const { engine, onLost, signal } = this.plan;
+    const { key, reason } = error;
+    const heldFor = engine.time.now() - this.grantedAt;
+    const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
+    this.ended = lost;
+    signal?.removeEventListener('abort', this);
+    fireSignal(this);
+    if (engine.events.heard('lost')) {
+      engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
+    }
+    if (onLost !== undefined) engine.events.guarded(() => onLost(lost));
+    for (const part of this.parts) {
+      // These two end for all parts alike, and leave the holder what the leases have left.
+      if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
+      else if (part.ended === undefined) void part.finish();
+    }
+  }
+
+  private isHeld(now = this.plan.engine.time.now()): boolean {
+    return this.ended === undefined && this.parts.every((part) => part.isHeld(now));
+  }
+}

@@ -1,0 +1,177 @@
+import type { HandoffOptions, Key, LockerOptions, LockOptions } from './api.ts';
+import { LockArgumentError } from './errors.ts';
+import { MAX_TOKENS } from './store.ts';
+
+/** A day, in ms. */
+export const MAX_TTL = 86_400_000;
+
+/** How far a grant may be passed on within the process. */
+export interface HandoffBounds {
+  readonly max: number;
+  readonly tenure: number;
+}
+
+const HANDOFF: HandoffBounds = { max: 128, tenure: 50 };
+
+/** {@link LockerOptions}, checked and completed, but for the objects that the locker makes itself. */
+export interface LockerSettings {
+  readonly namespace: string;
+  readonly name: string;
+  readonly label: string | undefined;
+  readonly ttl: number;
+  readonly wait: number;
+  readonly maxHold: number;
+  readonly safetyMargin: number | undefined;
+  readonly storeTimeout: number | undefined;
+  readonly handoff: HandoffBounds | undefined;
+}
+
+/** {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. */
+export interface LockSettings {
+  readonly ttl: number | undefined;
+  readonly wait: number;
+  readonly maxHold: number;
+  readonly signal: AbortSignal | undefined;
+  readonly renew: boolean;
+  readonly owner: string | undefined;
+  readonly holdAtLeast: number;
+  readonly onLost: LockOptions['onLost'];
+  readonly reentry: 'reject' | 'join' | 'ignore';
+}
+
+const REENTRIES: ReadonlySet<unknown> = new Set(['reject', 'join', 'ignore']);
+
+function refuse(name: string, expected: string): never {
+  throw new LockArgumentError(`\`${name}\` must be ${expected}.`);
+}
+
+/**
+ * A duration in whole ms, rounded up.
+ *
+ * @throws LockArgumentError
+ */
+export function checkDuration(name: string, value: unknown, least: number, most: number): number {
+  if (typeof value !== 'number' || Number.isNaN(value)) refuse(name, 'a number of milliseconds');
+  const rounded = Math.ceil(value);
+  if (value < 0 || rounded < least) refuse(name, `at least ${least} ms`);
+  if (value > most) refuse(name, most === Infinity ? 'a number' : `at most ${most} ms`);
+  return rounded;
+}
+
+function checkType<T>(name: string, value: unknown, type: 'string' | 'boolean' | 'function'): T {
+  if (typeof value !== type) refuse(name, `a ${type}`);
+  return value as T;
+}
+
+function checkObject(name: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    refuse(name, 'an object');
+  }
+}
+
+function checkMethods(name: string, value: object, methods: readonly string[]): void {
+  checkObject(name, value);
+  for (const method of methods) {
+    if (typeof (value as Record<string, unknown>)[method] !== 'function') {
+      refuse(name, `an object with \`${methods.join('`, `')}\``);
+    }
+  }
+}
+
+function checkHandoff(handoff: HandoffOptions | false): HandoffBounds | undefined {
+  if (handoff === false) return undefined;
+  checkObject('handoff', handoff);
+  const { max = HANDOFF.max, tenure = HANDOFF.tenure } = handoff;
+  if (!Number.isInteger(max) || max < 0 || max >= MAX_TOKENS) {
+    refuse('handoff.max', `a whole number from 0 to ${MAX_TOKENS - 1}`);
+  }
+  return { max, tenure: checkDuration('handoff.tenure', tenure, 0, Infinity) };
+}
+
+const STORE_VERBS = ['acquire', 'renew', 'release', 'subscribe', 'inspect', 'forceRelease'];
+const CLOCK_VERBS = ['now', 'wallNow', 'setTimeout', 'clearTimeout'];
+
+/** @throws LockArgumentError */
+export function resolveLockerOptions(options: LockerOptions): LockerSettings {
+  checkObject('options', options);
+  const { namespace = 'holdfast', name = 'default', label } = options;
+  const { ttl = 10_000, wait = Infinity, maxHold = Infinity } = options;
+  const { safetyMargin, storeTimeout, handoff = HANDOFF, store, clock } = options;
+  if (store !== undefined) checkMethods('store', store, STORE_VERBS);
+  if (clock !== undefined) checkMethods('clock', clock, CLOCK_VERBS);
+  return {
+    namespace: checkType('namespace', namespace, 'string'),
+    name: checkType('name', name, 'string'),
+    label: label === undefined ? undefined : checkType('label', label, 'string'),
+    ttl: checkDuration('ttl', ttl, 1, MAX_TTL),
+    wait: checkDuration('wait', wait, 0, Infinity),
+    maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
+    safetyMargin:
+      safetyMargin === undefined
+        ? undefined
+        : checkDuration('safetyMargin', safetyMargin, 0, MAX_TTL),
+    storeTimeout:
+      storeTimeout === undefined
+        ? undefined
+        : checkDuration('storeTimeout', storeTimeout, 1, MAX_TTL),
+    handoff: checkHandoff(handoff),
+  };
+}
+
+/** What an acquisition without options gets. */
+export function defaultLockSettings(locker: LockerSettings): LockSettings {
+  return {
+    ttl: undefined,
+    wait: locker.wait,
+    maxHold: locker.maxHold,
+    signal: undefined,
+    renew: true,
+    owner: undefined,
+    holdAtLeast: 0,
+    onLost: undefined,
+    reentry: 'reject',
+  };
+}
+
+/** @throws LockArgumentError */
+export function resolveLockOptions(options: LockOptions, defaults: Omit<LockSettings, 'ttl'>): LockSettings {
+  checkObject('options', options);
+  const { signal, owner, onLost } = options;
+  const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
+  const { renew = true, reentry = 'reject' } = options;
+  if (signal !== undefined) checkMethods('signal', signal, ['addEventListener']);
+  if (owner !== undefined && checkType<string>('owner', owner, 'string') === '') {
+    refuse('owner', 'a non-empty string');
+  }
+  if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
+  return {
+    ttl: options.ttl,
+    wait: checkDuration('wait', wait, 0, Infinity),
+    maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
+    signal,
+    renew: checkType('renew', renew, 'boolean'),
+    owner,
+    holdAtLeast: checkDuration('holdAtLeast', holdAtLeast, 0, MAX_TTL),
+    onLost: onLost === undefined ? undefined : checkType('onLost', onLost, 'function'),
+    reentry,
+  };
+}
+
+/**
+ * The keys of an acquisition, without duplicates.
+ *
+ * @throws LockArgumentError
+ */
+export function checkKeys(key: Key): readonly [string, ...string[]] {
+  const keys = Array.isArray(key) ? [...new Set(key as readonly unknown[])] : [key];
+  if (keys.length === 0) throw new LockArgumentError('A list of keys must not be empty.');
+  for (const one of keys) checkKey(one);
+  return keys as [string, ...string[]];
+}
+
+/** @throws LockArgumentError */
+export function checkKey(key: unknown): void {
+  if (typeof key !== 'string' || key === '') {
+    throw new LockArgumentError('A key must be a non-empty string.');
+  }
+}

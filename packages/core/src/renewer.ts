@@ -1,0 +1,242 @@
+import type { Lock } from './api.ts';
+import type { Engine } from './engine.ts';
+import { LockLostError, type LockStoreError } from './errors.ts';
+import type { Lease } from './lease.ts';
+import { eventOf } from './lock.ts';
+import type { RenewReply, RenewRequest } from './store.ts';
+import type { Terms } from './terms.ts';
+import type { Alarm } from './time.ts';
+
+/** What is under way, or went wrong, for a grant; most of the time there is nothing to remember. */
+interface RenewState {
+  inFlight: boolean;
+  /** When to renew, where that is not simply a part of the ttl after the last time. */
+  dueAt: number | undefined;
+  /** Those who wait for what is under way. */
+  readonly idle: (() => void)[];
+}
+
+/** One request of a batch. */
+interface Renewal {
+  readonly lease: Lease;
+  readonly state: RenewState;
+  readonly terms: Terms;
+  /** Otherwise only checked. */
+  readonly prolongs: boolean;
+}
+
+/**
+ * Keeps the leases of a locker: one timer, whatever their number, and one request for all that are
+ * due. It also notices leases that end. An error of the store is not a loss: it is tried again until
+ * the signal point.
+ */
+export class Renewer {
+  private readonly states = new Map<string, RenewState>();
+  private alarm: Alarm | undefined = undefined;
+  private alarmAt = Infinity;
+  private stopped = false;
+
+  constructor(private readonly engine: Engine) {}
+
+  /** Looks after a lease from now on, or after a change to it. */
+  schedule(lease: Lease): void {
+    const at = this.nextActionOf(lease);
+    if (at < this.alarmAt) this.arm(at);
+  }
+
+  /** Checks every lease now: the store may have been away, or this machine asleep. */
+  verify(): void {
+    const now = this.engine.time.now();
+    for (const { id } of this.engine.leases.values()) this.stateOf(id).dueAt = now;
+    if (this.engine.leases.size > 0 && now < this.alarmAt) this.arm(now);
+  }
+
+  /** `Lock.extend()`. */
+  async extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void> {
+    const terms = ttl === undefined ? (leases[0] as Lease).plan.terms : this.engine.terms.for(ttl);
+    lock.assertHeld();
+    await this.renewNow(leases, terms);
+    lock.assertHeld();
+  }
+
+  /**
+   * Renews now, after what is under way for these leases.
+   *
+   * @throws LockStoreError if the store did not confirm all; the leases are held all the same
+   */
+  async renewNow(leases: readonly Lease[], terms: Terms): Promise<void> {
+    for (const { id } of leases) {
+      while (this.states.get(id)?.inFlight === true) {
+        await new Promise<void>((resolve) => this.stateOf(id).idle.push(resolve));
+      }
+    }
+    const held = leases.filter((lease) => lease.isHeld());
+    if (held.length === 0) return;
+    await new Promise<void>((resolve, reject) => {
+      const renewals = held.map((lease) => this.renewalOf(lease, terms, true));
+      this.send(renewals, (error) => (error === undefined ? resolve() : reject(error)));
+    });
+  }
+
+  /** A grant is not held any more. */
+  drop({ id }: Lease): void {
+    if (this.states.size > 0 && this.states.get(id)?.inFlight === false) this.states.delete(id);
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.engine.time.cancel(this.alarm);
+    this.alarm = undefined;
+  }
+
+  private stateOf(id: string): RenewState {
+    let state = this.states.get(id);
+    if (state === undefined) {
+      state = { inFlight: false, dueAt: undefined, idle: [] };
+      this.states.set(id, state);
+    }
+    return state;
+  }
+
+  private renewalOf(lease: Lease, terms: Terms, prolongs: boolean): Renewal {
+    const state = this.stateOf(lease.id);
+    state.inFlight = true;
+    return { lease, state, terms, prolongs };
+  }
+
+  /** When a lease has to be renewed or checked. */
+  private dueAt(lease: Lease): number {
+    const state = this.states.get(lease.id);
+    if (state?.inFlight === true) return Infinity;
+    if (state?.dueAt !== undefined) return state.dueAt;
+    if (lease.plan.renew) return lease.anchor + lease.plan.terms.renewEvery;
+    return lease.anchor + (this.engine.store.capabilities.checkEvery ?? Infinity);
+  }
+
+  private nextActionOf(lease: Lease): number {
+    return Math.min(this.dueAt(lease), lease.signalPoint, lease.maxHoldAt);
+  }
+
+  private arm(at: number): void {
+    const { time } = this.engine;
+    time.cancel(this.alarm);
+    this.alarm = undefined;
+    this.alarmAt = at;
+    if (at === Infinity || this.stopped) return;
+    // Held locks do not keep a process alive.
+    this.alarm = time.after(at - time.now(), () => this.tick(), false);
+  }
+
+  private tick(): void {
+    const { leases, time } = this.engine;
+    this.alarmAt = Infinity;
+    const now = time.now();
+    let due = false;
+    for (const lease of leases.values()) {
+      if (lease.isHeld(now) && this.dueAt(lease) <= now) due = true;
+    }
+    if (due) this.renewDue(now);
+    let next = Infinity;
+    for (const lease of leases.values()) next = Math.min(next, this.nextActionOf(lease));
+    if (next < this.alarmAt) this.arm(next);
+  }
+
+  /** Renews what is due, and with it what will be soon, so that renewals fall together. */
+  private renewDue(now: number): void {
+    const batches = new Map<number, Renewal[]>();
+    for (const lease of this.engine.leases.values()) {
+      const { plan, anchor, id } = lease;
+      const { terms, renew } = plan;
+      const state = this.states.get(id);
+      const soon = state === undefined && renew && anchor + terms.renewFrom <= now;
+      if (!soon && this.dueAt(lease) > now) continue;
+      const batch = batches.get(terms.storeTimeout) ?? [];
+      batch.push(this.renewalOf(lease, terms, renew));
+      batches.set(terms.storeTimeout, batch);
+    }
+    for (const batch of batches.values()) this.send(batch, () => {});
+  }
+
+  private send(batch: readonly Renewal[], done: (error?: LockStoreError) => void): void {
+    const { store, calls, time } = this.engine;
+    const sentAt = time.now();
+    const [first] = batch as [Renewal];
+    const requests = batch.map(({ lease, terms, prolongs }): RenewRequest => {
+      const { stored, id, plan } = lease;
+      return { key: stored, id, owner: plan.owner ?? id, ttl: prolongs ? terms.ttl : 0 };
+    });
+    const settle = (replies: readonly RenewReply[]): void => {
+      let failed: LockStoreError | undefined;
+      for (const [index, renewal] of batch.entries()) {
+        const error = this.settle(renewal, replies[index], sentAt);
+        failed ??= error;
+      }
+      done(failed);
+    };
+    calls.send<readonly RenewReply[]>({
+      phase: 'renew',
+      key: batch.length === 1 ? first.lease.key : undefined,
+      timeout: first.terms.storeTimeout,
+      send: () => store.renew(requests),
+      answered: settle,
+      failed: (error) => settle(batch.map(() => error)),
+      late: settle,
+    });
+  }
+
+  /** @returns the error if the store could not say */
+  private settle(
+    { lease, state, terms, prolongs }: Renewal,
+    reply: RenewReply | undefined,
+    sentAt: number,
+  ): LockStoreError | undefined {
+    const { engine } = this;
+    // Meanwhile it may have passed to another holder of this process.
+    const current = engine.leases.get(lease.stored);
+    const held = current?.id === lease.id ? current : undefined;
+    this.land(lease.id, state);
+    let failed: LockStoreError | undefined;
+    if (reply === 'renewed') {
+      if (held === undefined) this.undo(lease, prolongs);
+      else this.renewed(held, state, prolongs ? terms : undefined, sentAt);
+    } else if (reply === undefined || reply instanceof Error) {
+      failed = engine.calls.errorFrom('renew', lease.key, reply);
+      if (held !== undefined) this.stateOf(lease.id).dueAt = sentAt + terms.retryEvery;
+    } else {
+      held?.lose(reply);
+    }
+    if (held !== undefined && held.ended === undefined) this.schedule(held);
+    return failed;
+  }
+
+  private land(id: string, state: RenewState): void {
+    state.inFlight = false;
+    // Not if this is a late answer, and the grant is being renewed again already.
+    if (this.states.get(id) === state) this.states.delete(id);
+    for (const resume of state.idle) resume();
+  }
+
+  private renewed(held: Lease, state: RenewState, terms: Terms | undefined, sentAt: number): void {
+    const { engine } = this;
+    // A verification that was asked for while this was under way is still owed.
+    const owed = state.dueAt !== undefined && state.dueAt > sentAt;
+    if (terms === undefined) {
+      const { checkEvery } = engine.store.capabilities;
+      if (checkEvery !== undefined) this.stateOf(held.id).dueAt = sentAt + checkEvery;
+    } else if (!held.confirm(sentAt, terms)) {
+      this.undo(held, true);
+      return;
+    }
+    if (owed) this.stateOf(held.id).dueAt = engine.time.now();
+    const { handle } = held;
+    if (terms !== undefined && handle !== undefined && engine.events.heard('renewed')) {
+      engine.events.emit('renewed', eventOf(handle));
+    }
+  }
+
+  /** The store renewed what we do not hold any more: nobody would release it. */
+  private undo(lease: Lease, prolonged: boolean): void {
+    const expired = lease.ended instanceof LockLostError && lease.ended.reason === 'expired';
+    if (prolonged && expired) void this.engine.cleanup.releaseLost(lease);
+  }
+}

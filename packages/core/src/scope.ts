@@ -1,0 +1,80 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Lock } from './api.ts';
+import { internalsOf } from './handle.ts';
+import { shared } from './shared.ts';
+
+/** A lock under which code runs, and the one around it. */
+interface Scope {
+  readonly lock: Lock;
+  readonly outer: Scope | undefined;
+}
+
+const scopes = shared('scopes', () => new AsyncLocalStorage<Scope>());
+
+/**
+ * The lock of the innermost `withLock` (or adapter) that the calling code runs in, of those that
+ * cover `key` if one is given; a lost lock too, so that it can be asked for its signal, but not one
+ * that is released already.
+ *
+ * @example
+ * ```ts
+ * await charge({ signal: currentLock()?.signal });
+ * ```
+ */
+export function currentLock(key?: string): Lock | undefined {
+  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+    const { lock } = scope;
+    if (lock.state !== 'released' && (key === undefined || lock.keys.includes(key))) return lock;
+  }
+  return undefined;
+}
+
+/**
+ * For adapters: runs `work` in the async context of a lock, as `withLock` does. While it runs, and
+ * until the promise that it returns has settled, closing the locker does not take the lock away.
+ * Releasing is the caller's.
+ *
+ * @example
+ * ```ts
+ * const lock = await locker.lock(key);
+ * try {
+ *   return await runWithLock(lock, () => handler(request));
+ * } finally {
+ *   await lock.release();
+ * }
+ * ```
+ */
+export function runWithLock<T>(lock: Lock, work: () => T): T {
+  const internals = internalsOf(lock);
+  const leave = internals?.enter() === true ? () => internals.leave() : () => {};
+  let result: T;
+  try {
+    result = scopes.run({ lock, outer: scopes.getStore() }, work);
+  } catch (error) {
+    leave();
+    throw error;
+  }
+  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
+    (result as PromiseLike<unknown>).then(leave, leave);
+  } else {
+    leave();
+  }
+  return result;
+}
+
+/** The held locks around the calling code that are on `store` and share a key with `storedKeys`. */
+export function enclosingLocks(store: object, storedKeys: readonly string[]): Lock[] {
+  const enclosing: Lock[] = [];
+  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+    const internals = internalsOf(scope.lock);
+    if (internals?.store !== store || scope.lock.state !== 'held') continue;
+    if (internals.storedKeys.some((key) => storedKeys.includes(key))) enclosing.push(scope.lock);
+  }
+  return enclosing;
+}
+
+/** Whether a lock covers all of these keys. */
+export function covers(lock: Lock, storedKeys: readonly string[]): boolean {
+  const own = internalsOf(lock)?.storedKeys ?? [];
+  return storedKeys.every((key) => own.includes(key));
+}

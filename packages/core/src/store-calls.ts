@@ -1,0 +1,107 @@
+import { LockStoreError, type StorePhase } from './errors.ts';
+import type { Events } from './events.ts';
+import type { MaybePromise } from './store.ts';
+import type { Time } from './time.ts';
+
+/** How often errors of the store are told, in ms. */
+const ERROR_EVENT_EVERY = 1_000;
+
+/** One request to the store. */
+export interface StoreCall<T> {
+  readonly phase: StorePhase;
+  /** The user's key, where the request is about one. */
+  readonly key?: string | undefined;
+  /** ms. */
+  readonly timeout: number;
+  readonly send: () => MaybePromise<T>;
+  /** Called once, synchronously if the store answers so. */
+  readonly answered: (reply: T) => void;
+  readonly failed: (error: LockStoreError) => void;
+  /** An answer after the time-out. */
+  readonly late?: ((reply: T) => void) | undefined;
+}
+
+export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+}
+
+/** Sends requests to the store, with a time-out each, and makes one class of error of all that fails. */
+export class StoreCalls {
+  private lastTold = -Infinity;
+
+  constructor(
+    private readonly time: Time,
+    private readonly events: Events,
+  ) {}
+
+  send<T>(call: StoreCall<T>): void {
+    let reply: MaybePromise<T>;
+    try {
+      reply = call.send();
+    } catch (error) {
+      this.fail(call, error);
+      return;
+    }
+    if (isPromiseLike(reply)) this.await(call, reply);
+    else call.answered(reply);
+  }
+
+  /** As {@link send}, as a promise. */
+  ask<T>(call: Pick<StoreCall<T>, 'phase' | 'key' | 'timeout' | 'send'>): Promise<T> {
+    return new Promise((answered, failed) => {
+      this.send({ ...call, answered, failed });
+    });
+  }
+
+  /** Makes a `LockStoreError` of whatever the store threw, and tells of it. */
+  errorFrom(phase: StorePhase, key: string | undefined, cause: unknown): LockStoreError {
+    const known = cause instanceof LockStoreError ? cause : undefined;
+    const error =
+      known !== undefined && (known.key !== undefined || key === undefined)
+        ? known
+        : new LockStoreError(known?.message ?? `The store failed (${phase}).`, {
+            phase,
+            key,
+            permanent: known?.permanent,
+            cause: known?.cause ?? cause,
+          });
+    this.tell(error);
+    return error;
+  }
+
+  private await<T>(call: StoreCall<T>, reply: PromiseLike<T>): void {
+    let pending = true;
+    const settle = (): boolean => {
+      const first = pending;
+      pending = false;
+      if (first) this.time.cancel(alarm);
+      return first;
+    };
+    const alarm = this.time.after(
+      call.timeout,
+      () => {
+        pending = false;
+        const message = `The store did not answer within ${Math.round(call.timeout)} ms (${call.phase}).`;
+        this.fail(call, new LockStoreError(message, { phase: call.phase, key: call.key }));
+      },
+      true,
+    );
+    reply.then(
+      (value) => (settle() ? call.answered(value) : call.late?.(value)),
+      (error: unknown) => {
+        if (settle()) this.fail(call, error);
+      },
+    );
+  }
+
+  private fail<T>(call: StoreCall<T>, cause: unknown): void {
+    call.failed(this.errorFrom(call.phase, call.key, cause));
+  }
+
+  private tell(error: LockStoreError): void {
+    const now = this.time.now();
+    if (now - this.lastTold < ERROR_EVENT_EVERY || !this.events.heard('store-error')) return;
+    this.lastTold = now;
+    this.events.emit('store-error', { key: error.key, error });
+  }
+}

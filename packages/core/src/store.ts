@@ -1,0 +1,225 @@
+/**
+ * The contract between the locker and a server. A store is an object of a few verbs, each atomic on
+ * the server; it knows nothing about waiting, retrying, signals or handles. These comments are the
+ * contract; `storeConformance()` of `@holdfast/testing` checks a store against it.
+ *
+ * **Keys** arrive encoded: printable ASCII without spaces or braces, at most 200 characters.
+ *
+ * **Acquisitions** have an `id` that is used once. Every verb is idempotent by it: a request that is
+ * repeated, by the locker or by the driver after a reconnection, has no further effect and gets the
+ * same answer.
+ *
+ * **Errors.** A verb rejects (or throws) when the server failed or did not answer; a busy lock is an
+ * answer. A rejected request may or may not have taken effect. Errors that trying again cannot heal
+ * are `LockStoreError`s with `permanent: true`; any other error is taken for a passing one.
+ *
+ * **Time** on the server is the server's own; clocks of clients are never compared. Durations are ms.
+ *
+ * **Answers** may be plain values where no I/O is needed: the locker then goes on synchronously.
+ */
+export interface LockStore {
+  /** For people, in events: `memory`, `redis`, … */
+  readonly name: string;
+  readonly capabilities: StoreCapabilities;
+
+  /**
+   * The stored key for a user's key, where the locker's own encoding is not wanted. Throws a
+   * `LockArgumentError` for a key that the store cannot take.
+   */
+  encodeKey?(request: EncodeKeyRequest): string;
+
+  /**
+   * How long the server promises to keep a grant of `ttl` ms, counted from when it executes the
+   * request. Default: `ttl`.
+   */
+  leaseFor?(ttl: number): number;
+
+  /**
+   * Tries once to acquire. In this order:
+   *
+   * 1. With `replaces`, the grant of that id on this key is ended, as by {@link release}, and
+   *    `replaced` tells whether it was there. Someone who waits for the key is served before us.
+   * 2. Already granted to this `id`: granted again, with the same token and number of tokens, its
+   *    lease renewed from now.
+   * 3. Held, and not in its {@link ReleaseRequest.keepFor} time, by the same `owner`: taken over,
+   *    past any queue. The id that held it is told by `lost` (`superseded`).
+   * 4. Free, with nobody waiting before this `client`, or reserved for it: granted. Without `wait` a
+   *    key that others wait for, or that is reserved, is busy.
+   * 5. Busy. With `wait` the client is registered in the key's queue (its place is kept when it was
+   *    there) for {@link REGISTRATION} ms, and every registration before it that has run out is
+   *    dropped.
+   *
+   * A grant carries `tokens` fencing tokens, `token` the first of them, all larger than any granted
+   * for the key before.
+   */
+  acquire(request: AcquireRequest): MaybePromise<AcquireReply>;
+
+  /**
+   * Renews many grants in as few requests as possible; one answer per request, in order. A grant
+   * ends `ttl` ms from now or when it would have ended, whichever is later; with `ttl` 0 it is only
+   * checked. A grant that is gone is never granted again.
+   */
+  renew(requests: readonly RenewRequest[]): MaybePromise<readonly RenewReply[]>;
+
+  /**
+   * Ends the grant of `id` if the key still belongs to it, and then serves the next client that
+   * waits: the key is reserved for it for {@link RESERVATION} ms and it is sent `wake`. A
+   * reservation that is not used in time, and one for a client that leaves, passes to the next.
+   *
+   * @returns whether the grant was there and has been ended by this request.
+   */
+  release(request: ReleaseRequest): MaybePromise<boolean>;
+
+  /**
+   * Keeps a client's registrations alive (renewed for {@link REGISTRATION} ms, made anew at the end
+   * of the queue where they have run out), all in one request. Per key: in how many ms the client
+   * should ask again, 0 for now, `Infinity` to wait for `wake`. It is also what moves a queue on when
+   * a holder crashed or a reservation ran out. Only called where `wakeUp` is `notify`.
+   */
+  refresh?(client: string, keys: readonly string[]): MaybePromise<readonly number[]>;
+
+  /** The client waits for this key no longer. Only called where `wakeUp` is `notify`. */
+  leave?(client: string, key: string): MaybePromise<void>;
+
+  /**
+   * Delivers what concerns this client, from its first use of the store until the returned function
+   * is called. When the last subscriber has gone, the store closes the connections that it opened
+   * itself; a later subscriber may open them again. Never rejects, and does no I/O before it is needed.
+   */
+  subscribe(client: string, listener: (event: StoreEvent) => void): () => MaybePromise<void>;
+
+  /** The grant of a key, `null` if it is free. Changes nothing. */
+  inspect(request: InspectRequest): MaybePromise<StoredGrant | null>;
+
+  /**
+   * Ends the grant of a key, whoever holds it, and serves the next client; the holder is told by
+   * `lost` (`forced`) and by its next renewal.
+   *
+   * @returns whether the key was held.
+   */
+  forceRelease(key: string): MaybePromise<boolean>;
+}
+
+/** A value, or a promise of it. */
+export type MaybePromise<T> = T | PromiseLike<T>;
+
+/** How long, in ms, a key stays reserved for a client that was woken. */
+export const RESERVATION = 500;
+
+/** How long, in ms, a registration in a key's queue lives unless it is refreshed. */
+export const REGISTRATION = 1_500;
+
+/** The most fencing tokens that one grant may carry. */
+export const MAX_TOKENS = 1_024;
+
+/** What a store can and cannot promise. */
+export interface StoreCapabilities {
+  /**
+   * `strict`: tokens of a key always grow; `best-effort`: while the server lives; `none`: every
+   * token is 0.
+   */
+  readonly fencing: 'strict' | 'best-effort' | 'none';
+  /** `notify`: the store keeps a queue and wakes its head; `poll`: waiters ask again and again. */
+  readonly wakeUp: 'notify' | 'poll';
+  /** The shortest lease, in ms. */
+  readonly minTtl: number;
+  /** In what steps, in ms, the server counts leases. */
+  readonly granularity: number;
+  /** True where the store runs on the locker's own clock: leases then need no allowance for drift. */
+  readonly sharedClock: boolean;
+  /** True where `superseded` and `forced` are told exactly; else they may read `stolen` or `evicted`. */
+  readonly exactLoss: boolean;
+  /** For a store that cannot tell of a loss: check every held lock at least this often, in ms. */
+  readonly checkEvery?: number | undefined;
+}
+
+export interface EncodeKeyRequest {
+  readonly namespace: string;
+  readonly key: string;
+  /** As the caller gave it. */
+  readonly owner: string | undefined;
+}
+
+export interface AcquireRequest {
+  readonly key: string;
+  /** Of this acquisition. */
+  readonly id: string;
+  readonly owner: string;
+  /** Who holds, for people. */
+  readonly label: string;
+  readonly ttl: number;
+  /** How many fencing tokens to grant, 1 to {@link MAX_TOKENS}. */
+  readonly tokens: number;
+  /** The locker that asks: one place in each queue, one inbox for events. */
+  readonly client: string;
+  /** Whether to register in the queue when the key is busy. */
+  readonly wait: boolean;
+  /** The id of an earlier grant of this client, to be ended in the same step. */
+  readonly replaces?: string | undefined;
+}
+
+export type AcquireReply =
+  | {
+      readonly granted: true;
+      /** The first of the tokens, 0 where the store gives none. */
+      readonly token: number;
+      /** How many there are. */
+      readonly tokens: number;
+      readonly replaced?: boolean | undefined;
+    }
+  | {
+      readonly granted: false;
+      /** In how many ms the key could be ours if no event comes before; absent if unknown. */
+      readonly retryAfter?: number | undefined;
+      readonly replaced?: boolean | undefined;
+    };
+
+export interface RenewRequest {
+  readonly key: string;
+  readonly id: string;
+  readonly owner: string;
+  /** The lease from now, in ms; 0 to check without renewing. */
+  readonly ttl: number;
+}
+
+/** How a grant may be found gone. */
+export type StoreLoss = 'stolen' | 'evicted' | 'superseded' | 'forced';
+
+/** An error where this one grant could not be renewed or checked; it may still be held. */
+export type RenewReply = 'renewed' | StoreLoss | Error;
+
+export interface ReleaseRequest {
+  readonly key: string;
+  readonly id: string;
+  /**
+   * The grant ends only so many ms from now, sooner or later than its lease: until then the key is
+   * busy for everybody, its owner included. Absent or 0: now.
+   */
+  readonly keepFor?: number | undefined;
+}
+
+export interface InspectRequest {
+  readonly key: string;
+  /** Not counted in {@link StoredGrant.waiters}. */
+  readonly client: string;
+}
+
+export interface StoredGrant {
+  readonly owner: string;
+  readonly label: string;
+  readonly fencingToken: number;
+  /** ms until the lease ends unless it is renewed. */
+  readonly remaining?: number | undefined;
+  /** How many other clients are registered in the queue. */
+  readonly waiters?: number | undefined;
+}
+
+export type StoreEvent =
+  /** The key is reserved for this client: ask now. */
+  | { readonly type: 'wake'; readonly key: string }
+  /** A grant of this client has ended before its lease. */
+  | { readonly type: 'lost'; readonly key: string; readonly id: string; readonly reason: StoreLoss }
+  /** The connection was away: events may have been missed and the server may have forgotten. */
+  | { readonly type: 'reconnected' }
+  /** Something an operator should know; told once per code and locker. */
+  | { readonly type: 'warning'; readonly code: string; readonly message: string };

@@ -1,0 +1,269 @@
+import { systemClock, type Clock } from '../clock.ts';
+import type {
+  AcquireReply,
+  AcquireRequest,
+  EncodeKeyRequest,
+  InspectRequest,
+  LockStore,
+  ReleaseRequest,
+  RenewReply,
+  RenewRequest,
+  StoreCapabilities,
+  StoredGrant,
+  StoreEvent,
+  StoreLoss,
+} from '../store.ts';
+import { MemoryQueues } from './memory-queues.ts';
+
+/** Options of {@link memoryStore}. */
+export interface MemoryStoreOptions {
+  /** Default: Node's clocks, looked up at call time. */
+  clock?: Clock | undefined;
+}
+
+/**
+ * The embedded store: locks within one process, with the same leases, queues and fencing tokens as on
+ * a server. Lockers that share one contend as separate processes do. Fencing tokens grow strictly for
+ * as long as the store lives. The shortest ttl is 10 ms.
+ *
+ * @example
+ * ```ts
+ * const store = memoryStore();
+ * const orders = createLocker({ store, name: 'orders' });
+ * const billing = createLocker({ store, name: 'billing' });
+ * ```
+ */
+export function memoryStore(options: MemoryStoreOptions = {}): LockStore {
+  return new MemoryStore(options.clock ?? systemClock);
+}
+
+type Listener = (event: StoreEvent) => void;
+
+/** Who asks: one record per locker. */
+interface Client {
+  readonly id: string;
+  readonly label: string;
+}
+
+/** A grant. There may be very many, so fields are few, and times are whole ms. */
+interface Entry {
+  readonly id: string;
+  readonly owner: string;
+  readonly client: Client;
+  readonly token: number;
+  expiresAt: number;
+}
+
+/** What is remembered of a grant that was ended early, for its holder's next renewal. */
+interface Ended {
+  readonly reason: StoreLoss;
+  readonly until: number;
+}
+
+const CAPABILITIES: StoreCapabilities = {
+  fencing: 'strict',
+  wakeUp: 'notify',
+  minTtl: 10,
+  granularity: 1,
+  sharedClock: true,
+  exactLoss: true,
+};
+
+const DEFAULT_NAMESPACE = 'holdfast';
+
+class MemoryStore implements LockStore {
+  readonly name = 'memory';
+  readonly capabilities = CAPABILITIES;
+  private readonly entries = new Map<string, Entry>();
+  private readonly listeners = new Map<string, Listener>();
+  private readonly queues = new MemoryQueues((client, key) => {
+    this.tell(client, { type: 'wake', key });
+  });
+  /** Released, but busy until they expire. */
+  private readonly kept = new WeakSet<Entry>();
+  /** By the id of the grant. */
+  private readonly ended = new Map<string, Ended>();
+  /** Of all keys together, so that no key needs a counter of its own. */
+  private lastToken = 0;
+  private lastClient: Client = { id: '', label: '' };
+  private outbox: { readonly client: string; readonly event: StoreEvent }[] = [];
+  private sweeper = this.entries.entries();
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Nothing leaves the process, so keys may stay as they are, but for those of other namespaces. */
+  encodeKey({ namespace, key }: EncodeKeyRequest): string {
+    if (namespace === DEFAULT_NAMESPACE && key.charCodeAt(0) !== 0) return key;
+    return `\0${namespace.length}:${namespace}:${key}`;
+  }
+
+  acquire(request: AcquireRequest): AcquireReply {
+    const { key, client, wait, replaces } = request;
+    const now = this.clock.now();
+    let replaced: boolean | undefined;
+    if (replaces !== undefined) {
+      replaced = this.live(key, now)?.id === replaces;
+      if (replaced) this.entries.delete(key);
+    }
+    const entry = this.live(key, now);
+    const reply = this.decide(request, entry, now);
+    if (!reply.granted && wait) this.queues.register(key, client, now);
+    this.flush();
+    return replaced === undefined ? reply : { ...reply, replaced };
+  }
+
+  renew(requests: readonly RenewRequest[]): readonly RenewReply[] {
+    const now = this.clock.now();
+    return requests.map(({ key, id, ttl }) => {
+      const entry = this.live(key, now);
+      if (entry === undefined || entry.id !== id || this.kept.has(entry)) {
+        return this.ended.get(id)?.reason ?? (entry === undefined ? 'evicted' : 'stolen');
+      }
+      if (ttl > 0) entry.expiresAt = Math.max(entry.expiresAt, Math.ceil(now) + ttl);
+      return 'renewed';
+    });
+  }
+
+  release({ key, id, keepFor = 0 }: ReleaseRequest): boolean {
+    const now = this.clock.now();
+    const entry = this.live(key, now);
+    if (entry?.id !== id) return false;
+    if (keepFor > 0) {
+      entry.expiresAt = Math.ceil(now + keepFor);
+      this.kept.add(entry);
+    } else {
+      this.free(key, now);
+    }
+    return true;
+  }
+
+  refresh(client: string, keys: readonly string[]): readonly number[] {
+    const now = this.clock.now();
+    const hints = keys.map((key) => {
+      this.queues.register(key, client, now);
+      const entry = this.live(key, now);
+      if (entry !== undefined) return entry.expiresAt - now + this.queues.delay(key, client, now);
+      const turn = this.queues.turn(key, now);
+      return turn === client ? 0 : this.queues.reservedUntil(key) - now;
+    });
+    this.flush();
+    return hints;
+  }
+
+  leave(client: string, key: string): void {
+    const now = this.clock.now();
+    this.queues.remove(key, client);
+    if (this.live(key, now) === undefined) this.queues.turn(key, now);
+    this.flush();
+  }
+
+  subscribe(client: string, listener: Listener): () => void {
+    this.listeners.set(client, listener);
+    return () => {
+      this.listeners.delete(client);
+    };
+  }
+
+  inspect({ key, client }: InspectRequest): StoredGrant | null {
+    const now = this.clock.now();
+    const entry = this.live(key, now);
+    if (entry === undefined) return null;
+    return {
+      owner: entry.owner,
+      label: entry.client.label,
+      fencingToken: entry.token,
+      remaining: entry.expiresAt - now,
+      waiters: this.queues.count(key, client, now),
+    };
+  }
+
+  forceRelease(key: string): boolean {
+    const now = this.clock.now();
+    const entry = this.live(key, now);
+    if (entry === undefined) return false;
+    this.endEarly(key, entry, 'forced', now);
+    this.free(key, now);
+    return true;
+  }
+
+  private decide(request: AcquireRequest, entry: Entry | undefined, now: number): AcquireReply {
+    const { key, id, owner, client, wait, ttl } = request;
+    if (entry === undefined) {
+      const turn = this.queues.turn(key, now);
+      if (turn === undefined || (turn === client && wait)) return this.grant(request, now);
+      return { granted: false, retryAfter: this.queues.reservedUntil(key) - now };
+    }
+    if (!this.kept.has(entry)) {
+      if (entry.id === id) {
+        entry.expiresAt = Math.max(entry.expiresAt, Math.ceil(now) + ttl);
+        return { granted: true, token: entry.token, tokens: 1 };
+      }
+      if (entry.owner === owner) {
+        this.endEarly(key, entry, 'superseded', now);
+        return this.grant(request, now);
+      }
+    }
+    const delay = this.queues.delay(key, client, now);
+    return { granted: false, retryAfter: entry.expiresAt - now + delay };
+  }
+
+  private grant(request: AcquireRequest, now: number): AcquireReply {
+    const { key, id, owner, ttl, tokens, client, wait } = request;
+    if (wait) this.queues.remove(key, client);
+    const token = this.lastToken + 1;
+    this.lastToken += tokens;
+    const expiresAt = Math.ceil(now) + ttl;
+    this.entries.set(key, { id, owner, client: this.clientOf(request), token, expiresAt });
+    this.sweep(now);
+    return { granted: true, token, tokens };
+  }
+
+  /** Lockers come again and again, so their records are shared. */
+  private clientOf({ client: id, label }: AcquireRequest): Client {
+    if (this.lastClient.id !== id || this.lastClient.label !== label) {
+      this.lastClient = { id, label };
+    }
+    return this.lastClient;
+  }
+
+  /** The grant of a key, if it has not run out. */
+  private live(key: string, now: number): Entry | undefined {
+    const entry = this.entries.get(key);
+    if (entry === undefined || now < entry.expiresAt) return entry;
+    this.entries.delete(key);
+    return undefined;
+  }
+
+  private free(key: string, now: number): void {
+    this.entries.delete(key);
+    this.queues.turn(key, now);
+    this.flush();
+  }
+
+  private endEarly(key: string, entry: Entry, reason: StoreLoss, now: number): void {
+    for (const [id, { until }] of this.ended) {
+      if (until > now) break;
+      this.ended.delete(id);
+    }
+    this.ended.set(entry.id, { reason, until: entry.expiresAt });
+    this.tell(entry.client.id, { type: 'lost', key, id: entry.id, reason });
+  }
+
+  private tell(client: string, event: StoreEvent): void {
+    this.outbox.push({ client, event });
+  }
+
+  /** Listeners call back into the store, so they are told when it is done with its own state. */
+  private flush(): void {
+    for (let message = this.outbox.shift(); message !== undefined; message = this.outbox.shift()) {
+      this.listeners.get(message.client)?.(message.event);
+    }
+  }
+
+  /** Looks at one more grant for each that is made, so that abandoned ones do not pile up. */
+  private sweep(now: number): void {
+    const { value, done } = this.sweeper.next();
+    if (done === true) this.sweeper = this.entries.entries();
+    else if (value[1].expiresAt <= now) this.entries.delete(value[0]);
+  }
+}

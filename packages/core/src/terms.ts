@@ -1,0 +1,67 @@
+import { LockArgumentError } from './errors.ts';
+import { checkDuration, MAX_TTL } from './options.ts';
+import type { LockStore } from './store.ts';
+
+/** The arithmetic of a lease of one `ttl`, in ms, all counted from before its request was sent. */
+export interface Terms {
+  readonly ttl: number;
+  /** When the lease ends: what the store promises, less an allowance for drifting clocks. */
+  readonly lease: number;
+  /** How long before that the holder must have stopped: the signal point. */
+  readonly margin: number;
+  /** How long one request may take. */
+  readonly storeTimeout: number;
+  /** Renewed at this age, and when others are renewed already at `renewFrom`. */
+  readonly renewEvery: number;
+  readonly renewFrom: number;
+  /** After a failed renewal, at most this often. */
+  readonly retryEvery: number;
+}
+
+/** Contract 4.1: rates of clocks may differ by 1 %, and a tick is lost to rounding at each end. */
+const DRIFT_RATIO = 0.01;
+const DRIFT_FIXED = 2;
+
+export interface TermsOptions {
+  readonly safetyMargin: number | undefined;
+  readonly storeTimeout: number | undefined;
+}
+
+function termsFor(ttl: number, store: LockStore, options: TermsOptions): Terms {
+  const { sharedClock, checkEvery = Infinity } = store.capabilities;
+  const drift = sharedClock ? 0 : ttl * DRIFT_RATIO + DRIFT_FIXED;
+  if (options.safetyMargin !== undefined && options.safetyMargin > ttl / 3) {
+    throw new LockArgumentError('`safetyMargin` is above a third of the ttl.');
+  }
+  return {
+    ttl,
+    lease: (store.leaseFor?.(ttl) ?? ttl) - drift,
+    margin: options.safetyMargin ?? Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4),
+    storeTimeout: options.storeTimeout ?? Math.min(ttl / 2, 2_000),
+    renewEvery: Math.min(ttl / 3, checkEvery),
+    renewFrom: Math.min(ttl / 4, checkEvery * 0.75),
+    retryEvery: Math.max(50, ttl / 20),
+  };
+}
+
+/** The terms of a locker's locks. A locker meets few different ttls, so the last ones are kept. */
+export class TermsTable {
+  private readonly known = new Map<number, Terms>();
+
+  constructor(
+    private readonly store: LockStore,
+    private readonly options: TermsOptions,
+  ) {}
+
+  /** @throws LockArgumentError for a ttl that the store or the safety margin does not allow. */
+  for(ttl: number): Terms {
+    const known = this.known.get(ttl);
+    if (known !== undefined) return known;
+    const rounded = checkDuration('ttl', ttl, this.store.capabilities.minTtl, MAX_TTL);
+    const terms = termsFor(rounded, this.store, this.options);
+    if (this.known.size >= 64) this.known.clear();
+    this.known.set(ttl, terms);
+    return terms;
+  }
+}
+

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock, ClockTimer } from './clock.ts';
+
+/** Longer delays fire at once in Node, so they are cut into pieces. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+/** A wall clock that runs ahead of the monotonic one by more than this, in ms, is an alarm. */
+const ALARM = 500;
+
+/** A timer of {@link Time}, which may outlast what one timer of the clock can. */
+export interface Alarm {
+  timer: ClockTimer;
+  readonly keepsAlive: boolean;
+}
+
+/**
+ * A locker's time: the monotonic clock, plus what the machine was suspended. A monotonic clock may
+ * stand still during suspension while leases on a server run on; the wall clock shows a jump then, but
+ * also when somebody sets it, so only the boot clock's word counts as time that has passed.
+ */
+export class Time {
+  private suspended = 0;
+  private wallOffset: number;
+  private bootOffset: number | undefined;
+  /** The alarms that keep the process alive; `undefined` once nothing may. */
+  private vital: Set<Alarm> | undefined = new Set();
+
+  constructor(
+    readonly clock: Clock,
+    /** Called once for each jump of the wall clock, whatever its cause. */
+    private readonly onJump: () => void,
+  ) {
+    const monotonic = clock.now();
+    this.wallOffset = clock.wallNow() - monotonic;
+    this.bootOffset = this.bootAhead(monotonic);
+  }
+
+  /** Monotonic ms. Never goes back. */
+  now(): number {
+    const monotonic = this.clock.now();
+    const offset = this.clock.wallNow() - monotonic;
+    if (offset - this.wallOffset > ALARM) this.jumped(monotonic, offset);
+    else if (offset < this.wallOffset) this.wallOffset = offset;
+    return monotonic + this.suspended;
+  }
+
+  /** Calls back in `ms`, however long that is; `Infinity` never does. */
+  after(ms: number, callback: () => void, keepsAlive: boolean): Alarm {
+    const alarm = { keepsAlive: keepsAlive && this.vital !== undefined } as Alarm;
+    const arm = (left: number): void => {
+      const delay = Math.min(Math.max(left, 0), LONGEST_DELAY);
+      alarm.timer = this.clock.setTimeout(() => {
+        if (left > delay) {
+          arm(left - delay);
+          return;
+        }
+        this.vital?.delete(alarm);
+        callback();
+      }, delay);
+      if (!alarm.keepsAlive || this.vital === undefined) alarm.timer.unref?.();
+    };
+    arm(ms);
+    if (alarm.keepsAlive) this.vital?.add(alarm);
+    return alarm;
+  }
+
+  cancel(alarm: Alarm | undefined): void {
+    if (alarm === undefined) return;
+    this.clock.clearTimeout(alarm.timer);
+    this.vital?.delete(alarm);
+  }
+
+  /** From now on no alarm keeps the process alive. */
+  letGo(): void {
+    for (const { timer } of this.vital ?? []) timer.unref?.();
+    this.vital = undefined;
+  }
+
+  random(): number {
+    return this.clock.random?.() ?? Math.random();
+  }
+
+  /** For the identity of a locker: 96 random bits, or what an injected source of randomness gives. */
+  identity(): string {
+    const source = this.clock.random;
+    if (source === undefined) return randomBytes(12).toString('base64url');
+    const word = (): string => Math.floor(source.call(this.clock) * 2 ** 32).toString(36);
+    return Array.from({ length: 3 }, () => word().padStart(7, '0')).join('');
+  }
+
+  private jumped(monotonic: number, offset: number): void {
+    this.wallOffset = offset;
+    const boot = this.bootAhead(monotonic);
+    if (boot !== undefined && this.bootOffset !== undefined) {
+      this.suspended += Math.max(0, boot - this.bootOffset);
+    }
+    this.bootOffset = boot;
+    this.onJump();
+  }
+
+  /** How far the boot clock is ahead of the monotonic one. */
+  private bootAhead(monotonic: number): number | undefined {
+    const boot = this.clock.bootNow?.();
+    return boot === undefined ? undefined : boot - monotonic;
+  }
+}

@@ -1,0 +1,17 @@
+import type { Options } from 'tsup';
+
+/** How every published package is built: ESM and CommonJS, each with its types. */
+export const library: Options = {
+  entry: ['src/index.ts'],
+  format: ['esm', 'cjs'],
+  target: 'node20',
+  platform: 'node',
+  splitting: true,
+  // Keep `node:` in front of Node's own modules.
+  removeNodeProtocol: false,
+  sourcemap: true,
+  clean: true,
+  silent: true,
+  // tsup 8 sets `baseUrl` for the declaration build, which TypeScript 6 reports.
+  dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
+};
