@@ -99,9 +99,7 @@ export interface LockOptions {
 export type TryLockOptions = Omit<LockOptions, 'wait'>;
 
 /** What {@link Locker.tryWithLock} answers. */
-export type Outcome<T> =
-  | { acquired: true; value: T }
-  | { acquired: false; value?: undefined };
+export type Outcome<T> = { acquired: true; value: T } | { acquired: false; value?: undefined };
 
 /** The work that runs under a lock. */
 export type LockCallback<T> = (lock: Lock) => T | PromiseLike<T>;

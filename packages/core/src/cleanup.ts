@@ -1,6 +1,7 @@
 import type { Engine } from './engine.ts';
 import type { Lease } from './lease.ts';
 import type { MaybePromise } from './store.ts';
+import { isPromiseLike } from './store-calls.ts';
 import type { Terms } from './terms.ts';
 import type { Alarm } from './time.ts';
 
@@ -34,16 +35,17 @@ class Ending {
     private readonly keepFor: number | undefined,
   ) {}
 
-  attempt(): void {
+  /** Asks the store, or goes on with what it was asked already. */
+  attempt(given?: PromiseLike<boolean>): void {
     const { engine, keepFor } = this;
     const { key, stored, id, terms } = this.grant;
     engine.calls.send({
       phase: 'release',
       key,
       timeout: terms.storeTimeout,
-      send: () => engine.store.release({ key: stored, id, keepFor }),
+      send: () => given ?? engine.store.release({ key: stored, id, keepFor }),
       answered: (freed) => this.finish(freed),
-      failed: () => this.later(),
+      failed: (error) => (error.permanent ? this.finish(false) : this.later()),
     });
   }
 
@@ -81,15 +83,22 @@ export class Cleanup {
   constructor(private readonly engine: Engine) {}
 
   /** Releases what a holder held. Answers within {@link RELEASE_LIMIT}, false if not confirmed. */
-  release(lease: Lease, keepFor?: number): MaybePromise<boolean> {
+  release(lease: Lease, now: number, keepFor?: number): MaybePromise<boolean> {
     const { key, stored, id, plan } = lease;
-    const until = Math.max(lease.endsAt, this.engine.time.now() + (keepFor ?? 0));
-    return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor));
+    let reply: MaybePromise<boolean>;
+    try {
+      reply = this.engine.store.release({ key: stored, id, keepFor });
+    } catch (error) {
+      reply = Promise.reject(error);
+    }
+    if (!isPromiseLike(reply)) return reply;
+    const until = Math.max(lease.endsAt, now + (keepFor ?? 0));
+    return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor, reply));
   }
 
   /** Frees what might still be ours of a lock that was lost. */
   releaseLost(lease: Lease): MaybePromise<boolean> {
-    const freed = this.release(lease);
+    const freed = this.release(lease, this.engine.time.now());
     return freed instanceof Promise ? freed.then(() => false) : false;
   }
 
@@ -124,9 +133,14 @@ export class Cleanup {
     for (const ending of this.pending.keys()) ending.finish(false);
   }
 
-  private run(unwanted: Unwanted, until: number, keepFor?: number): MaybePromise<boolean> {
+  private run(
+    unwanted: Unwanted,
+    until: number,
+    keepFor?: number,
+    given?: PromiseLike<boolean>,
+  ): MaybePromise<boolean> {
     const ending = new Ending(this.engine, unwanted, until, keepFor);
-    ending.attempt();
+    ending.attempt(given);
     if (ending.freed !== undefined) return ending.freed;
     const freed = ending.wait();
     this.pending.set(ending, freed);

@@ -6,15 +6,15 @@ const LAST_CALL = 1_000;
 
 /** Closes a locker: contract section 7. Never rejects. */
 export async function closeEngine(engine: Engine, drain: number): Promise<void> {
-  for (const acquisition of [...engine.acquisitions]) {
-    acquisition.cancel(new LockerClosedError({ key: acquisition.key }));
+  for (const waiter of engine.waiters()) {
+    waiter.giveUp(new LockerClosedError({ key: waiter.key }));
   }
   if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);
   const leases = [...engine.leases.values()];
   const handles = new Set(leases.map((lease) => lease.handle));
   for (const lease of leases) lease.lose('closed');
   for (const handle of handles) {
-    if (handle !== undefined && !engine.running.has(handle)) void handle.end();
+    if (handle?.running === false) void handle.end();
   }
   await atMost(engine, LAST_CALL, engine.cleanup.settled());
   await atMost(engine, LAST_CALL, engine.stop());

@@ -1,3 +1,4 @@
+import type { Unwanted } from './cleanup.ts';
 import type { LockStoreError } from './errors.ts';
 import type { KeyQueue } from './key-queue.ts';
 import type { Lease } from './lease.ts';
@@ -16,15 +17,17 @@ const LONGEST_POLL = 500;
 const PATIENCE = 30_000;
 
 /** An attempt that was sent already: what the store answered or will answer. */
-interface Attempt {
-  readonly reply: MaybePromise<AcquireReply>;
+export interface Attempt {
+  /** Of the acquisition. */
+  readonly id: string;
   readonly sentAt: number;
+  readonly reply: MaybePromise<AcquireReply>;
 }
 
 /** A request under way. */
 interface Flight {
   readonly waiter: Waiter;
-  readonly id: string;
+  readonly attempt: Unwanted;
   readonly sentAt: number;
 }
 
@@ -61,7 +64,8 @@ export class Contender {
     if (this.stopped || waiter === undefined) return;
     this.again = this.flight !== undefined;
     if (this.again) return;
-    const flight = { waiter, id: waiter.id, sentAt: given?.sentAt ?? engine.time.now() };
+    const sentAt = given?.sentAt ?? engine.time.now();
+    const flight = { waiter, attempt: waiter.attempt, sentAt };
     this.flight = flight;
     this.registered = true;
     this.setAlarm(undefined);
@@ -69,7 +73,7 @@ export class Contender {
       phase: 'acquire',
       key: waiter.key,
       timeout: waiter.plan.terms.storeTimeout,
-      send: () => given?.reply ?? engine.acquire(waiter, true, predecessor?.lease.id),
+      send: () => given?.reply ?? waiter.ask(true, predecessor?.lease.id),
       answered: (reply) => {
         this.ended(predecessor, reply);
         this.answered(flight, reply);
@@ -77,7 +81,7 @@ export class Contender {
       failed: (error) => this.failed(flight, error),
       late: (reply) => {
         this.ended(predecessor, reply);
-        if (reply.granted && !waiter.wants(flight.id)) engine.takeBack(waiter, flight.id);
+        if (reply.granted) engine.takeBackUnlessWanted(waiter, flight.attempt);
       },
     });
   }
@@ -142,7 +146,7 @@ export class Contender {
     if (this.predecessor !== undefined) {
       const { lease, freed } = this.predecessor;
       this.predecessor = undefined;
-      freed(engine.cleanup.release(lease));
+      freed(engine.cleanup.release(lease, engine.time.now()));
     }
   }
 
@@ -160,21 +164,21 @@ export class Contender {
   private answered(flight: Flight, reply: AcquireReply): void {
     const { queue } = this;
     const { engine, stored } = queue;
-    const { waiter, id, sentAt } = flight;
+    const { waiter, attempt, sentAt } = flight;
     if (this.flight !== flight) {
       // Abandoned meanwhile; what it was granted after all is not wanted.
-      if (reply.granted) engine.takeBack(waiter, id);
+      if (reply.granted) engine.takeBackUnlessWanted(waiter, attempt);
       return;
     }
     if (!reply.granted) {
       this.flight = undefined;
       this.heard();
-      waiter.outcome.waits();
+      waiter.waits();
       this.waitAfter(reply.retryAfter);
       return;
     }
     engine.freshen(waiter, reply, sentAt, {
-      fresh: (grant) => {
+      fresh: (grant, now) => {
         if (this.flight !== flight) return;
         this.flight = undefined;
         this.registered = false;
@@ -182,7 +186,7 @@ export class Contender {
         engine.waitList.remove(stored);
         // Those behind it, if it will not serve them, are not registered yet.
         this.known = undefined;
-        queue.serve(waiter, () => waiter.grant(grant));
+        queue.serve(waiter, grant, now);
       },
       stale: (error) => this.failed(flight, error),
     });

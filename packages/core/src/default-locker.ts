@@ -1,4 +1,12 @@
-import type { Key, Lock, LockCallback, Locker, LockOptions, Outcome, TryLockOptions } from './api.ts';
+import type {
+  Key,
+  Lock,
+  LockCallback,
+  Locker,
+  LockOptions,
+  Outcome,
+  TryLockOptions,
+} from './api.ts';
 import { LockArgumentError } from './errors.ts';
 import { createLocker } from './locker.ts';
 import { shared } from './shared.ts';
@@ -28,10 +36,14 @@ const slot = shared<Slot>('default-locker', () => ({
  */
 export function setDefaultLocker(locker: Locker | (() => Locker) | undefined): void {
   if (locker !== undefined && slot.locker !== undefined) {
-    throw new LockArgumentError('The default locker is in use already: set it before its first use.');
+    throw new LockArgumentError(
+      'The default locker is in use already: set it before its first use.',
+    );
   }
   if (locker !== undefined && typeof locker !== 'function' && typeof locker?.lock !== 'function') {
-    throw new LockArgumentError('The default locker must be a locker or a function that makes one.');
+    throw new LockArgumentError(
+      'The default locker must be a locker or a function that makes one.',
+    );
   }
   slot.source = locker;
   slot.locker = undefined;
@@ -86,5 +98,8 @@ export async function tryWithLock<T>(
   key: Key,
   ...rest: [LockCallback<T>] | [TryLockOptions | undefined, LockCallback<T>]
 ): Promise<Outcome<T>> {
-  return defaultLocker().tryWithLock(key, ...(rest as [TryLockOptions | undefined, LockCallback<T>]));
+  return defaultLocker().tryWithLock(
+    key,
+    ...(rest as [TryLockOptions | undefined, LockCallback<T>]),
+  );
 }

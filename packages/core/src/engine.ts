@@ -1,15 +1,16 @@
 import { hostname } from 'node:os';
-import type { Acquisition } from './acquisition.ts';
-import { Cleanup } from './cleanup.ts';
+import { Cleanup, type Unwanted } from './cleanup.ts';
 import type { Clock } from './clock.ts';
+import type { Attempt } from './contender.ts';
 import type { LockStoreError } from './errors.ts';
 import { Events } from './events.ts';
-import type { HandleInternals } from './handle.ts';
 import { Ids } from './ids.ts';
 import { KeyQueue } from './key-queue.ts';
-import { isFresh, type Grant, type Lease } from './lease.ts';
+import { isFresh, type Grant, type Lease, type Tenure } from './lease.ts';
 import type { HandoffBounds, LockerSettings } from './options.ts';
+import type { Plan } from './plan.ts';
 import { Renewer } from './renewer.ts';
+import { SteadyMap } from './steady-map.ts';
 import {
   MAX_TOKENS,
   type AcquireReply,
@@ -18,7 +19,7 @@ import {
   type RenewReply,
   type StoreEvent,
 } from './store.ts';
-import { isPromiseLike, StoreCalls } from './store-calls.ts';
+import { StoreCalls } from './store-calls.ts';
 import { TermsTable } from './terms.ts';
 import { Time } from './time.ts';
 import { WaitList } from './wait-list.ts';
@@ -28,11 +29,11 @@ import type { Waiter } from './waiter.ts';
 const LEAVE_TIMEOUT = 2_000;
 
 /** A grant of the store's. */
-type Granted = Extract<AcquireReply, { granted: true }>;
+export type Granted = Extract<AcquireReply, { granted: true }>;
 
 /** What becomes of a grant once it is known whether it is fresh enough to be handed out. */
 interface Freshness {
-  fresh(grant: Grant): void;
+  fresh(grant: Grant, now: number): void;
   stale(error: LockStoreError): void;
 }
 
@@ -49,16 +50,16 @@ export class Engine {
   /** This locker, to the store. */
   readonly client: string;
   /** By stored key: what this process holds and has not lost. */
-  readonly leases = new Map<string, Lease>();
+  readonly leases = new SteadyMap<Lease>();
   readonly queues = new Map<string, KeyQueue>();
-  /** Those that are not settled. */
-  readonly acquisitions = new Set<Acquisition>();
-  /** Handles under which a callback runs. */
-  readonly running = new Set<HandleInternals>();
+  /** Waiters with a request under way and no place in a queue. */
+  readonly unqueued = new Set<Waiter>();
   readonly notifies: boolean;
   /** Called when the last lock is gone. */
   onIdle: (() => void) | undefined = undefined;
+  /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   private readonly tokens: number;
+  private firstTenure: Tenure = { from: undefined, spare: 0 };
   private parkedKeys = 0;
   private keepAlive: ReturnType<Time['after']> | undefined = undefined;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
@@ -87,19 +88,39 @@ export class Engine {
     return (this.lazyLabel ??= `${hostname()}:${process.pid}`);
   }
 
-  /** Starts a waiter on its way: a single attempt, or a place in line. */
-  request(waiter: Waiter, single: boolean): void {
-    const taken = this.queues.has(waiter.stored) || this.leases.has(waiter.stored);
-    const busy = (): void => (single ? waiter.outcome.busy() : this.lineUp(waiter));
-    // Past those in line only goes an owner, to take over what is its own.
-    if (taken && waiter.plan.owner === undefined) busy();
-    else if (taken || single) this.attempt(waiter, single, busy);
-    else this.open(waiter);
+  /**
+   * Asks the store at once, if nobody of this process is before us. With an embedded store that is
+   * most often all there is to an acquisition.
+   */
+  first(plan: Plan, stored: string): Attempt | undefined {
+    if (this.leases.has(stored) || this.queues.has(stored)) return undefined;
+    const id = this.ids.next();
+    const sentAt = this.time.now();
+    let reply: MaybePromise<AcquireReply>;
+    try {
+      reply = this.ask(plan, stored, id, plan.wait > 0);
+    } catch (error) {
+      reply = Promise.reject(error);
+    }
+    return { id, sentAt, reply };
   }
 
-  /** Sends a waiter's request to the store. */
-  acquire(waiter: Waiter, wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
-    const { id, stored, plan } = waiter;
+  /** Starts a waiter on its way: a single attempt, or a place in line. */
+  request(waiter: Waiter, first: Attempt | undefined): void {
+    const single = waiter.plan.wait === 0;
+    // Past those in line only goes an owner, to take over what is its own.
+    if (first === undefined && waiter.plan.owner === undefined) this.found(waiter);
+    else if (first === undefined || single) this.attempt(waiter, first);
+    else this.open(waiter, first);
+  }
+
+  ask(
+    plan: Plan,
+    stored: string,
+    id: string,
+    wait: boolean,
+    replaces?: string,
+  ): MaybePromise<AcquireReply> {
     this.unsubscribe ??= this.store.subscribe(this.client, (event) => this.hear(event));
     return this.store.acquire({
       key: stored,
@@ -117,52 +138,58 @@ export class Engine {
   /** A waiter wants no more. */
   withdraw(waiter: Waiter): void {
     waiter.done = true;
+    this.unqueued.delete(waiter);
     if (waiter.queued) this.queues.get(waiter.stored)?.withdraw(waiter);
     else this.takeBack(waiter);
   }
 
-  /** Undoes an attempt of a waiter, whatever has become of it or will; a later one gets another id. */
-  takeBack(waiter: Waiter, id = waiter.id): void {
-    const { key, stored, plan } = waiter;
-    if (this.leases.get(stored)?.id === id) return;
-    if (waiter.id === id) {
-      waiter.id = this.ids.next();
-      waiter.unsure = false;
-    }
-    void this.cleanup.takeBack({ key, stored, id, terms: plan.terms });
+  /** Undoes a waiter's attempt, whatever has become of it or will; its next has another id. */
+  takeBack(waiter: Waiter, attempt = waiter.attempt): void {
+    if (this.leases.get(attempt.stored)?.id === attempt.id) return;
+    waiter.renounce(attempt.id);
+    void this.cleanup.takeBack(attempt);
+  }
+
+  /** A grant came late. A waiter who still asks under its id will recognise it. */
+  takeBackUnlessWanted(waiter: Waiter, attempt: Unwanted): void {
+    if (!waiter.wants(attempt.id)) this.takeBack(waiter, attempt);
   }
 
   /** A grant that took long is renewed once, and given back if that does not make it fresh. */
   freshen(waiter: Waiter, granted: Granted, sentAt: number, result: Freshness): void {
-    const { id, key, stored, plan } = waiter;
-    const { terms } = plan;
-    const grantAt = (confirmedAt: number): Grant => {
-      const { token, tokens } = granted;
-      const { handoff } = this.settings;
-      const spare = Math.min(handoff?.max ?? 0, token === 0 ? Infinity : tokens - 1);
-      return { id, sentAt: confirmedAt, tenureFrom: undefined, token, spare };
-    };
-    const now = this.time.now();
+    const { plan, attempt } = waiter;
+    const { id, key, stored, terms } = attempt;
+    const now = this.time.checkedNow();
     if (isFresh(sentAt, terms, now)) {
-      result.fresh(grantAt(sentAt));
+      result.fresh(this.grantOf(id, granted, sentAt), now);
       return;
     }
     const stale = (cause?: unknown): void => {
-      this.takeBack(waiter, id);
-      result.stale(this.calls.errorFrom('acquire', key, cause ?? new Error('The grant came late.')));
+      this.takeBack(waiter, attempt);
+      result.stale(
+        this.calls.errorFrom('acquire', key, cause ?? new Error('The grant came late.')),
+      );
     };
     this.calls.send<readonly RenewReply[]>({
       phase: 'renew',
       key,
       timeout: terms.storeTimeout,
-      send: () =>
-        this.store.renew([{ key: stored, id, owner: plan.owner ?? id, ttl: terms.ttl }]),
+      send: () => this.store.renew([{ key: stored, id, owner: plan.owner ?? id, ttl: terms.ttl }]),
       answered: ([reply]) => {
-        if (reply === 'renewed' && isFresh(now, terms, this.time.now())) result.fresh(grantAt(now));
-        else stale(reply instanceof Error ? reply : undefined);
+        const later = this.time.checkedNow();
+        if (reply !== 'renewed') stale(reply instanceof Error ? reply : undefined);
+        else if (isFresh(now, terms, later)) result.fresh(this.grantOf(id, granted, now), later);
+        else stale();
       },
       failed: stale,
     });
+  }
+
+  grantOf(id: string, { token, tokens }: Granted, sentAt: number): Grant {
+    const spare = token === 0 ? this.tokens - 1 : Math.min(this.tokens, tokens) - 1;
+    // The same for all but a few grants, and so one object.
+    if (this.firstTenure.spare !== spare) this.firstTenure = { from: undefined, spare };
+    return { id, sentAt, token, tenure: this.firstTenure };
   }
 
   /** A waiter got its lease. */
@@ -179,19 +206,27 @@ export class Engine {
   }
 
   /** A holder releases: its lease passes to the next of this process, or ends on the store. */
-  release(lease: Lease): MaybePromise<boolean> {
-    const now = this.time.now();
+  release(lease: Lease, now: number): MaybePromise<boolean> {
     const queue = this.queues.get(lease.stored);
     const keepFor = Math.max(0, lease.keepUntil - now);
     this.leases.delete(lease.stored);
     let freed = keepFor > 0 ? undefined : queue?.succeed(lease, now);
     if (freed === undefined) {
-      freed = this.cleanup.release(lease, keepFor);
+      freed = this.cleanup.release(lease, now, keepFor);
       queue?.review();
     }
     if (this.leases.get(lease.stored)?.id !== lease.id) this.renewer.drop(lease);
     if (this.leases.size === 0) this.onIdle?.();
     return freed;
+  }
+
+  /** All who wait for a lock of this locker. */
+  waiters(): Waiter[] {
+    const all = [...this.unqueued];
+    for (const queue of this.queues.values()) {
+      for (let waiter = queue.head; waiter !== undefined; waiter = waiter.next) all.push(waiter);
+    }
+    return all;
   }
 
   /** A lease was lost: those in line have to ask the store. */
@@ -205,12 +240,14 @@ export class Engine {
 
   /** Contract 6.3: what has to be true at the moment of a hand-off. */
   mayHandOff(lease: Lease, now: number): boolean {
-    const { anchor, signalPoint, grantedAt, tenureFrom = grantedAt } = lease;
+    const { anchor, signalPoint, grantedAt } = lease;
+    const { from = grantedAt, spare } = lease.tenure;
     const third = lease.plan.terms.ttl / 3;
     const { tenure } = this.settings.handoff as HandoffBounds;
     const confirmed = now - anchor;
     return (
-      now - tenureFrom < tenure &&
+      spare > 0 &&
+      now - from < tenure &&
       signalPoint - now >= third &&
       confirmed >= 0 &&
       confirmed <= third
@@ -245,16 +282,6 @@ export class Engine {
     });
   }
 
-  enter(handle: HandleInternals): boolean {
-    if (this.running.has(handle)) return false;
-    this.running.add(handle);
-    return true;
-  }
-
-  leave(handle: HandleInternals): void {
-    this.running.delete(handle);
-  }
-
   /** Ends all timers and listening. What is still to be released goes on without them. */
   async stop(): Promise<void> {
     this.renewer.stop();
@@ -265,26 +292,22 @@ export class Engine {
     await unsubscribe?.();
   }
 
-  /** The first of its process to ask for a key, and perhaps the first of all. */
-  private open(waiter: Waiter): void {
-    const sentAt = this.time.now();
-    let reply: MaybePromise<AcquireReply>;
-    try {
-      reply = this.acquire(waiter, true);
-    } catch (error) {
-      reply = Promise.reject(error as Error);
-    }
-    if (!isPromiseLike(reply) && reply.granted && isFresh(sentAt, waiter.plan.terms, sentAt)) {
-      this.freshen(waiter, reply, sentAt, {
-        fresh: (grant) => waiter.grant(grant),
-        stale: () => {},
-      });
-      return;
-    }
+  /** The first of its process to ask for a key is also the first in line. */
+  private open(waiter: Waiter, first: Attempt): void {
     const queue = new KeyQueue(this, waiter.stored);
     this.queues.set(waiter.stored, queue);
     queue.add(waiter);
-    queue.contend(reply, sentAt);
+    queue.contend(first);
+  }
+
+  /** A waiter found its key busy. */
+  private found(waiter: Waiter): void {
+    if (waiter.plan.wait > 0) {
+      this.lineUp(waiter);
+    } else {
+      waiter.done = true;
+      waiter.busy();
+    }
   }
 
   private lineUp(waiter: Waiter): void {
@@ -294,35 +317,47 @@ export class Engine {
       this.queues.set(waiter.stored, queue);
     }
     queue.add(waiter);
-    waiter.outcome.waits();
-    queue.review();
+    waiter.waits();
+    if (queue.size === 1) queue.review();
   }
 
   /** Asks the store once, without a place in its queue. */
-  private attempt(waiter: Waiter, single: boolean, busy: () => void): void {
-    const { id, key, plan } = waiter;
-    const sentAt = this.time.now();
-    const takeBack = (reply: AcquireReply): void => {
-      if (reply.granted && !waiter.wants(id)) this.takeBack(waiter, id);
-    };
+  private attempt(waiter: Waiter, given: Attempt | undefined): void {
+    const { attempt, plan } = waiter;
+    const { id, key } = attempt;
+    const sentAt = given?.sentAt ?? this.time.now();
     const failed = (error: LockStoreError): void => {
+      this.unqueued.delete(waiter);
       if (!waiter.wants(id)) return;
-      if (single || error.permanent) waiter.fail(error);
+      this.takeBack(waiter, attempt);
+      if (plan.wait === 0 || error.permanent) waiter.fail(error);
       else this.lineUp(waiter);
-      this.takeBack(waiter, id);
     };
+    const late = (reply: AcquireReply): void => {
+      if (reply.granted) this.takeBackUnlessWanted(waiter, attempt);
+    };
+    this.unqueued.add(waiter);
     this.calls.send<AcquireReply>({
       phase: 'acquire',
       key,
       timeout: plan.terms.storeTimeout,
-      send: () => this.acquire(waiter, false),
+      send: () => given?.reply ?? waiter.ask(false),
       answered: (reply) => {
-        if (!waiter.wants(id)) takeBack(reply);
-        else if (!reply.granted) busy();
-        else this.freshen(waiter, reply, sentAt, { fresh: (grant) => waiter.grant(grant), stale: failed });
+        if (!waiter.wants(id)) {
+          late(reply);
+        } else if (reply.granted) {
+          const fresh = (grant: Grant, now: number): void => {
+            this.unqueued.delete(waiter);
+            if (waiter.wants(id)) waiter.grant(grant, now);
+          };
+          this.freshen(waiter, reply, sentAt, { fresh, stale: failed });
+        } else {
+          this.unqueued.delete(waiter);
+          this.found(waiter);
+        }
       },
       failed,
-      late: takeBack,
+      late,
     });
   }
 

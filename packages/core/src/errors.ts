@@ -43,9 +43,9 @@ export abstract class LockError extends Error {
       return Object.prototype.isPrototypeOf.call(prototype, value as object);
     }
     if (typeof value !== 'object' || value === null) return false;
-    const brand = (value as { [BRAND]?: string })[BRAND];
+    const branded = (value as { [BRAND]?: string })[BRAND];
     const own = (prototype as { [BRAND]?: string })[BRAND];
-    return brand !== undefined && (own === 'LockError' || own === brand);
+    return branded !== undefined && (own === 'LockError' || own === branded);
   }
 }
 
@@ -54,7 +54,7 @@ function brand(type: { readonly prototype: LockError }, name: string): void {
   Object.defineProperty(type.prototype, BRAND, { value: name });
   Object.defineProperty(type.prototype, 'name', { value: name, configurable: true });
 }
-brand(LockError as unknown as { readonly prototype: LockError }, 'LockError');
+brand(LockError, 'LockError');
 
 /** The lock was busy for longer than the caller was willing to wait. */
 export class LockNotAcquiredError extends LockError {

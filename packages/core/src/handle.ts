@@ -9,13 +9,8 @@ export interface HandleInternals {
   /** Of the locker: the same object means the same locks. */
   readonly store: object;
   readonly storedKeys: readonly string[];
-  /**
-   * Says that a callback runs under the lock, which then keeps it when its locker is closed.
-   *
-   * @returns false if one is running already
-   */
-  enter(): boolean;
-  leave(): void;
+  /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */
+  running: boolean;
   /** As `release()`, without a promise where none is needed. */
   end(): MaybePromise<boolean>;
 }

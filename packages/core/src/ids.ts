@@ -1,7 +1,7 @@
 import type { Time } from './time.ts';
 
-/** So many ids have one prefix: four digits to the base 36. */
-const PER_PREFIX = 36 ** 4;
+/** So many ids have one prefix: what four digits can count. */
+const PER_PREFIX = 10_000;
 
 /**
  * Ids of acquisitions: 8 random characters (48 bits) and a count. At most 12 characters, because V8
@@ -18,6 +18,6 @@ export class Ids {
       this.prefix = this.time.identity().slice(0, 8);
       this.count = 0;
     }
-    return this.prefix + (this.count++).toString(36);
+    return this.prefix + this.count++;
   }
 }

@@ -1,8 +1,8 @@
-import { Contender } from './contender.ts';
+import { Contender, type Attempt } from './contender.ts';
 import type { Engine } from './engine.ts';
 import type { LockStoreError } from './errors.ts';
-import type { Lease } from './lease.ts';
-import type { AcquireReply, MaybePromise } from './store.ts';
+import { ownerOf, type Grant, type Lease } from './lease.ts';
+import type { MaybePromise } from './store.ts';
 import type { Waiter } from './waiter.ts';
 
 /**
@@ -24,7 +24,6 @@ export class KeyQueue {
   ) {}
 
   add(waiter: Waiter): void {
-    waiter.since = this.engine.time.now();
     waiter.queued = true;
     waiter.previous = this.tail;
     if (this.tail === undefined) this.head = waiter;
@@ -40,10 +39,10 @@ export class KeyQueue {
     this.review();
   }
 
-  /** Takes a waiter out of the line to give it its grant, and looks after those behind it. */
-  serve(waiter: Waiter, deliver: () => void): void {
+  /** Gives a waiter its grant, and looks after those behind it. */
+  serve(waiter: Waiter, grant: Grant, now: number): void {
     this.remove(waiter);
-    deliver();
+    waiter.grant(grant, now);
     this.review();
   }
 
@@ -55,17 +54,16 @@ export class KeyQueue {
     }
     for (const waiter of failed) {
       this.remove(waiter);
-      waiter.done = true;
       this.contender?.left(waiter);
-      waiter.outcome.failed(error);
+      waiter.fail(error);
     }
     this.review();
   }
 
   /** An attempt that was made before anybody was in line goes on as its contender's. */
-  contend(reply: MaybePromise<AcquireReply>, sentAt: number): void {
+  contend(attempt: Attempt): void {
     this.contender = new Contender(this);
-    this.contender.ask({ reply, sentAt });
+    this.contender.ask(attempt);
   }
 
   /** Sees to it that the first in line is contended for exactly when that is needed. */
@@ -99,7 +97,7 @@ export class KeyQueue {
     const { head, engine } = this;
     if (head === undefined) return undefined;
     if (head.canTakeFrom(lease) && engine.mayHandOff(lease, now)) {
-      this.handOff(lease, head);
+      this.handOff(lease, head, now);
       return true;
     }
     if (this.contender !== undefined) return undefined;
@@ -107,15 +105,20 @@ export class KeyQueue {
     return engine.cleanup.limited(this.contender.askInsteadOf(lease));
   }
 
-  private handOff(lease: Lease, waiter: Waiter): void {
-    const { engine } = this;
-    const { id, anchor, tenureFrom = lease.grantedAt, spare } = lease;
+  private handOff(lease: Lease, waiter: Waiter, now: number): void {
+    const { id, anchor, grantedAt } = lease;
+    const { from = grantedAt, spare } = lease.tenure;
     const token = lease.token === 0 ? 0 : lease.token + 1;
+    const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1 } };
     // An earlier attempt of its own may have been granted without an answer.
-    if (waiter.unsure) engine.takeBack(waiter);
-    this.serve(waiter, () =>
-      waiter.grant({ id, sentAt: anchor, tenureFrom, token, spare: spare - 1 }),
-    );
+    if (waiter.unsure) this.engine.takeBack(waiter);
+    const { events, label } = this.engine;
+    if (events.heard('handoff')) {
+      const { key } = waiter;
+      const owner = ownerOf(grant);
+      events.emit('handoff', { key, keys: [key], label, owner, fencingToken: token });
+    }
+    this.serve(waiter, grant, now);
   }
 
   private remove(waiter: Waiter): void {

@@ -10,11 +10,24 @@ export interface Grant {
   readonly id: string;
   /** When the last confirmed request was sent. */
   readonly sentAt: number;
-  /** When the store granted it, to a holder who has passed it on; absent for the first holder. */
-  readonly tenureFrom: number | undefined;
   readonly token: number;
-  /** How many more times it may be passed on within the process. */
+  readonly tenure: Tenure;
+}
+
+/** How far a grant has been passed on within the process. */
+export interface Tenure {
+  /** When the store granted it, to a holder who has passed it on; absent for the first holder. */
+  readonly from: number | undefined;
+  /** How many more times it may be passed on. */
   readonly spare: number;
+}
+
+/**
+ * The owner of a lock that was not given one: its acquisition's id, which the store has too. A grant
+ * that was passed on keeps the id of its first holder, so what is left of it sets its holders apart.
+ */
+export function ownerOf({ id, tenure }: Pick<Grant, 'id' | 'tenure'>): string {
+  return tenure.from === undefined ? id : `${id}/${tenure.spare}`;
 }
 
 /** Marks a lease that its holder released; `pending` until the store has confirmed it. */
@@ -34,10 +47,9 @@ export abstract class Lease {
   /** The store's name for the key. */
   readonly stored: string;
   readonly id: string;
-  readonly tenureFrom: number | undefined;
   readonly grantedAt: number;
   readonly token: number;
-  readonly spare: number;
+  readonly tenure: Tenure;
   /** The lease is counted from here: before the last confirmed request was sent. */
   anchor: number;
   ended: LockLostError | Released | undefined = undefined;
@@ -46,10 +58,9 @@ export abstract class Lease {
     this.plan = plan;
     this.stored = stored;
     this.id = grant.id;
-    this.tenureFrom = grant.tenureFrom;
     this.grantedAt = Math.floor(now);
     this.token = grant.token;
-    this.spare = grant.spare;
+    this.tenure = grant.tenure;
     this.anchor = Math.floor(grant.sentAt);
   }
 
@@ -83,7 +94,7 @@ export abstract class Lease {
    * Whether it is held, by the clock and not by a timer, which would be late after the event loop
    * was blocked.
    */
-  isHeld(now = this.plan.engine.time.now()): boolean {
+  isHeld(now = this.plan.engine.time.checkedNow()): boolean {
     if (this.ended !== undefined) return false;
     if (now < this.signalPoint && now < this.maxHoldAt) return true;
     this.lose(now < this.signalPoint ? 'max-hold' : 'expired');

@@ -1,7 +1,7 @@
 import type { Lock } from './api.ts';
 import { LockArgumentError, type LockLostError } from './errors.ts';
 import type { HeldLockEvent } from './events.ts';
-import { Lease, Released, type Grant } from './lease.ts';
+import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import type { Plan } from './plan.ts';
 import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
@@ -11,11 +11,13 @@ import type { MaybePromise } from './store.ts';
 export class HeldLock extends Lease implements Lock, Signalling, HandleInternals {
   readonly key: string;
   controller: AbortController | undefined = undefined;
+  running = false;
 
   constructor(plan: Plan, key: string, stored: string, grant: Grant, now: number) {
     super(plan, stored, grant, now);
     this.key = key;
     plan.signal?.addEventListener('abort', this, { once: true });
+    plan.engine.hold(this);
   }
 
   get keys(): readonly string[] {
@@ -50,7 +52,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get remaining(): number {
-    const now = this.plan.engine.time.now();
+    const now = this.plan.engine.time.checkedNow();
     return this.isHeld(now) ? this.signalPoint - now : 0;
   }
 
@@ -102,20 +104,18 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return this;
   }
 
-  enter(): boolean {
-    return this.plan.engine.enter(this);
-  }
-
-  leave(): void {
-    this.plan.engine.leave(this);
-  }
-
   get store(): object {
     return this.plan.engine.store;
   }
 
   get storedKeys(): readonly string[] {
     return [this.stored];
+  }
+
+  /** Tells of the grant, after `waited` ms. */
+  announce(waited: number): void {
+    const { events } = this.plan.engine;
+    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
   /** The caller's own abort, see contract 4.5. */
@@ -127,15 +127,16 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
 
   end(): MaybePromise<boolean> {
     const { engine } = this.plan;
-    if (this.isHeld()) {
+    const now = engine.time.checkedNow();
+    if (this.isHeld(now)) {
       this.plan.signal?.removeEventListener('abort', this);
       this.ended = Released.done;
       fireSignal(this);
       if (engine.events.heard('released')) {
-        const heldFor = engine.time.now() - this.grantedAt;
+        const heldFor = now - this.grantedAt;
         engine.events.emit('released', { ...eventOf(this), heldFor });
       }
-      const released = engine.release(this);
+      const released = engine.release(this, now);
       if (released instanceof Promise) this.ended = new Released(released);
       return released;
     }
@@ -159,12 +160,4 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
 export function eventOf(lock: Lock): Omit<HeldLockEvent, 'locker' | 'store'> {
   const { key, keys, label, owner, fencingToken } = lock;
   return { key, keys, label, owner, fencingToken };
-}
-
-/**
- * The owner of a lock that was not given one: its acquisition's id, which the store has too. A grant
- * that was passed on keeps the id of its first holder, so what is left of it sets its holders apart.
- */
-function ownerOf({ id, tenureFrom, spare }: HeldLock): string {
-  return tenureFrom === undefined ? id : `${id}/${spare}`;
 }

@@ -17,12 +17,12 @@ import { Engine } from './engine.ts';
 import {
   LockArgumentError,
   LockerClosedError,
-  LockNotAcquiredError,
   LockReentryError,
   type StorePhase,
 } from './errors.ts';
 import { isEventName, type LockEvents } from './events.ts';
-import { internalsOf } from './handle.ts';
+import { internalsOf, type HandleInternals } from './handle.ts';
+import { HeldLock } from './lock.ts';
 import { JoinedLock } from './joined-lock.ts';
 import { storedKey } from './keys.ts';
 import {
@@ -33,7 +33,7 @@ import {
   resolveLockOptions,
 } from './options.ts';
 import type { Plan } from './plan.ts';
-import { covers, enclosingLocks, runWithLock } from './scope.ts';
+import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
 import { isPromiseLike } from './store-calls.ts';
 import { memoryStore } from './stores/memory.ts';
@@ -71,33 +71,41 @@ class HoldfastLocker implements Locker {
     this.#defaultsOnce = { ...this.#defaults, wait: 0 };
   }
 
-  async lock(key: Key, options?: LockOptions): Promise<Lock> {
-    const lock = this.#wait(key, this.#plan(options));
-    return isPromiseLike(lock) ? await lock : lock;
+  // These are not async functions: with an embedded store every promise more shows in the cost.
+
+  lock(key: Key, options?: LockOptions): Promise<Lock> {
+    return promised(() => this.#begin(key, this.#plan(options), true) as MaybePromise<Lock>);
   }
 
-  async tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
-    const lock = this.#start(key, this.#planOnce(options)).lock;
-    return isPromiseLike(lock) ? await lock : lock;
+  tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
+    return promised(() => this.#begin(key, this.#planOnce(options), false));
   }
 
-  async withLock<T>(
+  withLock<T>(
     key: Key,
-    ...rest: [LockCallback<T>] | [LockOptions | undefined, LockCallback<T>]
+    options: LockOptions | LockCallback<T> | undefined,
+    work?: LockCallback<T>,
   ): Promise<T> {
-    const [options, work] = splitArguments(rest);
-    const lock = this.#wait(key, this.#plan(options));
-    return this.#run(isPromiseLike(lock) ? await lock : lock, work);
+    return promised(() => {
+      const callback = checkWork<T>(work ?? options);
+      const plan = this.#plan(callback === options ? undefined : (options as LockOptions));
+      const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
+      return isPromiseLike(lock) ? lock.then((taken) => run(taken, callback)) : run(lock, callback);
+    });
   }
 
-  async tryWithLock<T>(
+  tryWithLock<T>(
     key: Key,
-    ...rest: [LockCallback<T>] | [TryLockOptions | undefined, LockCallback<T>]
+    options: TryLockOptions | LockCallback<T> | undefined,
+    work?: LockCallback<T>,
   ): Promise<Outcome<T>> {
-    const [options, work] = splitArguments(rest);
-    const lock = await this.#start(key, this.#planOnce(options)).lock;
-    if (lock === null) return { acquired: false };
-    return { acquired: true, value: await this.#run(lock, work) };
+    return promised(async () => {
+      const callback = checkWork<T>(work ?? options);
+      const plan = this.#planOnce(callback === options ? undefined : (options as TryLockOptions));
+      const lock = await this.#begin(key, plan, false);
+      if (lock === null) return { acquired: false };
+      return { acquired: true, value: await run(lock, callback) };
+    });
   }
 
   async inspect(key: string): Promise<LockInfo | null> {
@@ -154,54 +162,59 @@ class HoldfastLocker implements Locker {
     return store.encodeKey?.({ namespace, key, owner }) ?? storedKey(namespace, key);
   }
 
-  #start(key: Key, plan: Plan): { lock: MaybePromise<Lock | null>; acquisition?: Acquisition } {
-    const keys = checkKeys(key);
-    if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
-    const named = keys.map((one): NamedKey => ({ key: one, stored: this.#name(one, plan.owner) }));
-    const joined = this.#enclosing(keys, named, plan);
-    if (joined !== undefined) {
-      plan.signal?.throwIfAborted();
-      return { lock: joined };
+  /**
+   * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
+   * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
+   */
+  #begin(key: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
+    if (typeof key !== 'string' || key === '') {
+      return this.#beginAll(checkKeys(key), plan, demanding);
     }
-    if (named.length > 1) named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
-    const acquisition = new Acquisition(plan, keys, named);
-    return { lock: acquisition.start(), acquisition };
+    if (this.#closing !== undefined) throw new LockerClosedError({ key });
+    const stored = this.#name(key, plan.owner);
+    const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
+    throwIfAborted(plan.signal);
+    if (joined !== undefined) return joined;
+    const first = this.#engine.first(plan, stored);
+    if (first !== undefined && !isPromiseLike(first.reply) && first.reply.granted) {
+      const grant = this.#engine.grantOf(first.id, first.reply, first.sentAt);
+      // No time has passed: the store answered in the same call.
+      const lock = new HeldLock(plan, key, stored, grant, first.sentAt);
+      lock.announce(0);
+      return lock;
+    }
+    return new Acquisition(plan, { key, stored }, demanding, first).lock;
   }
 
-  #wait(key: Key, plan: Plan): MaybePromise<Lock> {
-    const { lock, acquisition } = this.#start(key, plan);
-    const check = (held: Lock | null): Lock => {
-      if (held !== null) return held;
-      const waited = acquisition?.waited ?? 0;
-      throw new LockNotAcquiredError({ key: Array.isArray(key) ? key[0] : key, waited });
-    };
-    return isPromiseLike(lock) ? lock.then(check) : check(lock);
+  #beginAll(
+    keys: readonly [string, ...string[]],
+    plan: Plan,
+    demanding: boolean,
+  ): MaybePromise<Lock | null> {
+    if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
+    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan.owner) }));
+    const stored = named.map((one) => one.stored);
+    const joined = isInScope() ? this.#enclosing(keys, stored, plan) : undefined;
+    throwIfAborted(plan.signal);
+    if (joined !== undefined) return joined;
+    // In one global order, so that no two acquisitions wait for each other.
+    named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
+    const ordered = named as [NamedKey, ...NamedKey[]];
+    return Acquisition.ofList(plan, { keys, ordered }, demanding).lock;
   }
 
-  /** What an enclosing lock of the same async context means for this acquisition, contract 2.5. */
-  #enclosing(keys: readonly string[], named: readonly NamedKey[], plan: Plan): Lock | undefined {
+  /** What an enclosing lock of the same async context means for an acquisition, contract 2.5. */
+  #enclosing(keys: readonly string[], stored: readonly string[], plan: Plan): Lock | undefined {
     const { reentry, wait } = plan;
     if (reentry === 'ignore' || (reentry === 'reject' && wait === 0)) return undefined;
-    const stored = named.map((one) => one.stored);
     const enclosing = enclosingLocks(this.#engine.store, stored);
-    if (enclosing.length === 0) return undefined;
+    if (enclosing === undefined) return undefined;
     if (reentry === 'join') {
       const outer = enclosing.find((lock) => covers(lock, stored));
       if (outer !== undefined) return new JoinedLock(outer, keys);
     }
     if (wait === 0) return undefined;
     throw new LockReentryError({ key: keys[0] });
-  }
-
-  async #run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
-    try {
-      return await runWithLock(lock, () => work(lock));
-    } finally {
-      if (!(lock instanceof JoinedLock)) {
-        const released = internalsOf(lock)?.end();
-        if (isPromiseLike(released)) await released;
-      }
-    }
   }
 
   #ask<T>(phase: StorePhase, key: string, send: () => MaybePromise<T>): Promise<T> {
@@ -211,9 +224,49 @@ class HoldfastLocker implements Locker {
   }
 }
 
+function promised<T>(start: () => MaybePromise<T>): Promise<T> {
+  try {
+    const result = start();
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** Runs the work of `withLock`, and releases the lock whatever becomes of it. */
+function run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
+  // A lock that was joined is released by its holder.
+  const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
+  const fail = (error: unknown): Promise<never> => {
+    const rejected = (): Promise<never> => Promise.reject(error);
+    const released = finish(internals);
+    return released instanceof Promise ? released.then(rejected) : rejected();
+  };
+  if (internals !== undefined) internals.running = true;
+  let result: T | PromiseLike<T>;
+  try {
+    result = inScope(lock, work);
+  } catch (error) {
+    return fail(error);
+  }
+  return Promise.resolve(result).then((value) => {
+    const released = finish(internals);
+    return released instanceof Promise ? released.then(() => value) : value;
+  }, fail);
+}
+
+function finish(internals: HandleInternals | undefined): MaybePromise<unknown> {
+  if (internals === undefined) return undefined;
+  internals.running = false;
+  return internals.end();
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw signal.reason as Error;
+}
+
 /** @throws LockArgumentError */
-function splitArguments<O, T>(rest: [LockCallback<T>] | [O | undefined, LockCallback<T>]): [O | undefined, LockCallback<T>] {
-  const [options, work] = rest.length === 1 ? [undefined, rest[0]] : rest;
+function checkWork<T>(work: unknown): LockCallback<T> {
   if (typeof work !== 'function') throw new LockArgumentError('The work must be a function.');
-  return [options, work];
+  return work as LockCallback<T>;
 }

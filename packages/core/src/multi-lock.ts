@@ -24,6 +24,7 @@ export class Part extends Lease {
     super(plan, stored, grant, now);
     this.key = key;
     this.holder = holder;
+    plan.engine.hold(this);
   }
 
   get handle(): MultiLock | undefined {
@@ -43,7 +44,7 @@ export class Part extends Lease {
     const { engine } = this.plan;
     if (!this.isHeld()) return engine.cleanup.releaseLost(this);
     this.ended = Released.done;
-    return engine.release(this);
+    return engine.release(this, engine.time.now());
   }
 
   protected lost(error: LockLostError): void {
@@ -55,6 +56,7 @@ export class Part extends Lease {
 export class MultiLock implements Lock, Signalling, HandleInternals {
   ended: LockLostError | Released | undefined = undefined;
   controller: AbortController | undefined = undefined;
+  running = false;
   private readonly grantedAt: number;
 
   constructor(
@@ -105,7 +107,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
   }
 
   get remaining(): number {
-    const now = this.plan.engine.time.now();
+    const now = this.plan.engine.time.checkedNow();
     if (!this.isHeld(now)) return 0;
     return Math.min(...this.parts.map((part) => part.signalPoint)) - now;
   }
@@ -162,12 +164,10 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
     return this.parts.map((part) => part.stored);
   }
 
-  enter(): boolean {
-    return this.plan.engine.enter(this);
-  }
-
-  leave(): void {
-    this.plan.engine.leave(this);
+  /** Tells of the grant, after `waited` ms. */
+  announce(waited: number): void {
+    const { events } = this.plan.engine;
+    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
   /** The caller's own abort, see contract 4.5. */
@@ -192,7 +192,9 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
     }
     const freed = this.parts.toReversed().map((part) => part.finish());
     if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
-    const released = Promise.all(freed).then((answers) => held && answers.every(Boolean));
+    const released = Promise.all(freed.map(async (one) => one)).then(
+      (answers) => held && answers.every(Boolean),
+    );
     if (held) this.ended = new Released(released);
     return released;
   }
@@ -218,7 +220,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
     }
   }
 
-  private isHeld(now = this.plan.engine.time.now()): boolean {
+  private isHeld(now = this.plan.engine.time.checkedNow()): boolean {
     return this.ended === undefined && this.parts.every((part) => part.isHeld(now));
   }
 }

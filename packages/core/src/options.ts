@@ -58,9 +58,9 @@ export function checkDuration(name: string, value: unknown, least: number, most:
   return rounded;
 }
 
-function checkType<T>(name: string, value: unknown, type: 'string' | 'boolean' | 'function'): T {
-  if (typeof value !== type) refuse(name, `a ${type}`);
-  return value as T;
+function checkString(name: string, value: unknown): string {
+  if (typeof value !== 'string') refuse(name, 'a string');
+  return value;
 }
 
 function checkObject(name: string, value: unknown): void {
@@ -100,9 +100,9 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
   if (store !== undefined) checkMethods('store', store, STORE_VERBS);
   if (clock !== undefined) checkMethods('clock', clock, CLOCK_VERBS);
   return {
-    namespace: checkType('namespace', namespace, 'string'),
-    name: checkType('name', name, 'string'),
-    label: label === undefined ? undefined : checkType('label', label, 'string'),
+    namespace: checkString('namespace', namespace),
+    name: checkString('name', name),
+    label: label === undefined ? undefined : checkString('label', label),
     ttl: checkDuration('ttl', ttl, 1, MAX_TTL),
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
@@ -134,25 +134,30 @@ export function defaultLockSettings(locker: LockerSettings): LockSettings {
 }
 
 /** @throws LockArgumentError */
-export function resolveLockOptions(options: LockOptions, defaults: Omit<LockSettings, 'ttl'>): LockSettings {
+export function resolveLockOptions(
+  options: LockOptions,
+  defaults: Omit<LockSettings, 'ttl'>,
+): LockSettings {
   checkObject('options', options);
   const { signal, owner, onLost } = options;
   const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
   const { renew = true, reentry = 'reject' } = options;
   if (signal !== undefined) checkMethods('signal', signal, ['addEventListener']);
-  if (owner !== undefined && checkType<string>('owner', owner, 'string') === '') {
+  if (owner !== undefined && checkString('owner', owner) === '') {
     refuse('owner', 'a non-empty string');
   }
+  if (typeof renew !== 'boolean') refuse('renew', 'a boolean');
+  if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
   return {
     ttl: options.ttl,
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
     signal,
-    renew: checkType('renew', renew, 'boolean'),
+    renew,
     owner,
     holdAtLeast: checkDuration('holdAtLeast', holdAtLeast, 0, MAX_TTL),
-    onLost: onLost === undefined ? undefined : checkType('onLost', onLost, 'function'),
+    onLost,
     reentry,
   };
 }

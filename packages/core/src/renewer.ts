@@ -40,6 +40,9 @@ export class Renewer {
 
   /** Looks after a lease from now on, or after a change to it. */
   schedule(lease: Lease): void {
+    // Most often there is an alarm before anything has to be done for a new lease.
+    const idleUntil = Math.min(lease.anchor + lease.plan.terms.idleFor, lease.maxHoldAt);
+    if (this.alarmAt <= idleUntil && this.states.size === 0) return;
     const at = this.nextActionOf(lease);
     if (at < this.alarmAt) this.arm(at);
   }
@@ -130,7 +133,7 @@ export class Renewer {
   private tick(): void {
     const { leases, time } = this.engine;
     this.alarmAt = Infinity;
-    const now = time.now();
+    const now = time.checkedNow();
     let due = false;
     for (const lease of leases.values()) {
       if (lease.isHeld(now) && this.dueAt(lease) <= now) due = true;

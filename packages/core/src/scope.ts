@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Lock } from './api.ts';
 import { internalsOf } from './handle.ts';
 import { shared } from './shared.ts';
+import { isPromiseLike } from './store-calls.ts';
 
 /** A lock under which code runs, and the one around it. */
 interface Scope {
@@ -46,31 +47,43 @@ export function currentLock(key?: string): Lock | undefined {
  */
 export function runWithLock<T>(lock: Lock, work: () => T): T {
   const internals = internalsOf(lock);
-  const leave = internals?.enter() === true ? () => internals.leave() : () => {};
+  if (internals === undefined || internals.running) return inScope(lock, work);
+  const leave = (): void => {
+    internals.running = false;
+  };
+  internals.running = true;
   let result: T;
   try {
-    result = scopes.run({ lock, outer: scopes.getStore() }, work);
+    result = inScope(lock, work);
   } catch (error) {
     leave();
     throw error;
   }
-  if (typeof (result as { then?: unknown } | null | undefined)?.then === 'function') {
-    (result as PromiseLike<unknown>).then(leave, leave);
-  } else {
-    leave();
-  }
+  if (isPromiseLike<unknown>(result)) result.then(leave, leave);
+  else leave();
   return result;
 }
 
+export function inScope<T>(lock: Lock, work: (lock: Lock) => T): T {
+  return scopes.run({ lock, outer: scopes.getStore() }, work, lock);
+}
+
+/** Whether the calling code runs under any lock at all. */
+export function isInScope(): boolean {
+  return scopes.getStore() !== undefined;
+}
+
 /** The held locks around the calling code that are on `store` and share a key with `storedKeys`. */
-export function enclosingLocks(store: object, storedKeys: readonly string[]): Lock[] {
+export function enclosingLocks(store: object, storedKeys: readonly string[]): Lock[] | undefined {
+  let scope = scopes.getStore();
+  if (scope === undefined) return undefined;
   const enclosing: Lock[] = [];
-  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+  for (; scope !== undefined; scope = scope.outer) {
     const internals = internalsOf(scope.lock);
     if (internals?.store !== store || scope.lock.state !== 'held') continue;
     if (internals.storedKeys.some((key) => storedKeys.includes(key))) enclosing.push(scope.lock);
   }
-  return enclosing;
+  return enclosing.length === 0 ? undefined : enclosing;
 }
 
 /** Whether a lock covers all of these keys. */

@@ -14,6 +14,8 @@ export interface Terms {
   /** Renewed at this age, and when others are renewed already at `renewFrom`. */
   readonly renewEvery: number;
   readonly renewFrom: number;
+  /** Before this age there is nothing to do for a lease. */
+  readonly idleFor: number;
   /** After a failed renewal, at most this often. */
   readonly retryEvery: number;
 }
@@ -33,13 +35,17 @@ function termsFor(ttl: number, store: LockStore, options: TermsOptions): Terms {
   if (options.safetyMargin !== undefined && options.safetyMargin > ttl / 3) {
     throw new LockArgumentError('`safetyMargin` is above a third of the ttl.');
   }
+  const lease = (store.leaseFor?.(ttl) ?? ttl) - drift;
+  const margin = options.safetyMargin ?? Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
+  const renewEvery = Math.min(ttl / 3, checkEvery);
   return {
     ttl,
-    lease: (store.leaseFor?.(ttl) ?? ttl) - drift,
-    margin: options.safetyMargin ?? Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4),
+    lease,
+    margin,
     storeTimeout: options.storeTimeout ?? Math.min(ttl / 2, 2_000),
-    renewEvery: Math.min(ttl / 3, checkEvery),
+    renewEvery,
     renewFrom: Math.min(ttl / 4, checkEvery * 0.75),
+    idleFor: Math.min(renewEvery, lease - margin),
     retryEvery: Math.max(50, ttl / 20),
   };
 }
@@ -64,4 +70,3 @@ export class TermsTable {
     return terms;
   }
 }
-

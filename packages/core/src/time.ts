@@ -37,6 +37,11 @@ export class Time {
 
   /** Monotonic ms. Never goes back. */
   now(): number {
+    return this.clock.now() + this.suspended;
+  }
+
+  /** As {@link now}, after a look at the wall clock: for all that decides whether a lock is held. */
+  checkedNow(): number {
     const monotonic = this.clock.now();
     const offset = this.clock.wallNow() - monotonic;
     if (offset - this.wallOffset > ALARM) this.jumped(monotonic, offset);
@@ -82,9 +87,8 @@ export class Time {
 
   /** For the identity of a locker: 96 random bits, or what an injected source of randomness gives. */
   identity(): string {
-    const source = this.clock.random;
-    if (source === undefined) return randomBytes(12).toString('base64url');
-    const word = (): string => Math.floor(source.call(this.clock) * 2 ** 32).toString(36);
+    if (this.clock.random === undefined) return randomBytes(12).toString('base64url');
+    const word = (): string => Math.floor(this.random() * 2 ** 32).toString(36);
     return Array.from({ length: 3 }, () => word().padStart(7, '0')).join('');
   }
 

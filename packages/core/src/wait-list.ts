@@ -49,7 +49,11 @@ export class WaitList {
     calls.send<readonly number[]>({
       phase: 'acquire',
       timeout: settings.storeTimeout ?? REFRESH_TIMEOUT,
-      send: () => store.refresh?.(client, asked.map(([stored]) => stored)) ?? [],
+      send: () =>
+        store.refresh?.(
+          client,
+          asked.map(([stored]) => stored),
+        ) ?? [],
       answered: (hints) => {
         for (const [index, [stored, contender]] of asked.entries()) {
           const hint = hints[index];

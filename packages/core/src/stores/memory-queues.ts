@@ -15,7 +15,6 @@ interface Queue {
  */
 export class MemoryQueues {
   private readonly queues = new Map<string, Queue>();
-  private sweeper = this.queues.entries();
 
   constructor(private readonly wake: (client: string, key: string) => void) {}
 
@@ -46,7 +45,6 @@ export class MemoryQueues {
     if (queue === undefined) {
       queue = { registered: new Map(), reservedFor: undefined, reservedUntil: 0 };
       this.queues.set(key, queue);
-      this.sweep(now);
     }
     this.first(queue, now);
     queue.registered.set(client, now + REGISTRATION);
@@ -80,6 +78,14 @@ export class MemoryQueues {
     return count;
   }
 
+  /** Drops the queues that everybody has deserted. */
+  sweep(now: number): void {
+    for (const [key, queue] of this.queues) {
+      const reserved = queue.reservedFor !== undefined && now < queue.reservedUntil;
+      if (!reserved && this.first(queue, now) === undefined) this.queues.delete(key);
+    }
+  }
+
   /** The first client whose registration has not run out; those before it are dropped. */
   private first({ registered, reservedFor }: Queue, now: number): string | undefined {
     for (const [client, until] of registered) {
@@ -87,19 +93,5 @@ export class MemoryQueues {
       registered.delete(client);
     }
     return undefined;
-  }
-
-  /** Looks at one more queue for each that is made, so that deserted ones do not pile up. */
-  private sweep(now: number): void {
-    const { value, done } = this.sweeper.next();
-    if (done === true) {
-      this.sweeper = this.queues.entries();
-    } else {
-      const [key, queue] = value;
-      const reserved = queue.reservedFor !== undefined && now < queue.reservedUntil;
-      if (!reserved && this.first(queue, now) === undefined && queue.registered.size === 0) {
-        this.queues.delete(key);
-      }
-    }
   }
 }

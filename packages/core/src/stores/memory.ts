@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from '../clock.ts';
+import { SteadyMap } from '../steady-map.ts';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -71,10 +72,13 @@ const CAPABILITIES: StoreCapabilities = {
 
 const DEFAULT_NAMESPACE = 'holdfast';
 
+/** Grants, at least, between two looks at everything: so that looking costs little per grant. */
+const SWEEP_EVERY = 1_000;
+
 class MemoryStore implements LockStore {
   readonly name = 'memory';
   readonly capabilities = CAPABILITIES;
-  private readonly entries = new Map<string, Entry>();
+  private readonly entries = new SteadyMap<Entry>();
   private readonly listeners = new Map<string, Listener>();
   private readonly queues = new MemoryQueues((client, key) => {
     this.tell(client, { type: 'wake', key });
@@ -87,7 +91,8 @@ class MemoryStore implements LockStore {
   private lastToken = 0;
   private lastClient: Client = { id: '', label: '' };
   private outbox: { readonly client: string; readonly event: StoreEvent }[] = [];
-  private sweeper = this.entries.entries();
+  /** So many grants from now. */
+  private untilSweep = SWEEP_EVERY;
 
   constructor(private readonly clock: Clock) {}
 
@@ -260,10 +265,14 @@ class MemoryStore implements LockStore {
     }
   }
 
-  /** Looks at one more grant for each that is made, so that abandoned ones do not pile up. */
+  /** Every so often, abandoned grants are dropped, so that they do not pile up. */
   private sweep(now: number): void {
-    const { value, done } = this.sweeper.next();
-    if (done === true) this.sweeper = this.entries.entries();
-    else if (value[1].expiresAt <= now) this.entries.delete(value[0]);
+    this.untilSweep -= 1;
+    if (this.untilSweep > 0) return;
+    for (const [key, { expiresAt }] of this.entries.entries()) {
+      if (expiresAt <= now) this.entries.delete(key);
+    }
+    this.queues.sweep(now);
+    this.untilSweep = Math.max(SWEEP_EVERY, this.entries.size);
   }
 }
