@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import type { LockStore, MaybePromise, StoreCapabilities } from '@holdfast/core';
+import type { VirtualClock } from '../virtual-clock.ts';
+import { acquireCases } from './acquire.ts';
+import { holdCases } from './hold.ts';
+import { Bench, type CaseBody, type ConformanceCase } from './kit.ts';
+import { operatorCases } from './operators.ts';
+import { queueCases } from './queue.ts';
+
+export type { ConformanceCase } from './kit.ts';
+
+/** Options of {@link storeConformance}. */
+export interface StoreConformanceOptions {
+  /** Makes the store for one case. Cases use keys of their own, so they may share a server. */
+  createStore: () => MaybePromise<LockStore>;
+  /** Called after each case, with its store. */
+  disposeStore?: ((store: LockStore) => MaybePromise<void>) | undefined;
+  /** What the store is expected to say of itself; what is left out is not checked. */
+  capabilities?: Partial<StoreCapabilities> | undefined;
+  /** The store's clock, where it runs on a virtual one: no case then takes real time. */
+  clock?: VirtualClock | undefined;
+}
+
+/**
+ * Everything that the `LockStore` contract asks for, as cases for any test runner. A store that
+ * cannot notify is not asked for what follows from it.
+ *
+ * @example
+ * ```ts
+ * const cases = storeConformance({ createStore: () => myStore(client) });
+ * for (const { name, run } of cases) test(name, run);
+ * ```
+ */
+export function storeConformance(options: StoreConformanceOptions): ConformanceCase[] {
+  const { capabilities = {}, clock } = options;
+  const create = (body: CaseBody) => async (): Promise<void> => {
+    const store = await options.createStore();
+    const bench = new Bench(store, clock);
+    try {
+      await body(bench);
+    } finally {
+      await bench.end();
+      await options.disposeStore?.(store);
+    }
+  };
+  const declared: CaseBody = async ({ store }) => {
+    for (const [name, value] of Object.entries(capabilities)) {
+      assert.deepEqual(store.capabilities[name as keyof StoreCapabilities], value, name);
+    }
+    const { wakeUp } = store.capabilities;
+    assert.equal(typeof store.refresh === 'function', wakeUp === 'notify', 'refresh');
+    assert.equal(typeof store.leave === 'function', wakeUp === 'notify', 'leave');
+  };
+  const notifying =
+    (body: CaseBody): CaseBody =>
+    async (bench) => {
+      if (bench.store.capabilities.wakeUp === 'notify') await body(bench);
+    };
+  const always = { ...acquireCases, ...holdCases, ...operatorCases };
+  const queued = capabilities.wakeUp === 'poll' ? {} : queueCases;
+  return [
+    { name: 'says what it can do', run: create(declared) },
+    ...Object.entries(always).map(([name, body]) => ({ name, run: create(body) })),
+    ...Object.entries(queued).map(([name, body]) => ({ name, run: create(notifying(body)) })),
+  ];
+}
