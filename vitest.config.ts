@@ -13,6 +13,6 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    projects: [...['core', 'testing'].map((name) => project(name, `packages/${name}`))],
+    projects: ['core', 'testing'].map((name) => project(name, `packages/${name}`)),
   },
 });

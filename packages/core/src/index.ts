@@ -11,6 +11,7 @@ export type {
   Outcome,
   TryLockOptions,
 } from './api.ts';
+export { reportBypass } from './bypass.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
 export {
@@ -30,6 +31,7 @@ export {
 } from './errors.ts';
 export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './events.ts';
 export { storedKey } from './keys.ts';
+export { withSignal } from './lock-view.ts';
 export { createLocker } from './locker.ts';
 export { currentLock, runWithLock } from './scope.ts';
 export * from './store.ts';

@@ -11,6 +11,7 @@ import type {
   Outcome,
   TryLockOptions,
 } from './api.ts';
+import { EVENTS } from './bypass.ts';
 import { systemClock } from './clock.ts';
 import { closeEngine } from './closing.ts';
 import { Engine } from './engine.ts';
@@ -20,10 +21,10 @@ import {
   LockReentryError,
   type StorePhase,
 } from './errors.ts';
-import { isEventName, type LockEvents } from './events.ts';
+import { isEventName, type Events, type LockEvents } from './events.ts';
 import { internalsOf, type HandleInternals } from './handle.ts';
 import { HeldLock } from './lock.ts';
-import { JoinedLock } from './joined-lock.ts';
+import { JoinedLock } from './lock-view.ts';
 import { storedKey } from './keys.ts';
 import {
   checkKey,
@@ -140,6 +141,10 @@ class HoldfastLocker implements Locker {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  get [EVENTS](): Events {
+    return this.#engine.events;
   }
 
   /** @throws LockArgumentError */

@@ -299,27 +299,19 @@ class Faulty implements FaultyStore {
     verb: FaultyVerb,
     send: () => MaybePromise<T>,
   ): Promise<T> {
-    switch (fault.kind) {
-      case 'fail-before':
-        throw fault.error ?? new Error(`The ${verb} was refused.`);
-      case 'fail-after':
-        await send();
-        throw fault.error ?? new Error(`The connection was lost during the ${verb}.`);
-      case 'drop-request':
-        return never();
-      case 'drop-reply':
-        await send();
-        return never();
-      case 'duplicate':
-        await send();
-        return send();
-      case 'delay': {
-        await this.sleep(fault.before);
-        const reply = await send();
-        await this.sleep(fault.after);
-        return reply;
-      }
+    if (fault.kind === 'fail-before') {
+      throw fault.error ?? new Error(`The ${verb} was refused.`);
     }
+    if (fault.kind === 'drop-request') return never();
+    if (fault.kind === 'delay') await this.sleep(fault.before);
+    if (fault.kind === 'duplicate') await send();
+    const reply = await send();
+    if (fault.kind === 'fail-after') {
+      throw fault.error ?? new Error(`The connection was lost during the ${verb}.`);
+    }
+    if (fault.kind === 'drop-reply') return never();
+    if (fault.kind === 'delay') await this.sleep(fault.after);
+    return reply;
   }
 
   private sleep(ms: number): Promise<void> {

@@ -1,0 +1,28 @@
+import { channel } from 'node:diagnostics_channel';
+import type { Locker } from './api.ts';
+import type { Events } from './events.ts';
+
+/** Leads from a locker to its events, also between the ESM and CommonJS copies of this package. */
+export const EVENTS = Symbol.for('holdfast.events');
+
+/**
+ * For adapters: tells that work runs without its lock, because its user wanted that (the event
+ * `bypassed`).
+ *
+ * @example
+ * ```ts
+ * reportBypass(locker, { key, error });
+ * ```
+ */
+export function reportBypass(
+  locker: Locker,
+  details: {
+    key?: string | undefined;
+    keys?: readonly string[] | undefined;
+    error?: unknown;
+  },
+): void {
+  const events = (locker as { [EVENTS]?: Events })[EVENTS];
+  if (events !== undefined) events.emit('bypassed', details);
+  else channel('holdfast:bypassed').publish({ locker: 'custom', store: 'custom', ...details });
+}
