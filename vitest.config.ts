@@ -4,15 +4,19 @@ import { defineConfig } from 'vitest/config';
 // condition, so nothing has to be built first.
 const conditions = ['@holdfast/source', 'node'];
 
-const project = (name: string, root: string) => ({
+const project = (name: string, root = `packages/${name}`, globalSetup: string[] = []) => ({
   extends: true as const,
-  test: { name, root, include: ['test/*.test.ts'] },
+  test: { name, root, include: ['test/*.test.ts'], globalSetup },
 });
+
+/** With real servers, each test file its own. */
+const onServers = (name: string, root?: string) =>
+  project(name, root, ['@holdfast/test-servers/global-setup']);
 
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    projects: ['core', 'testing'].map((name) => project(name, `packages/${name}`)),
+    projects: [project('core'), project('testing'), onServers('test-servers')],
   },
 });

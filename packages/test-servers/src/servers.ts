@@ -1,0 +1,165 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** A server that a test started. */
+export interface TestServer {
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Freezes the process (SIGSTOP). */
+  freeze(): void;
+  thaw(): void;
+  /** Kills the process (SIGKILL) and waits for its end. */
+  kill(): Promise<void>;
+  /** Kills it and removes its files. Safe any number of times. */
+  stop(): Promise<void>;
+}
+
+const HOST = '127.0.0.1';
+const running = new Map<ChildProcess, string>();
+
+process.once('exit', () => {
+  for (const [child, folder] of running) {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+/** A port that was free a moment ago. Below 45 000, so that a cluster's bus port exists too. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 35_000);
+    const probe = createServer();
+    probe.listen(port, HOST);
+    const free = await Promise.race([
+      once(probe, 'listening').then(() => true),
+      once(probe, 'error').then(() => false),
+    ]);
+    if (!free) continue;
+    const found = (probe.address() as AddressInfo).port;
+    probe.close();
+    await once(probe, 'close');
+    return found;
+  }
+}
+
+class ServerProcess implements TestServer {
+  readonly host = HOST;
+
+  constructor(
+    private readonly child: ChildProcess,
+    private readonly folder: string,
+    readonly port: number,
+  ) {}
+
+  get pid(): number {
+    return this.child.pid as number;
+  }
+
+  freeze(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child.kill('SIGCONT');
+  }
+
+  async kill(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const gone = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await gone;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+function launch(
+  binary: string,
+  args: readonly string[],
+  folder: string,
+  env: NodeJS.ProcessEnv = {},
+): ChildProcess {
+  const child = spawn(binary, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  running.set(child, folder);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+/** Resolves once `ready` matches the output, rejects if the process ends first. */
+async function untilOutput(child: ChildProcess, ready: RegExp): Promise<void> {
+  let output = '';
+  await new Promise<void>((resolve, reject) => {
+    const read = (chunk: Buffer): void => {
+      output += chunk.toString();
+      if (ready.test(output)) resolve();
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.on('data', read);
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`The server ended with ${code}:\n${output}`)));
+  });
+}
+
+/** What {@link startRedis} may be told. */
+export interface RedisOptions {
+  /** More arguments for redis-server. */
+  args?: readonly string[] | undefined;
+  /** Default: any that is free. */
+  port?: number | undefined;
+  /** Instead of a folder of its own, which is removed with the server. */
+  folder?: string | undefined;
+}
+
+/** Starts a redis-server with nothing in it. */
+export async function startRedis(binary: string, options: RedisOptions = {}): Promise<TestServer> {
+  for (let attempt = 1; ; attempt++) {
+    const port = options.port ?? (await freePort());
+    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'holdfast-redis-')));
+    const quiet = ['--save', '', '--appendonly', 'no', '--dir', folder];
+    const listen = ['--bind', HOST, '--port', String(port)];
+    const child = launch(binary, [...listen, ...quiet, ...(options.args ?? [])], folder);
+    const server = new ServerProcess(child, folder, port);
+    try {
+      await untilOutput(child, /Ready to accept connections/);
+      return server;
+    } catch (error) {
+      await server.stop();
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+/** Starts a memcached with nothing in it. */
+export async function startMemcached(
+  binary: string,
+  args: readonly string[] = [],
+): Promise<TestServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'holdfast-memcached-'));
+  const portFile = join(folder, 'ports');
+  const user = process.getuid?.() === 0 ? ['-u', 'root'] : [];
+  // With -1 the kernel picks the port, and memcached writes it down.
+  const listen = ['-l', HOST, '-p', '-1', '-U', '0'];
+  const env = { MEMCACHED_PORT_FILENAME: portFile };
+  const child = launch(binary, [...listen, ...user, ...args], folder, env);
+  for (let waited = 0; waited < 5_000; waited += 5) {
+    const port = /TCP INET: (\d+)/.exec(await readFile(portFile, 'utf8').catch(() => ''))?.[1];
+    if (port !== undefined) return new ServerProcess(child, folder, Number(port));
+    if (child.exitCode !== null) break;
+    await sleep(5);
+  }
+  await new ServerProcess(child, folder, 0).stop();
+  throw new Error(`memcached did not start (exit code ${child.exitCode}).`);
+}
