@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+/** The middle of some numbers. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+}
+
+/**
+ * Measures variants in turns, so that whatever else the machine does hits all of them alike.
+ *
+ * @returns the median of each
+ */
+export async function inTurns<V extends string>(
+  variants: readonly V[],
+  rounds: number,
+  measure: (variant: V) => Promise<number>,
+): Promise<Record<V, number>> {
+  const all = new Map(variants.map((variant) => [variant, [] as number[]]));
+  for (let round = 0; round < rounds; round++) {
+    for (const variant of variants) all.get(variant)?.push(await measure(variant));
+  }
+  return Object.fromEntries(
+    variants.map((variant) => [variant, median(all.get(variant) ?? [])]),
+  ) as Record<V, number>;
+}
+
+/** Runs a file of this package in a process of its own; it answers with a line of JSON. */
+export async function inChild<T>(file: URL, args: readonly string[]): Promise<T> {
+  const nodeArgs = ['--expose-gc', '--import', 'tsx', fileURLToPath(file), ...args];
+  const child = spawn(process.execPath, nodeArgs, { stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const [code] = (await once(child, 'close')) as [number];
+  const answer = output.trim().split('\n').at(-1);
+  if (code !== 0 || answer === undefined) throw new Error(`${args.join(' ')} ended with ${code}`);
+  return JSON.parse(answer) as T;
+}
+
+/** Prints a table with a title; numbers to the right. */
+export function table(
+  title: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
+  const widths = head.map((cell, column) =>
+    Math.max(cell.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  ');
+  console.log(`\n${title}\n`);
+  console.log(line(head));
+  console.log(line(widths.map((width) => '-'.repeat(width))));
+  for (const row of rows) console.log(line(row));
+}
+
+/** `1.234` as `1.23 ×`. */
+export const times = (ratio: number): string => `${ratio.toFixed(2)} ×`;
+
+/** A goal and whether it was reached. */
+export const verdict = (reached: boolean, goal: string): string =>
+  `${reached ? 'reached' : 'MISSED'} (${goal})`;
