@@ -1,6 +1,6 @@
 import type { Lock } from './api.ts';
 import type { Attempt } from './contender.ts';
-import { LockNotAcquiredError, LockStoreError } from './errors.ts';
+import { LockNotAcquiredError, LockStoreError, type LockLostError } from './errors.ts';
 import { isFresh, type Grant } from './lease.ts';
 import { HeldLock } from './lock.ts';
 import { MultiLock, Part } from './multi-lock.ts';
@@ -13,6 +13,10 @@ import { Waiter } from './waiter.ts';
  * answer: a limit shorter than a round trip must not make a busy lock look like an outage.
  */
 const GRACE = 50;
+
+/** ms before an acquisition of several keys that lost one starts again; more each time. */
+const FIRST_REST = 50;
+const LONGEST_REST = 1_000;
 
 /** A key, and what the store calls it. */
 export interface NamedKey {
@@ -36,6 +40,9 @@ export class Acquisition extends Waiter {
   private readonly demanding: boolean;
   private parts: Part[] | undefined;
   private alarm: Alarm | undefined = undefined;
+  /** Before it starts again. */
+  private rest: Alarm | undefined = undefined;
+  private restarts = 0;
   private pumping = false;
   private told = false;
   private settled = false;
@@ -101,11 +108,9 @@ export class Acquisition extends Waiter {
   }
 
   /** One of several keys is lost before all are taken: all are given back, and it starts again. */
-  partLost(): void {
-    if (this.settled) return;
-    this.giveBack();
-    if (this.plan.wait === 0) this.busy();
-    else this.pump();
+  partLost(_error: LockLostError, part: Part): void {
+    // Not if it is being given back already.
+    if (this.parts?.includes(part) === true) this.startAgain();
   }
 
   protected granted(grant: Grant, now: number): void {
@@ -119,10 +124,25 @@ export class Acquisition extends Waiter {
     else this.pump();
   }
 
+  private startAgain(): void {
+    const { engine, wait } = this.plan;
+    this.giveBack();
+    if (wait === 0) {
+      this.busy();
+      return;
+    }
+    // Two that take keys from each other, as tasks with one owner do, must not do so without a rest.
+    const delay = engine.time.random() * Math.min(this.restarts * FIRST_REST, LONGEST_REST);
+    this.restarts += 1;
+    engine.unqueued.add(this);
+    this.rest = engine.time.after(delay, () => this.pump(), true);
+  }
+
   /** Takes key after key, for as long as they come at once. */
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
+    this.plan.engine.unqueued.delete(this);
     this.done = true;
     while (!this.settled && this.done) {
       const next = this.list?.ordered[this.parts?.length ?? 0];
@@ -147,7 +167,7 @@ export class Acquisition extends Waiter {
       engine.unqueued.delete(this);
       const now = engine.time.now();
       if (old().length === 0) this.succeed(new MultiLock(plan, keys, parts, now), now);
-      else this.partLost();
+      else this.startAgain();
     };
     const stale = old();
     if (stale.length === 0) {
@@ -193,6 +213,8 @@ export class Acquisition extends Waiter {
     const { engine, signal } = this.plan;
     this.settled = true;
     if (this.alarm !== undefined) engine.time.cancel(this.alarm);
+    if (this.rest !== undefined) engine.time.cancel(this.rest);
+    if (this.list !== undefined) engine.unqueued.delete(this);
     signal?.removeEventListener('abort', this);
   }
 

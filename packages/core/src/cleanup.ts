@@ -123,6 +123,11 @@ export class Cleanup {
     });
   }
 
+  /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
+  hurry(): void {
+    for (const ending of this.pending.keys()) ending.attempt();
+  }
+
   /** Resolves when all that is under way has ended. */
   async settled(): Promise<void> {
     while (this.pending.size > 0) await Promise.all(this.pending.values());

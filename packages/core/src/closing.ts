@@ -10,6 +10,7 @@ export async function closeEngine(engine: Engine, drain: number): Promise<void> 
     waiter.giveUp(new LockerClosedError({ key: waiter.key }));
   }
   if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);
+  engine.cleanup.hurry();
   const leases = [...engine.leases.values()];
   const handles = new Set(leases.map((lease) => lease.handle));
   for (const lease of leases) lease.lose('closed');

@@ -1,7 +1,7 @@
 import type { Unwanted } from './cleanup.ts';
 import type { LockStoreError } from './errors.ts';
 import type { KeyQueue } from './key-queue.ts';
-import type { Lease } from './lease.ts';
+import { isFresh, type Lease } from './lease.ts';
 import type { AcquireReply, MaybePromise } from './store.ts';
 import type { Alarm } from './time.ts';
 import { REFRESH_EVERY } from './wait-list.ts';
@@ -29,6 +29,8 @@ interface Flight {
   readonly waiter: Waiter;
   readonly attempt: Unwanted;
   readonly sentAt: number;
+  /** Whether it asks again for a grant that came late. */
+  readonly again: boolean;
 }
 
 /** A grant of this process that the contender's next request ends. */
@@ -58,14 +60,14 @@ export class Contender {
   constructor(private readonly queue: KeyQueue) {}
 
   /** Tries now, or again as soon as the request that is under way has been answered. */
-  ask(given?: Attempt): void {
+  ask(given?: Attempt, again = false): void {
     const { queue, predecessor } = this;
     const { engine, head: waiter } = queue;
     if (this.stopped || waiter === undefined) return;
     this.again = this.flight !== undefined;
     if (this.again) return;
     const sentAt = given?.sentAt ?? engine.time.now();
-    const flight = { waiter, attempt: waiter.attempt, sentAt };
+    const flight = { waiter, attempt: waiter.attempt, sentAt, again };
     this.flight = flight;
     this.registered = true;
     this.setAlarm(undefined);
@@ -170,26 +172,38 @@ export class Contender {
       if (reply.granted) engine.takeBackUnlessWanted(waiter, attempt);
       return;
     }
+    this.flight = undefined;
     if (!reply.granted) {
-      this.flight = undefined;
       this.heard();
       waiter.waits();
       this.waitAfter(reply.retryAfter);
       return;
     }
-    engine.freshen(waiter, reply, sentAt, {
-      fresh: (grant, now) => {
-        if (this.flight !== flight) return;
-        this.flight = undefined;
-        this.registered = false;
-        this.heard();
-        engine.waitList.remove(stored);
-        // Those behind it, if it will not serve them, are not registered yet.
-        this.known = undefined;
-        queue.serve(waiter, grant, now);
-      },
-      stale: (error) => this.failed(flight, error),
-    });
+    const now = engine.time.checkedNow();
+    if (!isFresh(sentAt, attempt.terms, now)) {
+      this.late(flight);
+      return;
+    }
+    this.registered = false;
+    this.heard();
+    engine.waitList.remove(stored);
+    // Those behind it, if it will not serve them, are not registered yet.
+    this.known = undefined;
+    queue.serve(waiter, engine.grantOf(attempt.id, reply, sentAt), now);
+  }
+
+  /** A grant that took long is asked for once more, which renews it, or else taken back. */
+  private late(flight: Flight): void {
+    const { engine } = this.queue;
+    const { waiter, attempt } = flight;
+    if (!flight.again) {
+      this.ask(undefined, true);
+      return;
+    }
+    engine.takeBack(waiter, attempt);
+    this.flight = flight;
+    const late = new Error('The grant came late.');
+    this.failed(flight, engine.calls.errorFrom('acquire', attempt.key, late));
   }
 
   private failed(flight: Flight, error: LockStoreError): void {

@@ -16,7 +16,6 @@ import {
   type AcquireReply,
   type LockStore,
   type MaybePromise,
-  type RenewReply,
   type StoreEvent,
 } from './store.ts';
 import { StoreCalls } from './store-calls.ts';
@@ -30,12 +29,6 @@ const LEAVE_TIMEOUT = 2_000;
 
 /** A grant of the store's. */
 export type Granted = Extract<AcquireReply, { granted: true }>;
-
-/** What becomes of a grant once it is known whether it is fresh enough to be handed out. */
-interface Freshness {
-  fresh(grant: Grant, now: number): void;
-  stale(error: LockStoreError): void;
-}
 
 /** What the parts of one locker share, and where they meet. */
 export class Engine {
@@ -153,36 +146,6 @@ export class Engine {
   /** A grant came late. A waiter who still asks under its id will recognise it. */
   takeBackUnlessWanted(waiter: Waiter, attempt: Unwanted): void {
     if (!waiter.wants(attempt.id)) this.takeBack(waiter, attempt);
-  }
-
-  /** A grant that took long is renewed once, and given back if that does not make it fresh. */
-  freshen(waiter: Waiter, granted: Granted, sentAt: number, result: Freshness): void {
-    const { plan, attempt } = waiter;
-    const { id, key, stored, terms } = attempt;
-    const now = this.time.checkedNow();
-    if (isFresh(sentAt, terms, now)) {
-      result.fresh(this.grantOf(id, granted, sentAt), now);
-      return;
-    }
-    const stale = (cause?: unknown): void => {
-      this.takeBack(waiter, attempt);
-      result.stale(
-        this.calls.errorFrom('acquire', key, cause ?? new Error('The grant came late.')),
-      );
-    };
-    this.calls.send<readonly RenewReply[]>({
-      phase: 'renew',
-      key,
-      timeout: terms.storeTimeout,
-      send: () => this.store.renew([{ key: stored, id, owner: plan.owner ?? id, ttl: terms.ttl }]),
-      answered: ([reply]) => {
-        const later = this.time.checkedNow();
-        if (reply !== 'renewed') stale(reply instanceof Error ? reply : undefined);
-        else if (isFresh(now, terms, later)) result.fresh(this.grantOf(id, granted, now), later);
-        else stale();
-      },
-      failed: stale,
-    });
   }
 
   grantOf(id: string, { token, tokens }: Granted, sentAt: number): Grant {
@@ -321,10 +284,15 @@ export class Engine {
     if (queue.size === 1) queue.review();
   }
 
-  /** Asks the store once, without a place in its queue. */
-  private attempt(waiter: Waiter, given: Attempt | undefined): void {
+  /**
+   * Asks the store once, without a place in its queue.
+   *
+   * @param given the request, if it was sent already
+   * @param again a grant that came late is asked for once more, which renews it
+   */
+  private attempt(waiter: Waiter, given?: Attempt, again = false): void {
     const { attempt, plan } = waiter;
-    const { id, key } = attempt;
+    const { id, key, terms } = attempt;
     const sentAt = given?.sentAt ?? this.time.now();
     const failed = (error: LockStoreError): void => {
       this.unqueued.delete(waiter);
@@ -333,31 +301,38 @@ export class Engine {
       if (plan.wait === 0 || error.permanent) waiter.fail(error);
       else this.lineUp(waiter);
     };
-    const late = (reply: AcquireReply): void => {
+    const unwanted = (reply: AcquireReply): void => {
       if (reply.granted) this.takeBackUnlessWanted(waiter, attempt);
+    };
+    const granted = (reply: Granted): void => {
+      const now = this.time.checkedNow();
+      if (isFresh(sentAt, terms, now)) {
+        this.unqueued.delete(waiter);
+        waiter.grant(this.grantOf(id, reply, sentAt), now);
+      } else if (again) {
+        failed(this.calls.errorFrom('acquire', key, new Error('The grant came late.')));
+      } else {
+        this.attempt(waiter, undefined, true);
+      }
     };
     this.unqueued.add(waiter);
     this.calls.send<AcquireReply>({
       phase: 'acquire',
       key,
-      timeout: plan.terms.storeTimeout,
+      timeout: terms.storeTimeout,
       send: () => given?.reply ?? waiter.ask(false),
       answered: (reply) => {
         if (!waiter.wants(id)) {
-          late(reply);
+          unwanted(reply);
         } else if (reply.granted) {
-          const fresh = (grant: Grant, now: number): void => {
-            this.unqueued.delete(waiter);
-            if (waiter.wants(id)) waiter.grant(grant, now);
-          };
-          this.freshen(waiter, reply, sentAt, { fresh, stale: failed });
+          granted(reply);
         } else {
           this.unqueued.delete(waiter);
           this.found(waiter);
         }
       },
       failed,
-      late,
+      late: unwanted,
     });
   }
 

@@ -58,7 +58,8 @@ export function createLocker(options: LockerOptions = {}): Locker {
   return new HoldfastLocker(engine);
 }
 
-class HoldfastLocker implements Locker {
+/** The door of a locker: checks what is asked, and starts acquisitions. */
+export class HoldfastLocker implements Locker {
   readonly #engine: Engine;
   readonly #defaults: Plan;
   readonly #defaultsOnce: Plan;

@@ -39,16 +39,17 @@ export class Part extends Lease {
     return this.handle?.keepUntil ?? 0;
   }
 
-  /** Releases it, held or not. */
+  /** Releases it, held or lost. What was released before may be another holder's by now. */
   finish(): MaybePromise<boolean> {
     const { engine } = this.plan;
+    if (this.ended instanceof Released) return false;
     if (!this.isHeld()) return engine.cleanup.releaseLost(this);
     this.ended = Released.done;
     return engine.release(this, engine.time.now());
   }
 
   protected lost(error: LockLostError): void {
-    this.holder.partLost(error);
+    this.holder.partLost(error, this);
   }
 }
 

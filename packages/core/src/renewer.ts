@@ -122,12 +122,14 @@ export class Renewer {
 
   private arm(at: number): void {
     const { time } = this.engine;
+    // A machine that has just woken up shows it here at the latest.
+    const now = time.checkedNow();
     time.cancel(this.alarm);
     this.alarm = undefined;
     this.alarmAt = at;
     if (at === Infinity || this.stopped) return;
     // Held locks do not keep a process alive.
-    this.alarm = time.after(at - time.now(), () => this.tick(), false);
+    this.alarm = time.after(at - now, () => this.tick(), false);
   }
 
   private tick(): void {

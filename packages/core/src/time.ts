@@ -4,7 +4,10 @@ import type { Clock, ClockTimer } from './clock.ts';
 /** Longer delays fire at once in Node, so they are cut into pieces. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
-/** A wall clock that runs ahead of the monotonic one by more than this, in ms, is an alarm. */
+/**
+ * A wall clock that runs ahead of the monotonic one by more than this, in ms, is an alarm; also one
+ * that is set back, which may hide that the machine slept.
+ */
 const ALARM = 500;
 
 /** A timer of {@link Time}, which may outlast what one timer of the clock can. */
@@ -44,8 +47,9 @@ export class Time {
   checkedNow(): number {
     const monotonic = this.clock.now();
     const offset = this.clock.wallNow() - monotonic;
-    if (offset - this.wallOffset > ALARM) this.jumped(monotonic, offset);
-    else if (offset < this.wallOffset) this.wallOffset = offset;
+    const jump = offset - this.wallOffset;
+    if (jump > ALARM || jump < -ALARM) this.jumped(monotonic, offset);
+    else if (jump < 0) this.wallOffset = offset;
     return monotonic + this.suspended;
   }
 

@@ -1,0 +1,120 @@
+import type { Lease } from '../../packages/core/src/lease.ts';
+import type { Oracle } from './oracle.ts';
+import type { Process } from './process.ts';
+import { violated } from './violation.ts';
+
+/** Timers come with whole ms, so a signal may be so much late. */
+const TICK = 1;
+
+/** The private parts of an engine's time, to know it without moving it. */
+interface TimeParts {
+  readonly suspended: number;
+  readonly wallOffset: number;
+  readonly bootOffset: number;
+}
+
+interface Held {
+  readonly lease: Lease;
+  readonly process: Process;
+  /** The process's own time, as `assertHeld()` would see it now. */
+  readonly now: number;
+}
+
+/** The default safety margin, computed here again: a wrong one must not excuse itself. */
+function marginOf(ttl: number): number {
+  return Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
+}
+
+/** Checks after every step what must be true of all processes together. */
+export class Invariants {
+  /** When each lease was seen to end last. */
+  private readonly ends = new WeakMap<Lease, number>();
+  /** The last token that was seen of each grant. */
+  private readonly tokens = new Map<string, number>();
+
+  constructor(
+    private readonly oracle: Oracle,
+    private readonly processes: readonly Process[],
+  ) {}
+
+  check(): void {
+    const holders = new Map<string, Held[]>();
+    for (const process of this.processes) {
+      const now = timeOf(process);
+      for (const lease of process.engine.leases.values()) {
+        const held = { lease, process, now };
+        this.checkOne(held);
+        if (!passes(held)) continue;
+        holders.set(lease.stored, [...(holders.get(lease.stored) ?? []), held]);
+      }
+    }
+    for (const [key, held] of holders) {
+      if (held.length > 1) this.checkOverlap(key, held);
+      for (const one of held) this.checkBelief(key, one);
+    }
+  }
+
+  private checkOne({ lease, process, now }: Held): void {
+    const signalPoint = lease.endsAt - marginOf(lease.plan.terms.ttl);
+    if (!process.machine.paused && now > signalPoint + TICK && !process.machine.catchingUp) {
+      violated('signal-fired', `held ${now - signalPoint} ms after its signal point`);
+    }
+    const end = this.ends.get(lease);
+    if (end !== undefined && lease.endsAt < end - 1) {
+      violated('never-shortened', `a lease that ended at ${end} now ends at ${lease.endsAt}`);
+    }
+    this.ends.set(lease, Math.max(end ?? 0, lease.endsAt));
+    if (end === undefined) this.checkToken(lease);
+  }
+
+  /** A new holder has a token of its grant, larger than all that were seen of it before. */
+  private checkToken(lease: Lease): void {
+    const { id, token } = lease;
+    const grant = this.oracle.grantOf(id, token);
+    if (grant === undefined) violated('token-of-grant', `${token} was never granted to it`);
+    const seen = `${id} ${grant.token}`;
+    const last = this.tokens.get(seen) ?? 0;
+    if (token <= last) violated('token-of-grant', `${token} after ${last}`);
+    this.tokens.set(seen, token);
+  }
+
+  /** Two holders only where the lease of the older ended early, and then the newer token is larger. */
+  private checkOverlap(key: string, held: readonly Held[]): void {
+    const byAge = held.toSorted((a, b) => a.lease.grantedAt - b.lease.grantedAt);
+    const newest = byAge.reduce((a, b) => (a.lease.token > b.lease.token ? a : b));
+    for (const { lease } of byAge) {
+      if (lease === newest.lease) continue;
+      if (this.oracle.grantOf(lease.id, lease.token)?.endedEarly === true) continue;
+      violated('exclusion', `${key} is held with the tokens ${lease.token}, ${newest.lease.token}`);
+    }
+  }
+
+  /** What a holder believes to have, the server grants: unless the lease was ended early. */
+  private checkBelief(key: string, { lease, now }: Held): void {
+    const grant = this.oracle.grantOf(lease.id, lease.token);
+    if (grant === undefined || grant.endedEarly) return;
+    const current = this.oracle.current(key);
+    const believed = lease.endsAt - now;
+    if (current === undefined || current.token !== grant.token) {
+      violated('belief', `${key} is believed to be held for ${believed} ms, and is not`);
+    }
+    if (current.remaining < believed - 0.001) {
+      violated('belief', `${key}: ${believed} ms are believed, ${current.remaining} are left`);
+    }
+  }
+}
+
+/** What the process's engine will take to be the time as soon as it looks. */
+function timeOf({ engine, machine }: Process): number {
+  const { suspended, wallOffset, bootOffset } = engine.time as unknown as TimeParts;
+  const monotonic = machine.now();
+  // While a machine sleeps nothing runs; when it wakes up, it will have slept long enough to notice.
+  const jump = machine.wallNow() - monotonic - wallOffset;
+  const jumped = machine.asleep || Math.abs(jump) > 500;
+  const slept = jumped ? Math.max(0, machine.bootNow() - monotonic - bootOffset) : 0;
+  return monotonic + suspended + slept;
+}
+
+function passes({ lease, now }: Held): boolean {
+  return lease.ended === undefined && now < lease.signalPoint && now < lease.maxHoldAt;
+}

@@ -1,0 +1,191 @@
+import type { LockStore } from '@holdfast/core';
+import { faultyStore, type Fault, type FaultyStore } from '@holdfast/testing';
+import { Invariants } from './invariants.ts';
+import { Oracle } from './oracle.ts';
+import { Process } from './process.ts';
+import { draw, LONGEST_HOLD, type Disturbance, type Schedule } from './schedule.ts';
+import { Tally } from './tally.ts';
+import { violated } from './violation.ts';
+import { World } from './world.ts';
+
+const FAULT_KINDS = [
+  'fail-before',
+  'fail-after',
+  'drop-request',
+  'drop-reply',
+  'delay',
+  'duplicate',
+] as const;
+
+/** What a request may be late at most, in ms. */
+const LONGEST_DELAY = 2_500;
+/** How long a thief keeps what it stole, in ms. */
+const THEFT = 1_200;
+/** A closing process gets its last requests through, so that it leaves nothing behind. */
+const CALM_FOR_CLOSING = 3_000;
+
+/** One seeded run: the real engine in several processes on one server. */
+class Simulation {
+  readonly tally = new Tally();
+  private readonly world: World;
+  private readonly schedule: Schedule;
+  private readonly oracle: Oracle;
+  private readonly server: FaultyStore;
+  private readonly processes: Process[];
+  private readonly invariants: Invariants;
+  private calmUntil = 0;
+
+  constructor(seed: number, wrap: (server: LockStore) => LockStore) {
+    const world = new World(seed);
+    this.world = world;
+    this.schedule = draw(world);
+    this.oracle = new Oracle(world, this.tally);
+    this.server = faultyStore(wrap(this.oracle), {
+      clock: {
+        now: () => world.now,
+        wallNow: () => world.now,
+        setTimeout: (callback, ms) => world.after(ms, callback) as object,
+        clearTimeout: () => {},
+      },
+      decide: () => this.fault(),
+    });
+    const loses = (): boolean => this.losesMessage();
+    this.processes = Array.from(
+      { length: this.schedule.processes },
+      () => new Process(world, this.tally, this.server, this.schedule.latency, loses),
+    );
+    this.invariants = new Invariants(this.oracle, this.processes);
+  }
+
+  async run(): Promise<void> {
+    const { world, schedule } = this;
+    for (const task of schedule.tasks) {
+      const process = this.processes[task.process] as Process;
+      world.after(task.at, () => {
+        if (!process.closing) process.start(task);
+      });
+    }
+    for (const disturbance of schedule.disturbances) {
+      world.after(disturbance.at, () => this.disturb(disturbance));
+    }
+    await this.until(schedule.calmAt);
+    await this.settle();
+    await this.end();
+  }
+
+  private until(at: number): Promise<void> {
+    return this.world.run(at, () => this.invariants.check());
+  }
+
+  /** Nothing goes wrong any more: everybody who waits is served in time. */
+  private async settle(): Promise<void> {
+    const waiting = this.processes.flatMap(({ pending }) => [...pending.keys()]);
+    const bound = Math.max(1, waiting.length) * (LONGEST_HOLD + 2_000);
+    await this.until(this.world.now + bound);
+    const left = waiting.filter((task) => this.processes.some(({ pending }) => pending.has(task)));
+    if (left.length > 0) {
+      violated('liveness', `${left.length} of ${waiting.length} still wait after ${bound} ms`);
+    }
+    // Until those are done who got their lock last.
+    await this.until(this.world.now + LONGEST_HOLD + 1_000);
+    const running = this.processes.reduce((sum, process) => sum + process.running, 0);
+    if (running > 0) violated('liveness', `${running} tasks never ended`);
+  }
+
+  /** All is released; then all is closed. Nothing must be left. */
+  private async end(): Promise<void> {
+    const { world, oracle, schedule, processes } = this;
+    // What is kept by `holdAtLeast`, and what a thief has.
+    await this.until(world.now + 1_500);
+    oracle.touch(schedule.keys);
+    const held = schedule.keys.filter((key) => oracle.current(key) !== undefined);
+    if (held.length > 0) violated('orphan', `${held.join(', ')}: held by nobody`);
+    for (const { engine } of processes) {
+      const { leases, queues, unqueued } = engine;
+      if (leases.size + queues.size + unqueued.size > 0) {
+        violated('leftovers', 'leases or waiters in a process that has nothing to do');
+      }
+    }
+    for (const process of processes) void process.close();
+    await this.until(world.now + 4_000);
+    const timers = processes.reduce((sum, { machine }) => sum + machine.timers, 0);
+    if (timers > 0) violated('leftovers', `${timers} timers`);
+    const left = oracle.leftovers();
+    if (left.length > 0) violated('leftovers', left.join(', '));
+  }
+
+  private get calm(): boolean {
+    return this.world.now < this.calmUntil || this.world.now >= this.schedule.calmAt;
+  }
+
+  private fault(): Fault | undefined {
+    const { world, schedule, tally } = this;
+    if (this.calm || !world.chance(schedule.faults)) return undefined;
+    const kind = world.pick(FAULT_KINDS);
+    tally.count(`fault ${kind}`);
+    if (kind !== 'delay') return { kind };
+    return { kind, before: world.between(0, LONGEST_DELAY), after: world.between(0, 1_000) };
+  }
+
+  private losesMessage(): boolean {
+    const { world, schedule, tally } = this;
+    const lost = !this.calm && world.chance(schedule.faults);
+    if (lost) tally.count('fault drop-message');
+    return lost;
+  }
+
+  private disturb({ kind, process: index, key, ms }: Disturbance): void {
+    const process = this.processes[index] as Process;
+    const { machine } = process;
+    switch (kind) {
+      case 'pause':
+      case 'suspend':
+        if (this.calm || machine.paused) return;
+        this.tally.count(`fault ${kind}`);
+        machine[kind](Math.min(ms, this.schedule.calmAt - this.world.now));
+        return;
+      case 'step':
+        this.tally.count('fault step');
+        machine.stepWall(ms);
+        return;
+      case 'force':
+        machine.enter(() => void process.force(key));
+        return;
+      case 'steal':
+      case 'evict':
+        this.endEarly(kind, key);
+        return;
+      case 'forget':
+        this.tally.count('fault forget');
+        for (const one of this.schedule.keys) this.oracle.endEarly(one);
+        void this.server.forgetEverything();
+        return;
+      case 'close':
+        if (machine.paused || process.closing) return;
+        this.calmUntil = this.world.now + CALM_FOR_CLOSING;
+        machine.enter(() => void process.close());
+    }
+  }
+
+  private endEarly(kind: 'steal' | 'evict', key: string): void {
+    if (!this.oracle.endEarly(key)) return;
+    this.tally.count(`fault ${kind}`);
+    if (kind === 'steal') void this.server.steal(key, { ttl: THEFT });
+    else void this.server.evict(key);
+  }
+}
+
+/**
+ * Runs one seed.
+ *
+ * @param wrap puts something before the server, to show that the invariants notice
+ * @throws Violation
+ */
+export async function simulate(
+  seed: number,
+  wrap: (server: LockStore) => LockStore = (server) => server,
+): Promise<Tally> {
+  const simulation = new Simulation(seed, wrap);
+  await simulation.run();
+  return simulation.tally;
+}

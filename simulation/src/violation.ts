@@ -1,0 +1,29 @@
+/** What must always be true. */
+export type Invariant =
+  | 'exclusion'
+  | 'belief'
+  | 'signal-fired'
+  | 'tokens-grow'
+  | 'token-of-grant'
+  | 'never-shortened'
+  | 'abort-prompt'
+  | 'limit'
+  | 'liveness'
+  | 'orphan'
+  | 'leftovers'
+  | 'errors';
+
+/** Something that must always be true was not. */
+export class Violation extends Error {
+  constructor(
+    readonly invariant: Invariant,
+    details: string,
+  ) {
+    super(`${invariant}: ${details}`);
+    this.name = 'Violation';
+  }
+}
+
+export function violated(invariant: Invariant, details: string): never {
+  throw new Violation(invariant, details);
+}

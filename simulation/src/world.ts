@@ -1,0 +1,110 @@
+import { seededRandom } from '@holdfast/testing';
+
+interface Happening {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** Virtual time and chance, the same for the same seed. */
+export class World {
+  now = 0;
+  readonly random: () => number;
+  private count = 0;
+  /** A binary heap: what happens first is on top. */
+  private readonly heap: Happening[] = [];
+  private readonly cancelled = new Set<Happening>();
+
+  constructor(readonly seed: number) {
+    this.random = seededRandom(seed);
+  }
+
+  /** A whole number from `low` to `high`. */
+  between(low: number, high: number): number {
+    return low + Math.floor(this.random() * (high - low + 1));
+  }
+
+  chance(probability: number): boolean {
+    return this.random() < probability;
+  }
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[this.between(0, choices.length - 1)] as T;
+  }
+
+  after(ms: number, run: () => void): Happening {
+    const happening = { at: this.now + ms, order: this.count++, run };
+    this.push(happening);
+    return happening;
+  }
+
+  cancel(happening: Happening): void {
+    this.cancelled.add(happening);
+  }
+
+  /** Lets things happen, one at a time, each with all that follows from it. */
+  run(until: number, checked: () => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const step = (): void => {
+        try {
+          checked();
+          const next = this.pop(until);
+          if (next === undefined) {
+            this.now = until;
+            resolve();
+            return;
+          }
+          this.now = next.at;
+          next.run();
+          // A tick that is asked for by a microtask comes when no microtask is left.
+          queueMicrotask(() => process.nextTick(step));
+        } catch (error) {
+          reject(error as Error);
+        }
+      };
+      queueMicrotask(() => process.nextTick(step));
+    });
+  }
+
+  private push(happening: Happening): void {
+    const { heap } = this;
+    let index = heap.push(happening) - 1;
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      if (!before(happening, heap[parent] as Happening)) break;
+      heap[index] = heap[parent] as Happening;
+      index = parent;
+    }
+    heap[index] = happening;
+  }
+
+  private pop(until: number): Happening | undefined {
+    for (;;) {
+      const [top] = this.heap;
+      if (top === undefined || top.at > until) return undefined;
+      this.removeTop();
+      if (!this.cancelled.delete(top)) return top;
+    }
+  }
+
+  private removeTop(): void {
+    const { heap } = this;
+    const last = heap.pop() as Happening;
+    if (heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      const right = heap[child + 1];
+      if (right !== undefined && before(right, heap[child] as Happening)) child += 1;
+      if (!before(heap[child] as Happening, last)) break;
+      heap[index] = heap[child] as Happening;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function before(a: Happening, b: Happening): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
+}
