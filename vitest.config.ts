@@ -17,6 +17,11 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    projects: [project('core'), project('testing'), onServers('test-servers')],
+    projects: [
+      project('core'),
+      project('testing'),
+      project('simulation', 'simulation'),
+      onServers('test-servers'),
+    ],
   },
 });

@@ -29,6 +29,9 @@ function marginOf(ttl: number): number {
 export class Invariants {
   /** When each lease was seen to end last. */
   private readonly ends = new WeakMap<Lease, number>();
+  /** Leases that were held at the last look, and those that have ended. */
+  private held = new Set<Lease>();
+  private readonly over = new WeakSet<Lease>();
   /** The last token that was seen of each grant. */
   private readonly tokens = new Map<string, number>();
 
@@ -38,6 +41,7 @@ export class Invariants {
   ) {}
 
   check(): void {
+    this.checkEnded();
     const holders = new Map<string, Held[]>();
     for (const process of this.processes) {
       const now = timeOf(process);
@@ -52,6 +56,18 @@ export class Invariants {
       if (held.length > 1) this.checkOverlap(key, held);
       for (const one of held) this.checkBelief(key, one);
     }
+  }
+
+  /** What has ended stays so. */
+  private checkEnded(): void {
+    const held = new Set(this.processes.flatMap(({ engine }) => [...engine.leases.values()]));
+    for (const lease of this.held) {
+      if (!held.has(lease)) this.over.add(lease);
+    }
+    for (const lease of held) {
+      if (this.over.has(lease)) violated('never-revived', `${lease.key} is held again`);
+    }
+    this.held = held;
   }
 
   private checkOne({ lease, process, now }: Held): void {

@@ -73,20 +73,33 @@ function taskOf(world: World, at: number, process: number, keys: readonly string
   };
 }
 
+/** Several tasks of one process that want one key at about the same time, and little else. */
+function crowdOf(world: World, calmAt: number, process: number, keys: readonly string[]): Task[] {
+  const at = world.between(0, calmAt - 1_000);
+  const key = world.pick(keys);
+  const ttl = world.pick(TTLS);
+  return Array.from({ length: world.between(2, 6) }, () => {
+    const task = taskOf(world, at + world.between(0, 30), process, keys);
+    const wanted = [key, ...task.keys.slice(1)];
+    const plain = { wait: Infinity, owner: undefined, renew: true, holdAtLeast: 0 };
+    return { ...task, ...plain, ttl, keys: wanted, hold: world.between(0, 10) };
+  });
+}
+
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World): Schedule {
   const processes = world.between(3, 6);
   const keys = Array.from({ length: world.between(5, 7) }, (_, index) => `key-${index}`);
   const calmAt = world.between(6_000, 10_000);
-  const tasks = Array.from({ length: world.between(60, 110) }, () =>
-    // Half of them crowd together, so that there is contention.
-    taskOf(
-      world,
-      world.chance(0.5) ? world.between(0, 1_500) : world.between(0, calmAt),
-      world.between(0, processes - 1),
-      keys,
-    ),
+  const process = (): number => world.between(0, processes - 1);
+  const scattered = Array.from({ length: world.between(52, 85) }, () =>
+    // Half of them come early, so that there is contention.
+    taskOf(world, world.between(0, world.chance(0.5) ? 1_500 : calmAt), process(), keys),
   );
+  const crowds = Array.from({ length: world.between(5, 10) }, () =>
+    crowdOf(world, calmAt, process(), keys),
+  );
+  const tasks = [...scattered, ...crowds.flat()];
   const kinds: readonly Disturbance['kind'][] = [
     ...(['pause', 'pause', 'pause', 'suspend', 'step', 'force'] as const),
     ...(['steal', 'evict', 'forget', 'close'] as const),

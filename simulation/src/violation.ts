@@ -6,6 +6,7 @@ export type Invariant =
   | 'tokens-grow'
   | 'token-of-grant'
   | 'never-shortened'
+  | 'never-revived'
   | 'abort-prompt'
   | 'limit'
   | 'liveness'

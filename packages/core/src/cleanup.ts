@@ -92,7 +92,8 @@ export class Cleanup {
       reply = Promise.reject(error);
     }
     if (!isPromiseLike(reply)) return reply;
-    const until = Math.max(lease.endsAt, now + (keepFor ?? 0));
+    // A renewal that was not confirmed may have been executed any time until now.
+    const until = now + Math.max(plan.terms.ttl, keepFor ?? 0);
     return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor, reply));
   }
 
@@ -100,6 +101,11 @@ export class Cleanup {
   releaseLost(lease: Lease): MaybePromise<boolean> {
     const freed = this.release(lease, this.engine.time.now());
     return freed instanceof Promise ? freed.then(() => false) : false;
+  }
+
+  /** Frees a lost lock that a renewal, answered late or not at all, may have prolonged. */
+  undo({ key, stored, id }: Lease, terms: Terms): void {
+    void this.run({ key, stored, id, terms }, this.engine.time.now() + terms.ttl);
   }
 
   /**

@@ -172,10 +172,10 @@ export class HoldfastLocker implements Locker {
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(key: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
-    if (typeof key !== 'string' || key === '') {
-      return this.#beginAll(checkKeys(key), plan, demanding);
-    }
+  #begin(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
+    const keys = typeof wanted === 'string' && wanted !== '' ? undefined : checkKeys(wanted);
+    if (keys !== undefined && keys.length > 1) return this.#beginAll(keys, plan, demanding);
+    const key = keys?.[0] ?? (wanted as string);
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
     const stored = this.#name(key, plan.owner);
     const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;

@@ -196,21 +196,23 @@ export class Renewer {
     sentAt: number,
   ): LockStoreError | undefined {
     const { engine } = this;
+    this.land(lease.id, state);
     // Meanwhile it may have passed to another holder of this process.
     const current = engine.leases.get(lease.stored);
-    const held = current?.id === lease.id ? current : undefined;
-    this.land(lease.id, state);
+    const holder = current?.id === lease.id ? current : lease;
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {
-      if (held === undefined) this.undo(lease, prolongs);
-      else this.renewed(held, state, prolongs ? terms : undefined, sentAt);
+      if (holder === current) this.renewed(holder, state, prolongs ? terms : undefined, sentAt);
     } else if (reply === undefined || reply instanceof Error) {
       failed = engine.calls.errorFrom('renew', lease.key, reply);
-      if (held !== undefined) this.stateOf(lease.id).dueAt = sentAt + terms.retryEvery;
+      if (holder === current) this.stateOf(lease.id).dueAt = sentAt + terms.retryEvery;
     } else {
-      held?.lose(reply);
+      if (holder === current) holder.lose(reply);
+      return undefined;
     }
-    if (held !== undefined && held.ended === undefined) this.schedule(held);
+    if (holder === current && holder.ended === undefined) this.schedule(holder);
+    // What has expired meanwhile may have been prolonged all the same, and nobody would release it.
+    else if (prolongs && hasExpired(holder)) engine.cleanup.undo(holder, terms);
     return failed;
   }
 
@@ -229,7 +231,6 @@ export class Renewer {
       const { checkEvery } = engine.store.capabilities;
       if (checkEvery !== undefined) this.stateOf(held.id).dueAt = sentAt + checkEvery;
     } else if (!held.confirm(sentAt, terms)) {
-      this.undo(held, true);
       return;
     }
     if (owed) this.stateOf(held.id).dueAt = engine.time.now();
@@ -238,10 +239,8 @@ export class Renewer {
       engine.events.emit('renewed', eventOf(handle));
     }
   }
+}
 
-  /** The store renewed what we do not hold any more: nobody would release it. */
-  private undo(lease: Lease, prolonged: boolean): void {
-    const expired = lease.ended instanceof LockLostError && lease.ended.reason === 'expired';
-    if (prolonged && expired) void this.engine.cleanup.releaseLost(lease);
-  }
+function hasExpired({ ended }: Lease): boolean {
+  return ended instanceof LockLostError && ended.reason === 'expired';
 }

@@ -1,0 +1,215 @@
+import type { AcquireReply, LockStore, StoredGrant } from '@holdfast/core';
+import { Acquisition } from '../../packages/core/src/acquisition.ts';
+import { Cleanup } from '../../packages/core/src/cleanup.ts';
+import { Contender } from '../../packages/core/src/contender.ts';
+import { Engine } from '../../packages/core/src/engine.ts';
+import { KeyQueue } from '../../packages/core/src/key-queue.ts';
+import { Lease, Released } from '../../packages/core/src/lease.ts';
+import { HeldLock } from '../../packages/core/src/lock.ts';
+import { Renewer } from '../../packages/core/src/renewer.ts';
+import { TermsTable, type Terms } from '../../packages/core/src/terms.ts';
+import { Time } from '../../packages/core/src/time.ts';
+import { Waiter } from '../../packages/core/src/waiter.ts';
+import type { Invariant } from './violation.ts';
+
+/** A bug put in on purpose, to show that the simulation would find it. */
+export interface Mutant {
+  readonly name: string;
+  /** What notices it. */
+  readonly caughtBy: readonly Invariant[];
+  /** Puts it into the engine; returns what takes it out again. */
+  readonly install?: () => () => void;
+  /** Puts it before the server. */
+  readonly wrap?: (server: LockStore) => LockStore;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- methods of any shape, private ones too
+type Method = (this: any, ...args: any[]) => unknown;
+
+/** Replaces a method of a class by one that is made from it. */
+function patch(
+  type: { readonly prototype: object },
+  name: string,
+  make: (original: Method) => Method,
+): () => void {
+  const methods = type.prototype as Record<string, Method>;
+  const original = methods[name] as Method;
+  methods[name] = make(original);
+  return () => {
+    methods[name] = original;
+  };
+}
+
+/** The store with some verbs replaced. */
+function replaced(server: LockStore, verbs: Partial<LockStore>): LockStore {
+  return new Proxy(server, {
+    get(target, name) {
+      const verb = (verbs as Record<PropertyKey, unknown>)[name];
+      if (verb !== undefined) return verb;
+      const value = Reflect.get(target, name) as unknown;
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'the lease is counted from the reply',
+    caughtBy: ['belief'],
+    install: () =>
+      patch(Engine, 'grantOf', (original) => {
+        return function (this: Engine, id: string, granted: unknown) {
+          return original.call(this, id, granted, this.time.now());
+        };
+      }),
+  },
+  {
+    name: 'a late release frees the next holder',
+    caughtBy: ['belief'],
+    wrap: (server) => {
+      const holders = new Map<string, string>();
+      return replaced(server, {
+        acquire: (request) => {
+          const reply = server.acquire(request) as AcquireReply;
+          if (reply.granted) holders.set(request.key, request.id);
+          return reply;
+        },
+        release: (request) =>
+          server.release({ ...request, id: holders.get(request.key) ?? request.id }),
+      });
+    },
+  },
+  {
+    name: 'a second release frees the next holder',
+    caughtBy: ['belief'],
+    install: () =>
+      patch(HeldLock, 'end', (original) => {
+        return function (this: HeldLock) {
+          const again = this.ended instanceof Released;
+          return again ? this.plan.engine.cleanup.releaseLost(this) : original.call(this);
+        };
+      }),
+  },
+  {
+    name: 'a hand-off has no token of its own',
+    caughtBy: ['token-of-grant'],
+    install: () =>
+      patch(Waiter, 'grant', (original) => {
+        return function (this: Waiter, given: Parameters<Waiter['grant']>[0], now: number) {
+          const passedOn = given.tenure.from !== undefined;
+          original.call(this, passedOn ? { ...given, token: given.token - 1 } : given, now);
+        };
+      }),
+  },
+  {
+    name: 'a lease that is lost already is handed off',
+    caughtBy: ['belief', 'exclusion', 'signal-fired'],
+    install: () =>
+      patch(Cleanup, 'releaseLost', (original) => {
+        return function (this: Cleanup, lease: Lease) {
+          const { engine } = lease.plan;
+          const queue = engine.queues.get(lease.stored);
+          if (queue?.head === undefined) return original.call(this, lease);
+          const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
+          handOff.call(queue, lease, queue.head, engine.time.now());
+          return false;
+        };
+      }),
+  },
+  {
+    name: 'a renewal revives an expired lease',
+    caughtBy: ['never-revived', 'exclusion'],
+    install: () =>
+      patch(Cleanup, 'undo', () => {
+        return function (this: Cleanup, lease: Lease) {
+          const { engine } = lease.plan;
+          if (engine.leases.has(lease.stored)) return;
+          lease.ended = undefined;
+          lease.anchor = Math.floor(engine.time.now());
+          engine.leases.set(lease.stored, lease);
+        };
+      }),
+  },
+  {
+    name: 'a renewal shortens an extension',
+    caughtBy: ['never-shortened'],
+    install: () =>
+      patch(Lease, 'confirm', () => {
+        return function (this: Lease, sentAt: number, terms: Terms) {
+          if (!this.isHeld()) return false;
+          this.plan = { ...this.plan, terms };
+          this.anchor = Math.floor(sentAt);
+          return true;
+        };
+      }),
+  },
+  {
+    name: 'wake-ups are lost, and nothing makes up for them',
+    caughtBy: ['liveness'],
+    install: () => {
+      const endings = [
+        patch(Contender, 'hint', () => () => {}),
+        patch(Contender, 'askSoon', () => () => {}),
+        patch(Engine, 'hear', () => () => {}),
+      ];
+      return () => {
+        for (const end of endings) end();
+      };
+    },
+  },
+  {
+    name: 'an abort leaves a ghost',
+    caughtBy: ['orphan', 'liveness'],
+    install: () => patch(Cleanup, 'takeBack', () => () => false),
+  },
+  {
+    name: 'a take-over keeps the token',
+    caughtBy: ['token-of-grant'],
+    wrap: (server) =>
+      replaced(server, {
+        acquire: (request) => {
+          const { key, owner, replaces } = request;
+          const before = server.inspect({ key, client: '' }) as StoredGrant | null;
+          const reply = server.acquire(request) as AcquireReply;
+          const takenOver = before?.owner === owner && before.owner !== replaces;
+          if (!reply.granted || !takenOver || before.fencingToken === reply.token) return reply;
+          return { ...reply, token: before.fencingToken };
+        },
+      }),
+  },
+  {
+    name: 'the safety margin is ignored',
+    caughtBy: ['signal-fired'],
+    install: () =>
+      patch(TermsTable, 'for', (original) => {
+        return function (this: TermsTable, ttl: number) {
+          return { ...(original.call(this, ttl) as Terms), margin: 0 };
+        };
+      }),
+  },
+  {
+    name: 'the time that a machine sleeps does not count',
+    caughtBy: ['belief', 'signal-fired'],
+    install: () => patch(Time, 'jumped', () => () => {}),
+  },
+  {
+    name: 'a waiter that leaves is forgotten in the queue',
+    caughtBy: ['leftovers', 'liveness', 'orphan', 'exclusion'],
+    install: () => patch(KeyQueue, 'withdraw', () => () => {}),
+  },
+  {
+    name: 'the listener on the signal of the caller stays',
+    caughtBy: ['leftovers'],
+    install: () =>
+      patch(Acquisition, 'settle', () => {
+        return function (this: Acquisition) {
+          (this as unknown as { settled: boolean }).settled = true;
+        };
+      }),
+  },
+  {
+    name: 'the timer of a closed locker stays',
+    caughtBy: ['leftovers'],
+    install: () => patch(Renewer, 'stop', () => () => {}),
+  },
+];

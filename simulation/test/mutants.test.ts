@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { mutants, type Mutant } from '../src/mutants.ts';
+import { simulate } from '../src/simulate.ts';
+import { Violation, type Invariant } from '../src/violation.ts';
+
+const SEEDS = 200;
+
+/** What the first seed that notices the bug says of it. */
+async function noticed({ install, wrap }: Mutant): Promise<Invariant | undefined> {
+  const remove = install?.();
+  try {
+    for (let seed = 1; seed <= SEEDS; seed++) await simulate(seed, wrap);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Violation) return error.invariant;
+    throw error;
+  } finally {
+    remove?.();
+  }
+}
+
+describe('the simulation notices', () => {
+  for (const mutant of mutants) {
+    test(`that ${mutant.name}`, async () => {
+      expect(mutant.caughtBy).toContain(await noticed(mutant));
+    });
+  }
+
+  test('nothing where there is no bug', async () => {
+    expect(await noticed({ name: 'none', caughtBy: [] })).toBeUndefined();
+  });
+});
