@@ -158,9 +158,10 @@ export class Contender {
    */
   private abandonFlight(): void {
     if (this.flight === undefined) return;
-    const { waiter } = this.flight;
+    const { waiter, attempt } = this.flight;
     this.flight = undefined;
-    this.queue.engine.takeBack(waiter);
+    // Not `waiter.attempt`: by now it may ask for the next of its keys.
+    this.queue.engine.takeBack(waiter, attempt);
   }
 
   private answered(flight: Flight, reply: AcquireReply): void {
