@@ -93,7 +93,7 @@ export class Cleanup {
     }
     if (!isPromiseLike(reply)) return reply;
     // A renewal that was not confirmed may have been executed any time until now.
-    const until = now + Math.max(plan.terms.ttl, keepFor ?? 0);
+    const until = Math.max(lease.endsAt, now + Math.max(plan.terms.ttl, keepFor ?? 0));
     return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor, reply));
   }
 
