@@ -63,8 +63,10 @@ export class Acquisition extends Waiter {
     signal?.addEventListener('abort', this, { once: true });
     if (list === undefined) engine.request(this, first);
     else this.pump();
-    if (!this.settled && wait > 0 && wait !== Infinity) {
-      this.alarm = engine.time.after(wait, () => this.limitReached(), false);
+    // A single attempt may take as long as one request, however many keys it is for.
+    const limit = wait === 0 ? plan.terms.storeTimeout : wait;
+    if (!this.settled && limit !== Infinity) {
+      this.alarm = engine.time.after(limit, () => this.limitReached(), false);
     }
   }
 
@@ -187,12 +189,13 @@ export class Acquisition extends Waiter {
   private limitReached(): void {
     const { engine, wait } = this.plan;
     const contender = engine.queues.get(this.stored)?.contender;
-    const known = contender === undefined ? 'busy' : contender.known;
+    const waiting = contender === undefined ? 'busy' : contender.known;
+    const known = wait === 0 ? undefined : waiting;
     if (known === 'busy') {
       this.busy();
     } else if (known !== undefined) {
       this.giveUp(known);
-    } else if (engine.time.now() - this.since < wait + GRACE) {
+    } else if (wait > 0 && engine.time.now() - this.since < wait + GRACE) {
       this.alarm = engine.time.after(GRACE, () => this.limitReached(), false);
     } else {
       const message = 'The store did not answer within the limit of the wait.';
