@@ -83,7 +83,10 @@ export class Contender {
       failed: (error) => this.failed(flight, error),
       late: (reply) => {
         this.ended(predecessor, reply);
-        if (reply.granted) engine.takeBackUnlessWanted(waiter, flight.attempt);
+        if (!reply.granted) return;
+        // Still wanted: asking again makes it ours.
+        if (waiter.wants(flight.attempt.id)) this.ask();
+        else engine.takeBack(waiter, flight.attempt);
       },
     });
   }
@@ -177,7 +180,10 @@ export class Contender {
     if (!reply.granted) {
       this.heard();
       waiter.waits();
-      this.waitAfter(reply.retryAfter);
+      // An attempt without an answer may yet be granted, and nothing else would tell of it.
+      this.waitAfter(
+        Math.min(reply.retryAfter ?? Infinity, waiter.unsure ? REFRESH_EVERY : Infinity),
+      );
       return;
     }
     const now = engine.time.checkedNow();
@@ -225,7 +231,7 @@ export class Contender {
     this.impatience = undefined;
   }
 
-  private waitAfter(retryAfter = Infinity): void {
+  private waitAfter(retryAfter: number): void {
     const { engine, stored } = this.queue;
     if (this.again) {
       this.ask();
