@@ -1,5 +1,6 @@
 import type { AcquireReply, LockStore, StoredGrant } from '@holdfast/core';
 import { Acquisition } from '../../packages/core/src/acquisition.ts';
+import { Admission } from '../../packages/core/src/admission.ts';
 import { Cleanup } from '../../packages/core/src/cleanup.ts';
 import { Contender } from '../../packages/core/src/contender.ts';
 import { Engine } from '../../packages/core/src/engine.ts';
@@ -57,8 +58,8 @@ export const mutants: readonly Mutant[] = [
     name: 'the lease is counted from the reply',
     caughtBy: ['belief'],
     install: () =>
-      patch(Engine, 'grantOf', (original) => {
-        return function (this: Engine, id: string, granted: unknown) {
+      patch(Admission, 'grantOf', (original) => {
+        return function (this: Admission, id: string, granted: unknown) {
           return original.call(this, id, granted, this.time.now());
         };
       }),
@@ -86,7 +87,7 @@ export const mutants: readonly Mutant[] = [
       patch(HeldLock, 'end', (original) => {
         return function (this: HeldLock) {
           const again = this.ended instanceof Released;
-          return again ? this.plan.engine.cleanup.releaseLost(this) : original.call(this);
+          return again ? this.plan.engine.releaseLost(this) : original.call(this);
         };
       }),
   },
@@ -107,8 +108,8 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Cleanup, 'releaseLost', (original) => {
         return function (this: Cleanup, lease: Lease) {
-          const { engine } = lease.plan;
-          const queue = engine.queues.get(lease.stored);
+          const engine = lease.plan.engine as Engine;
+          const queue = engine.admission.queues.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
           const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
           handOff.call(queue, lease, queue.head, engine.time.now());
@@ -122,7 +123,7 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Cleanup, 'undo', () => {
         return function (this: Cleanup, lease: Lease) {
-          const { engine } = lease.plan;
+          const engine = lease.plan.engine as Engine;
           if (engine.leases.has(lease.stored)) return;
           lease.ended = undefined;
           lease.anchor = Math.floor(engine.time.now());

@@ -144,7 +144,7 @@ export class Oracle implements LockStore {
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
-    return this.inner.subscribe(client, listener) as () => void;
+    return this.inner.subscribe(client, listener);
   }
 
   inspect(request: InspectRequest): StoredGrant | null {

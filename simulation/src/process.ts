@@ -31,11 +31,11 @@ class WatchedController extends AbortController {
     signal.addEventListener = (type: string, listener: never, options?: never) => {
       if (!known.has(listener)) this.listeners += 1;
       known.add(listener);
-      add(type as 'abort', listener, options);
+      add(type, listener, options);
     };
     signal.removeEventListener = (type: string, listener: never) => {
       if (known.delete(listener)) this.listeners -= 1;
-      remove(type as 'abort', listener);
+      remove(type, listener);
     };
   }
 }
@@ -104,7 +104,7 @@ export class Process {
       if (task.callback) {
         const work = (lock: Lock): Promise<string> => this.work(task, lock);
         const done = await this.locker.withLock(task.keys, options, work);
-        if (done !== 'done') violated('errors', `withLock gave ${String(done)}`);
+        if (done !== 'done') violated('errors', `withLock gave ${done}`);
       } else {
         const lock = await this.locker.lock(task.keys, options);
         await this.work(task, lock);

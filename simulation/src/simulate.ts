@@ -101,7 +101,8 @@ class Simulation {
     const held = schedule.keys.filter((key) => oracle.current(key) !== undefined);
     if (held.length > 0) violated('orphan', `${held.join(', ')}: held by nobody`);
     for (const { engine } of processes) {
-      const { leases, queues, unqueued } = engine;
+      const { leases, admission } = engine;
+      const { queues, unqueued } = admission;
       if (leases.size + queues.size + unqueued.size > 0) {
         violated('leftovers', 'leases or waiters in a process that has nothing to do');
       }

@@ -97,7 +97,7 @@ export class Transport implements LockStore {
           .then(request)
           .then(
             (reply) => deliver(() => resolve(reply)),
-            (error: unknown) => deliver(() => reject(error as Error)),
+            (error: unknown) => deliver(() => reject(error)),
           );
       });
     });

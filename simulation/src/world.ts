@@ -59,7 +59,7 @@ export class World {
           // A tick that is asked for by a microtask comes when no microtask is left.
           queueMicrotask(() => process.nextTick(step));
         } catch (error) {
-          reject(error as Error);
+          reject(error);
         }
       };
       queueMicrotask(() => process.nextTick(step));

@@ -1,12 +1,12 @@
 import type { Lock } from './api.ts';
 import type { Attempt } from './contender.ts';
 import { LockNotAcquiredError, LockStoreError, type LockLostError } from './errors.ts';
-import { isFresh, type Grant } from './lease.ts';
+import { isFresh, type Grant, type Plan } from './lease.ts';
 import { HeldLock } from './lock.ts';
-import { MultiLock, Part } from './multi-lock.ts';
-import type { Plan } from './plan.ts';
+import { MultiLock, Part, type PartHolder } from './multi-lock.ts';
 import type { Alarm } from './time.ts';
-import { Waiter } from './waiter.ts';
+import type { Admission } from './admission.ts';
+import { Waiter, type NamedKey } from './waiter.ts';
 
 /**
  * How long, in ms, after its limit an acquisition whose first request is still under way waits for the
@@ -18,12 +18,6 @@ const GRACE = 50;
 const FIRST_REST = 50;
 const LONGEST_REST = 1_000;
 
-/** A key, and what the store calls it. */
-export interface NamedKey {
-  readonly key: string;
-  readonly stored: string;
-}
-
 /** Several keys. */
 export interface KeyList {
   /** As the caller gave them, without duplicates. */
@@ -33,7 +27,7 @@ export interface KeyList {
 }
 
 /** One call for a lock: takes its keys one after the other, until it holds all or must give up. */
-export class Acquisition extends Waiter {
+export class Acquisition extends Waiter implements PartHolder {
   readonly lock: Promise<Lock | null>;
   private readonly list: KeyList | undefined;
   /** Whether a lock that stays busy is an error; otherwise it is `null`. */
@@ -50,9 +44,17 @@ export class Acquisition extends Waiter {
   private reject!: (error: unknown) => void;
 
   /** @param first the attempt for a single key, if it was sent already */
-  constructor(plan: Plan, wanted: NamedKey, demanding: boolean, first?: Attempt, list?: KeyList) {
-    const { engine, signal, wait } = plan;
-    super(plan, wanted.key, wanted.stored, first?.sentAt ?? engine.time.now(), first?.id);
+  constructor(
+    private readonly admission: Admission,
+    plan: Plan,
+    wanted: NamedKey,
+    demanding: boolean,
+    first?: Attempt,
+    list?: KeyList,
+  ) {
+    const { signal, wait } = plan;
+    const { time } = admission;
+    super(admission, plan, wanted, first?.sentAt ?? time.now(), first?.id);
     this.list = list;
     this.parts = list === undefined ? undefined : [];
     this.demanding = demanding;
@@ -61,18 +63,18 @@ export class Acquisition extends Waiter {
       this.reject = reject;
     });
     signal?.addEventListener('abort', this, { once: true });
-    if (list === undefined) engine.request(this, first);
+    if (list === undefined) admission.request(this, first);
     else this.pump();
     // A single attempt may take as long as one request, however many keys it is for.
     const limit = wait === 0 ? plan.terms.storeTimeout : wait;
     if (!this.settled && limit !== Infinity) {
-      this.alarm = engine.time.after(limit, () => this.limitReached(), false);
+      this.alarm = time.after(limit, () => this.limitReached(), false);
     }
   }
 
   /** For a list of keys, whose order is the store's. */
-  static ofList(plan: Plan, list: KeyList, demanding: boolean): Acquisition {
-    return new Acquisition(plan, list.ordered[0], demanding, undefined, list);
+  static ofList(admission: Admission, plan: Plan, list: KeyList, demanding: boolean): Acquisition {
+    return new Acquisition(admission, plan, list.ordered[0], demanding, undefined, list);
   }
 
   /** The caller's signal was aborted. */
@@ -89,13 +91,13 @@ export class Acquisition extends Waiter {
   }
 
   waits(): void {
-    const { events } = this.plan.engine;
+    const { events } = this.admission;
     if (!this.told && events.heard('waiting')) events.emit('waiting', this.about());
     this.told = true;
   }
 
   busy(): void {
-    const { events, time } = this.plan.engine;
+    const { events, time } = this.admission;
     this.settle();
     this.giveBack();
     const waited = time.now() - this.since;
@@ -127,47 +129,48 @@ export class Acquisition extends Waiter {
   }
 
   private startAgain(): void {
-    const { engine, wait } = this.plan;
+    const { wait } = this.plan;
+    const { time, unqueued } = this.admission;
     this.giveBack();
     if (wait === 0) {
       this.busy();
       return;
     }
     // Two that take keys from each other, as tasks with one owner do, must not do so without a rest.
-    const delay = engine.time.random() * Math.min(this.restarts * FIRST_REST, LONGEST_REST);
+    const delay = time.random() * Math.min(this.restarts * FIRST_REST, LONGEST_REST);
     this.restarts += 1;
-    engine.unqueued.add(this);
-    this.rest = engine.time.after(delay, () => this.pump(), true);
+    unqueued.add(this);
+    this.rest = time.after(delay, () => this.pump(), true);
   }
 
   /** Takes key after key, for as long as they come at once. */
   private pump(): void {
     if (this.pumping) return;
     this.pumping = true;
-    this.plan.engine.unqueued.delete(this);
+    this.admission.unqueued.delete(this);
     this.done = true;
     while (!this.settled && this.done) {
       const next = this.list?.ordered[this.parts?.length ?? 0];
       if (next === undefined) break;
-      const first = this.plan.engine.first(this.plan, next.stored);
+      const first = this.admission.first(this.plan, next.stored);
       this.turnTo(next.key, next.stored, first?.id);
-      this.plan.engine.request(this, first);
+      this.admission.request(this, first);
     }
     this.pumping = false;
   }
 
   /** All keys are taken. Those that were taken long ago are renewed first, see contract 3.4. */
   private complete(parts: readonly Part[], { keys }: KeyList): void {
-    const { plan } = this;
-    const { engine } = plan;
+    const { plan, admission } = this;
+    const { time, unqueued } = admission;
     const old = (): Part[] => {
-      const now = engine.time.checkedNow();
+      const now = time.checkedNow();
       return parts.filter((part) => !isFresh(part.anchor, plan.terms, now));
     };
     const finish = (): void => {
       if (this.parts !== parts) return;
-      engine.unqueued.delete(this);
-      const now = engine.time.now();
+      unqueued.delete(this);
+      const now = time.now();
       if (old().length === 0) this.succeed(new MultiLock(plan, keys, parts, now), now);
       else this.startAgain();
     };
@@ -175,8 +178,8 @@ export class Acquisition extends Waiter {
     if (stale.length === 0) {
       finish();
     } else {
-      engine.unqueued.add(this);
-      engine.renewer.renewNow(stale, plan.terms).then(finish, finish);
+      unqueued.add(this);
+      admission.renewer.renewNow(stale, plan.terms).then(finish, finish);
     }
   }
 
@@ -187,20 +190,21 @@ export class Acquisition extends Waiter {
   }
 
   private limitReached(): void {
-    const { engine, wait } = this.plan;
-    const contender = engine.queues.get(this.stored)?.contender;
+    const { wait } = this.plan;
+    const { time, calls, queues } = this.admission;
+    const contender = queues.get(this.stored)?.contender;
     const waiting = contender === undefined ? 'busy' : contender.known;
     const known = wait === 0 ? undefined : waiting;
     if (known === 'busy') {
       this.busy();
     } else if (known !== undefined) {
       this.giveUp(known);
-    } else if (wait > 0 && engine.time.now() - this.since < wait + GRACE) {
-      this.alarm = engine.time.after(GRACE, () => this.limitReached(), false);
+    } else if (wait > 0 && time.now() - this.since < wait + GRACE) {
+      this.alarm = time.after(GRACE, () => this.limitReached(), false);
     } else {
       const message = 'The store did not answer within the limit of the wait.';
       const error = new LockStoreError(message, { phase: 'acquire', key: this.key });
-      this.giveUp(engine.calls.errorFrom('acquire', this.key, error));
+      this.giveUp(calls.errorFrom('acquire', this.key, error));
     }
   }
 
@@ -208,17 +212,17 @@ export class Acquisition extends Waiter {
   private giveBack(): void {
     const { parts } = this;
     if (parts !== undefined) this.parts = [];
-    if (!this.done) this.plan.engine.withdraw(this);
+    if (!this.done) this.admission.withdraw(this);
     for (const part of parts?.toReversed() ?? []) void part.finish();
   }
 
   private settle(): void {
-    const { engine, signal } = this.plan;
+    const { time, unqueued } = this.admission;
     this.settled = true;
-    if (this.alarm !== undefined) engine.time.cancel(this.alarm);
-    if (this.rest !== undefined) engine.time.cancel(this.rest);
-    if (this.list !== undefined) engine.unqueued.delete(this);
-    signal?.removeEventListener('abort', this);
+    if (this.alarm !== undefined) time.cancel(this.alarm);
+    if (this.rest !== undefined) time.cancel(this.rest);
+    if (this.list !== undefined) unqueued.delete(this);
+    this.plan.signal?.removeEventListener('abort', this);
   }
 
   private about(): {
@@ -227,8 +231,8 @@ export class Acquisition extends Waiter {
     label: string;
     owner: string | undefined;
   } {
-    const { engine, owner } = this.plan;
+    const { owner } = this.plan;
     const keys = this.list?.keys ?? [this.key];
-    return { key: keys[0] as string, keys, label: engine.label, owner };
+    return { key: keys[0] as string, keys, label: this.admission.label, owner };
   }
 }

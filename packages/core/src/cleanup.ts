@@ -1,9 +1,8 @@
-import type { Engine } from './engine.ts';
 import type { Lease } from './lease.ts';
-import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './store-calls.ts';
+import type { LockStore, MaybePromise } from './store.ts';
+import { isPromiseLike, type StoreCalls } from './store-calls.ts';
 import type { Terms } from './terms.ts';
-import type { Alarm } from './time.ts';
+import type { Alarm, Time } from './time.ts';
 
 /** How long, in ms, `release()` waits for the store before it goes on in the background. */
 const RELEASE_LIMIT = 1_000;
@@ -19,6 +18,13 @@ export interface Unwanted {
   readonly terms: Terms;
 }
 
+/** What cleaning up needs of its engine. */
+interface CleanupHost {
+  readonly time: Time;
+  readonly calls: StoreCalls;
+  readonly store: LockStore;
+}
+
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out. */
 class Ending {
   /** Whether the store freed it; `undefined` while that is open. */
@@ -28,7 +34,7 @@ class Ending {
   private resolve: ((freed: boolean) => void) | undefined;
 
   constructor(
-    private readonly engine: Engine,
+    private readonly engine: CleanupHost,
     private readonly grant: Unwanted,
     /** After this it has run out by itself. */
     private readonly until: number,
@@ -80,7 +86,7 @@ class Ending {
 export class Cleanup {
   private readonly pending = new Map<Ending, Promise<boolean>>();
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: CleanupHost) {}
 
   /** Releases what a holder held. Answers within {@link RELEASE_LIMIT}, false if not confirmed. */
   release(lease: Lease, now: number, keepFor?: number): MaybePromise<boolean> {

@@ -6,7 +6,7 @@ const LAST_CALL = 1_000;
 
 /** Closes a locker: contract section 7. Never rejects. */
 export async function closeEngine(engine: Engine, drain: number): Promise<void> {
-  for (const waiter of engine.waiters()) {
+  for (const waiter of engine.admission.waiters()) {
     waiter.giveUp(new LockerClosedError({ key: waiter.key }));
   }
   if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);

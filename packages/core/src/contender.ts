@@ -1,10 +1,10 @@
-import type { Unwanted } from './cleanup.ts';
+import type { Cleanup, Unwanted } from './cleanup.ts';
 import type { LockStoreError } from './errors.ts';
-import type { KeyQueue } from './key-queue.ts';
-import { isFresh, type Lease } from './lease.ts';
+import { isFresh, type Grant, type Lease } from './lease.ts';
 import type { AcquireReply, MaybePromise } from './store.ts';
-import type { Alarm } from './time.ts';
-import { REFRESH_EVERY } from './wait-list.ts';
+import type { StoreCalls } from './store-calls.ts';
+import type { Alarm, Time } from './time.ts';
+import { REFRESH_EVERY, type WaitList } from './wait-list.ts';
 import type { Waiter } from './waiter.ts';
 
 /** After a failed attempt, in ms, doubled each time. */
@@ -22,6 +22,33 @@ export interface Attempt {
   readonly id: string;
   readonly sentAt: number;
   readonly reply: MaybePromise<AcquireReply>;
+}
+
+/** A grant of the store's. */
+export type Granted = Extract<AcquireReply, { granted: true }>;
+
+/** What contending needs of its locker. */
+export interface ContenderHost {
+  readonly time: Time;
+  readonly calls: StoreCalls;
+  readonly waitList: WaitList;
+  readonly cleanup: Cleanup;
+  /** Whether the store wakes those who wait. */
+  readonly notifies: boolean;
+  grantOf(id: string, granted: Granted, sentAt: number): Grant;
+  /** Undoes an attempt of a waiter, whatever has become of it or will. */
+  takeBack(waiter: Waiter, attempt?: Unwanted): void;
+  /** Nobody of this locker waits for a key any more. */
+  leaveQueue(stored: string): void;
+}
+
+/** The queue that a contender speaks for. */
+export interface ContendedQueue {
+  readonly host: ContenderHost;
+  readonly stored: string;
+  readonly head: Waiter | undefined;
+  serve(waiter: Waiter, grant: Grant, now: number): void;
+  fail(concerned: (waiter: Waiter) => boolean, error: LockStoreError): void;
 }
 
 /** A request under way. */
@@ -57,21 +84,21 @@ export class Contender {
   private backoff = FIRST_BACKOFF;
   private poll = SHORTEST_POLL;
 
-  constructor(private readonly queue: KeyQueue) {}
+  constructor(private readonly queue: ContendedQueue) {}
 
   /** Tries now, or again as soon as the request that is under way has been answered. */
   ask(given?: Attempt, again = false): void {
     const { queue, predecessor } = this;
-    const { engine, head: waiter } = queue;
+    const { host, head: waiter } = queue;
     if (this.stopped || waiter === undefined) return;
     this.again = this.flight !== undefined;
     if (this.again) return;
-    const sentAt = given?.sentAt ?? engine.time.now();
+    const sentAt = given?.sentAt ?? host.time.now();
     const flight = { waiter, attempt: waiter.attempt, sentAt, again };
     this.flight = flight;
     this.registered = true;
     this.setAlarm(undefined);
-    engine.calls.send<AcquireReply>({
+    host.calls.send<AcquireReply>({
       phase: 'acquire',
       key: waiter.key,
       timeout: waiter.plan.terms.storeTimeout,
@@ -86,7 +113,7 @@ export class Contender {
         if (!reply.granted) return;
         // Still wanted: asking again makes it ours.
         if (waiter.wants(flight.attempt.id)) this.ask();
-        else engine.takeBack(waiter, flight.attempt);
+        else host.takeBack(waiter, flight.attempt);
       },
     });
   }
@@ -135,23 +162,23 @@ export class Contender {
       this.abandonFlight();
       this.ask();
     } else if (waiter.unsure) {
-      this.queue.engine.takeBack(waiter);
+      this.queue.host.takeBack(waiter);
     }
   }
 
   /** Contends no more: nobody waits, or a holder of this process will pass its grant on. */
   stop(): void {
-    const { engine, stored } = this.queue;
+    const { host, stored } = this.queue;
     this.stopped = true;
     this.setAlarm(undefined);
-    engine.time.cancel(this.impatience);
+    host.time.cancel(this.impatience);
     this.abandonFlight();
-    engine.waitList.remove(stored);
-    if (this.registered) engine.leaveQueue(stored);
+    host.waitList.remove(stored);
+    if (this.registered) host.leaveQueue(stored);
     if (this.predecessor !== undefined) {
       const { lease, freed } = this.predecessor;
       this.predecessor = undefined;
-      freed(engine.cleanup.release(lease, engine.time.now()));
+      freed(host.cleanup.release(lease, host.time.now()));
     }
   }
 
@@ -164,16 +191,16 @@ export class Contender {
     const { waiter, attempt } = this.flight;
     this.flight = undefined;
     // Not `waiter.attempt`: by now it may ask for the next of its keys.
-    this.queue.engine.takeBack(waiter, attempt);
+    this.queue.host.takeBack(waiter, attempt);
   }
 
   private answered(flight: Flight, reply: AcquireReply): void {
     const { queue } = this;
-    const { engine, stored } = queue;
+    const { host, stored } = queue;
     const { waiter, attempt, sentAt } = flight;
     if (this.flight !== flight) {
       // Abandoned meanwhile; what it was granted after all is not wanted.
-      if (reply.granted) engine.takeBackUnlessWanted(waiter, attempt);
+      if (reply.granted && !waiter.wants(attempt.id)) host.takeBack(waiter, attempt);
       return;
     }
     this.flight = undefined;
@@ -186,31 +213,31 @@ export class Contender {
       );
       return;
     }
-    const now = engine.time.checkedNow();
+    const now = host.time.checkedNow();
     if (!isFresh(sentAt, attempt.terms, now)) {
       this.late(flight);
       return;
     }
     this.registered = false;
     this.heard();
-    engine.waitList.remove(stored);
+    host.waitList.remove(stored);
     // Those behind it, if it will not serve them, are not registered yet.
     this.known = undefined;
-    queue.serve(waiter, engine.grantOf(attempt.id, reply, sentAt), now);
+    queue.serve(waiter, host.grantOf(attempt.id, reply, sentAt), now);
   }
 
   /** A grant that took long is asked for once more, which renews it, or else taken back. */
   private late(flight: Flight): void {
-    const { engine } = this.queue;
+    const { host } = this.queue;
     const { waiter, attempt } = flight;
     if (!flight.again) {
       this.ask(undefined, true);
       return;
     }
-    engine.takeBack(waiter, attempt);
+    host.takeBack(waiter, attempt);
     this.flight = flight;
     const late = new Error('The grant came late.');
-    this.failed(flight, engine.calls.errorFrom('acquire', attempt.key, late));
+    this.failed(flight, host.calls.errorFrom('acquire', attempt.key, late));
   }
 
   private failed(flight: Flight, error: LockStoreError): void {
@@ -219,7 +246,7 @@ export class Contender {
     flight.waiter.unsure = true;
     this.unheard(error, flight.sentAt);
     if (this.stopped || error.permanent) return;
-    const { time } = this.queue.engine;
+    const { time } = this.queue.host;
     this.askIn(this.backoff * (0.5 + time.random() / 2));
     this.backoff = Math.min(this.backoff * 2, LONGEST_BACKOFF);
   }
@@ -227,19 +254,19 @@ export class Contender {
   private heard(): void {
     this.known = 'busy';
     this.backoff = FIRST_BACKOFF;
-    this.queue.engine.time.cancel(this.impatience);
+    this.queue.host.time.cancel(this.impatience);
     this.impatience = undefined;
   }
 
   private waitAfter(retryAfter: number): void {
-    const { engine, stored } = this.queue;
+    const { host, stored } = this.queue;
     if (this.again) {
       this.ask();
-    } else if (engine.notifies) {
-      engine.waitList.add(stored, this);
+    } else if (host.notifies) {
+      host.waitList.add(stored, this);
       this.askSoon(retryAfter);
     } else {
-      const spread = SHORTEST_POLL + engine.time.random() * (this.poll * 3 - SHORTEST_POLL);
+      const spread = SHORTEST_POLL + host.time.random() * (this.poll * 3 - SHORTEST_POLL);
       this.poll = Math.min(LONGEST_POLL, spread);
       this.askIn(this.poll);
     }
@@ -258,18 +285,18 @@ export class Contender {
   }
 
   private askIn(ms: number): void {
-    this.setAlarm(this.queue.engine.time.after(Math.max(ms, 1), () => this.ask(), true));
+    this.setAlarm(this.queue.host.time.after(Math.max(ms, 1), () => this.ask(), true));
   }
 
   private setAlarm(alarm: Alarm | undefined): void {
-    this.queue.engine.time.cancel(this.alarm);
+    this.queue.host.time.cancel(this.alarm);
     this.alarm = alarm;
   }
 
   /** Waiters without a limit are not left to a store that fails for ever. */
   private watchPatience(since: number): void {
     const { queue } = this;
-    const { time } = queue.engine;
+    const { time } = queue.host;
     const giveUp = (): void => {
       const { known } = this;
       if (known === undefined || known === 'busy') return;

@@ -1,16 +1,31 @@
-import { Contender, type Attempt } from './contender.ts';
-import type { Engine } from './engine.ts';
+import { Contender, type Attempt, type ContendedQueue, type ContenderHost } from './contender.ts';
 import type { LockStoreError } from './errors.ts';
+import type { Events } from './events.ts';
 import { ownerOf, type Grant, type Lease } from './lease.ts';
+import type { HandoffBounds } from './options.ts';
+import type { SteadyMap } from './steady-map.ts';
 import type { MaybePromise } from './store.ts';
 import type { Waiter } from './waiter.ts';
+
+/** What a queue needs of its locker. */
+export interface QueueHost extends ContenderHost {
+  readonly events: Events;
+  readonly label: string;
+  readonly leases: SteadyMap<Lease>;
+  /** Absent: nothing is passed on within the process. */
+  readonly handoff: HandoffBounds | undefined;
+  /** Somebody waits, or nobody any more, without a timer or a request that keeps the process alive. */
+  park(parked: boolean): void;
+  /** Nobody is in line. */
+  forget(queue: KeyQueue): void;
+}
 
 /**
  * Those of this process that wait for one key, first come, first served. It exists while somebody
  * waits; the first in line is spoken for by the one contender that talks to the store, unless the
  * holder is of this process too and will pass its grant on.
  */
-export class KeyQueue {
+export class KeyQueue implements ContendedQueue {
   head: Waiter | undefined = undefined;
   size = 0;
   contender: Contender | undefined = undefined;
@@ -19,7 +34,7 @@ export class KeyQueue {
   private parked = false;
 
   constructor(
-    readonly engine: Engine,
+    readonly host: QueueHost,
     readonly stored: string,
   ) {}
 
@@ -68,17 +83,17 @@ export class KeyQueue {
 
   /** Sees to it that the first in line is contended for exactly when that is needed. */
   review(): void {
-    const { head, engine, contender } = this;
-    const lease = head === undefined ? undefined : engine.leases.get(this.stored);
-    const parked = lease !== undefined && head?.canTakeFrom(lease) === true;
+    const { head, host, contender } = this;
+    const lease = head === undefined ? undefined : host.leases.get(this.stored);
+    const parked = lease !== undefined && this.passesOn(lease, head);
     if (parked !== this.parked) {
       this.parked = parked;
-      engine.park(parked);
+      host.park(parked);
     }
     if (head === undefined || parked) {
       this.contender = undefined;
       contender?.stop();
-      if (head === undefined) engine.forget(this);
+      if (head === undefined) host.forget(this);
     } else if (contender === undefined) {
       this.contender = new Contender(this);
       this.contender.ask();
@@ -94,15 +109,37 @@ export class KeyQueue {
    * @returns whether the grant was passed on or ended; `undefined` if it is still to be ended
    */
   succeed(lease: Lease, now: number): MaybePromise<boolean> | undefined {
-    const { head, engine } = this;
+    const { head, host } = this;
     if (head === undefined) return undefined;
-    if (head.canTakeFrom(lease) && engine.mayHandOff(lease, now)) {
+    if (this.passesOn(lease, head) && this.mayHandOff(lease, now)) {
       this.handOff(lease, head, now);
       return true;
     }
     if (this.contender !== undefined) return undefined;
     this.contender = new Contender(this);
-    return engine.cleanup.limited(this.contender.askInsteadOf(lease));
+    return host.cleanup.limited(this.contender.askInsteadOf(lease));
+  }
+
+  /** Whether a holder of this process may pass its grant on to a waiter, by what does not change. */
+  private passesOn(lease: Lease, waiter: Waiter | undefined): boolean {
+    return this.host.handoff !== undefined && waiter?.canTakeFrom(lease) === true;
+  }
+
+  /** What has to be true at the moment of a hand-off, contract 6.3. */
+  private mayHandOff(
+    { anchor, signalPoint, grantedAt, tenure, plan }: Lease,
+    now: number,
+  ): boolean {
+    const { from = grantedAt, spare } = tenure;
+    const third = plan.terms.ttl / 3;
+    const confirmed = now - anchor;
+    return (
+      spare > 0 &&
+      now - from < (this.host.handoff?.tenure ?? 0) &&
+      signalPoint - now >= third &&
+      confirmed >= 0 &&
+      confirmed <= third
+    );
   }
 
   private handOff(lease: Lease, waiter: Waiter, now: number): void {
@@ -111,8 +148,8 @@ export class KeyQueue {
     const token = lease.token === 0 ? 0 : lease.token + 1;
     const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1 } };
     // An earlier attempt of its own may have been granted without an answer.
-    if (waiter.unsure) this.engine.takeBack(waiter);
-    const { events, label } = this.engine;
+    if (waiter.unsure) this.host.takeBack(waiter);
+    const { events, label } = this.host;
     if (events.heard('handoff')) {
       const { key } = waiter;
       const owner = ownerOf(grant);

@@ -1,8 +1,37 @@
 import { LockLostError, type LossReason } from './errors.ts';
 import type { Lock } from './api.ts';
+import type { Events } from './events.ts';
 import type { HandleInternals } from './handle.ts';
-import type { Plan } from './plan.ts';
+import type { LockSettings } from './options.ts';
+import type { MaybePromise } from './store.ts';
 import type { Terms } from './terms.ts';
+import type { Time } from './time.ts';
+
+/** What leases and handles need of the engine that keeps them. */
+export interface Keeper {
+  readonly time: Time;
+  readonly events: Events;
+  readonly label: string;
+  readonly store: object;
+  /** A lease begins. */
+  hold(lease: Lease): void;
+  /** Its holder releases it, at `now`. */
+  release(lease: Lease, now: number): MaybePromise<boolean>;
+  /** Its holder releases what was lost already. */
+  releaseLost(lease: Lease): MaybePromise<boolean>;
+  /** It was lost. */
+  vacated(lease: Lease): void;
+  /** When something is due for it has changed. */
+  reschedule(lease: Lease): void;
+  /** Renews now, for `Lock.extend()`. */
+  extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void>;
+}
+
+/** All that is decided about an acquisition before it starts. Shared by those with equal options. */
+export interface Plan extends Omit<LockSettings, 'ttl'> {
+  readonly engine: Keeper;
+  readonly terms: Terms;
+}
 
 /** What the store granted, or what a holder passed on. */
 export interface Grant {

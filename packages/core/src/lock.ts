@@ -1,9 +1,8 @@
 import type { Lock } from './api.ts';
 import { LockArgumentError, type LockLostError } from './errors.ts';
 import type { HeldLockEvent } from './events.ts';
-import { Lease, ownerOf, Released, type Grant } from './lease.ts';
+import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
-import type { Plan } from './plan.ts';
 import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from './store.ts';
 
@@ -61,7 +60,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   extend(ttl?: number): Promise<void> {
-    return this.plan.engine.renewer.extend(this, [this], ttl);
+    return this.plan.engine.extend(this, [this], ttl);
   }
 
   release(): Promise<boolean> {
@@ -141,7 +140,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
       return released;
     }
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
-    return engine.cleanup.releaseLost(this);
+    return engine.releaseLost(this);
   }
 
   protected lost(error: LockLostError): void {

@@ -1,4 +1,4 @@
-import { Acquisition, type NamedKey } from './acquisition.ts';
+import { Acquisition } from './acquisition.ts';
 import type {
   CloseOptions,
   Key,
@@ -33,10 +33,11 @@ import {
   resolveLockerOptions,
   resolveLockOptions,
 } from './options.ts';
-import type { Plan } from './plan.ts';
+import type { Plan } from './lease.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
 import { isPromiseLike } from './store-calls.ts';
+import type { NamedKey } from './waiter.ts';
 import { memoryStore } from './stores/memory.ts';
 
 /** ms for questions of operators. */
@@ -112,11 +113,11 @@ export class HoldfastLocker implements Locker {
 
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
-    const { client, queues, store } = this.#engine;
+    const { client, store, admission } = this.#engine;
     const stored = this.#name(key, undefined);
     const grant = await this.#ask('inspect', key, () => store.inspect({ key: stored, client }));
     if (grant === null) return null;
-    const waiters = (queues.get(stored)?.size ?? 0) + (grant.waiters ?? 0);
+    const waiters = (admission.queues.get(stored)?.size ?? 0) + (grant.waiters ?? 0);
     return { key, ...grant, waiters };
   }
 
@@ -153,7 +154,8 @@ export class HoldfastLocker implements Locker {
     const defaults = this.#defaults;
     if (options === undefined) return defaults;
     const { ttl, ...settings } = resolveLockOptions(options, defaults);
-    const { engine, terms } = defaults;
+    const engine = this.#engine;
+    const { terms } = defaults;
     return { ...settings, engine, terms: ttl === undefined ? terms : engine.terms.for(ttl) };
   }
 
@@ -181,15 +183,16 @@ export class HoldfastLocker implements Locker {
     const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
     throwIfAborted(plan.signal);
     if (joined !== undefined) return joined;
-    const first = this.#engine.first(plan, stored);
+    const { admission } = this.#engine;
+    const first = admission.first(plan, stored);
     if (first !== undefined && !isPromiseLike(first.reply) && first.reply.granted) {
-      const grant = this.#engine.grantOf(first.id, first.reply, first.sentAt);
+      const grant = admission.grantOf(first.id, first.reply, first.sentAt);
       // No time has passed: the store answered in the same call.
       const lock = new HeldLock(plan, key, stored, grant, first.sentAt);
       lock.announce(0);
       return lock;
     }
-    return new Acquisition(plan, { key, stored }, demanding, first).lock;
+    return new Acquisition(admission, plan, { key, stored }, demanding, first).lock;
   }
 
   #beginAll(
@@ -206,7 +209,7 @@ export class HoldfastLocker implements Locker {
     // In one global order, so that no two acquisitions wait for each other.
     named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
     const ordered = named as [NamedKey, ...NamedKey[]];
-    return Acquisition.ofList(plan, { keys, ordered }, demanding).lock;
+    return Acquisition.ofList(this.#engine.admission, plan, { keys, ordered }, demanding).lock;
   }
 
   /** What an enclosing lock of the same async context means for an acquisition, contract 2.5. */

@@ -1,17 +1,20 @@
-import type { Acquisition } from './acquisition.ts';
 import type { Lock } from './api.ts';
 import { LockArgumentError, LockLostError } from './errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
-import { Lease, Released, type Grant } from './lease.ts';
+import { Lease, Released, type Grant, type Plan } from './lease.ts';
 import { eventOf } from './lock.ts';
-import type { Plan } from './plan.ts';
 import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from './store.ts';
+
+/** To whom a part belongs. */
+export interface PartHolder {
+  partLost(error: LockLostError, part: Part): void;
+}
 
 /** The lease of one of several keys. It belongs to the acquisition first, then to the handle. */
 export class Part extends Lease {
   readonly key: string;
-  holder: Acquisition | MultiLock;
+  holder: PartHolder;
 
   constructor(
     plan: Plan,
@@ -19,7 +22,7 @@ export class Part extends Lease {
     stored: string,
     grant: Grant,
     now: number,
-    holder: Acquisition,
+    holder: PartHolder,
   ) {
     super(plan, stored, grant, now);
     this.key = key;
@@ -43,7 +46,7 @@ export class Part extends Lease {
   finish(): MaybePromise<boolean> {
     const { engine } = this.plan;
     if (this.ended instanceof Released) return false;
-    if (!this.isHeld()) return engine.cleanup.releaseLost(this);
+    if (!this.isHeld()) return engine.releaseLost(this);
     this.ended = Released.done;
     return engine.release(this, engine.time.now());
   }
@@ -54,7 +57,7 @@ export class Part extends Lease {
 }
 
 /** The handle of a lock with several keys: held as long as every one of them is. */
-export class MultiLock implements Lock, Signalling, HandleInternals {
+export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder {
   ended: LockLostError | Released | undefined = undefined;
   controller: AbortController | undefined = undefined;
   running = false;
@@ -69,7 +72,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
     this.grantedAt = now;
     for (const part of parts) {
       part.holder = this;
-      plan.engine.renewer.schedule(part);
+      plan.engine.reschedule(part);
     }
     plan.signal?.addEventListener('abort', this, { once: true });
   }
@@ -118,7 +121,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals {
   }
 
   extend(ttl?: number): Promise<void> {
-    return this.plan.engine.renewer.extend(this, this.parts, ttl);
+    return this.plan.engine.extend(this, this.parts, ttl);
   }
 
   release(): Promise<boolean> {

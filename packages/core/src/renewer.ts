@@ -1,11 +1,25 @@
 import type { Lock } from './api.ts';
-import type { Engine } from './engine.ts';
+import type { Cleanup } from './cleanup.ts';
 import { LockLostError, type LockStoreError } from './errors.ts';
+import type { Events } from './events.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
-import type { RenewReply, RenewRequest } from './store.ts';
-import type { Terms } from './terms.ts';
-import type { Alarm } from './time.ts';
+import type { SteadyMap } from './steady-map.ts';
+import type { LockStore, RenewReply, RenewRequest } from './store.ts';
+import type { StoreCalls } from './store-calls.ts';
+import type { Terms, TermsTable } from './terms.ts';
+import type { Alarm, Time } from './time.ts';
+
+/** What renewing needs of its engine. */
+interface RenewerHost {
+  readonly time: Time;
+  readonly calls: StoreCalls;
+  readonly store: LockStore;
+  readonly events: Events;
+  readonly terms: TermsTable;
+  readonly leases: SteadyMap<Lease>;
+  readonly cleanup: Cleanup;
+}
 
 /** What is under way, or went wrong, for a grant; most of the time there is nothing to remember. */
 interface RenewState {
@@ -36,7 +50,7 @@ export class Renewer {
   private alarmAt = Infinity;
   private stopped = false;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: RenewerHost) {}
 
   /** Looks after a lease from now on, or after a change to it. */
   schedule(lease: Lease): void {

@@ -1,6 +1,8 @@
-import type { Contender } from './contender.ts';
-import type { Engine } from './engine.ts';
-import type { Alarm } from './time.ts';
+import type { LockStoreError } from './errors.ts';
+import type { LockerSettings } from './options.ts';
+import type { LockStore } from './store.ts';
+import type { StoreCalls } from './store-calls.ts';
+import type { Alarm, Time } from './time.ts';
 
 /** Registrations are refreshed this often, in ms, so that two may be missed. */
 export const REFRESH_EVERY = 500;
@@ -8,14 +10,30 @@ const REFRESH_TIMEOUT = 2_000;
 /** After a reconnection, waiters ask again spread over this time, in ms. */
 const RECONNECT_SPREAD = 200;
 
+/** Who is registered: the contender of a key. */
+interface Registered {
+  ask(): void;
+  hint(ms: number): void;
+  unheard(error: LockStoreError, sentAt: number): void;
+}
+
+/** What the list needs of its engine. */
+interface WaitListHost {
+  readonly time: Time;
+  readonly calls: StoreCalls;
+  readonly store: LockStore;
+  readonly settings: LockerSettings;
+  readonly client: string;
+}
+
 /** The keys in whose queues on the store this locker is registered, refreshed in one batch. */
 export class WaitList {
-  private readonly contenders = new Map<string, Contender>();
+  private readonly contenders = new Map<string, Registered>();
   private alarm: Alarm | undefined = undefined;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(private readonly engine: WaitListHost) {}
 
-  add(stored: string, contender: Contender): void {
+  add(stored: string, contender: Registered): void {
     this.contenders.set(stored, contender);
     if (this.alarm === undefined) this.schedule();
   }

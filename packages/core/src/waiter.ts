@@ -1,8 +1,26 @@
 import type { Unwanted } from './cleanup.ts';
 import type { LockStoreError } from './errors.ts';
-import type { Grant, Lease } from './lease.ts';
-import type { Plan } from './plan.ts';
+import type { Grant, Lease, Plan } from './lease.ts';
 import type { AcquireReply, MaybePromise } from './store.ts';
+
+/** A key, and what the store calls it. */
+export interface NamedKey {
+  readonly key: string;
+  readonly stored: string;
+}
+
+/** Where waiters ask. */
+export interface Counter {
+  /** A new id for an acquisition. */
+  newId(): string;
+  ask(
+    plan: Plan,
+    stored: string,
+    id: string,
+    wait: boolean,
+    replaces?: string,
+  ): MaybePromise<AcquireReply>;
+}
 
 /**
  * One who wants a key: what the queue and the contender know of an acquisition. It wants one key at a
@@ -24,7 +42,13 @@ export abstract class Waiter {
   unsure = false;
   private ownId: string | undefined;
 
-  constructor(plan: Plan, key: string, stored: string, since: number, id: string | undefined) {
+  constructor(
+    private readonly counter: Counter,
+    plan: Plan,
+    { key, stored }: NamedKey,
+    since: number,
+    id: string | undefined,
+  ) {
     this.plan = plan;
     this.key = key;
     this.stored = stored;
@@ -44,7 +68,7 @@ export abstract class Waiter {
 
   /** Of the acquisition at the store: a repeated attempt recognises its own earlier grant. */
   get id(): string {
-    return (this.ownId ??= this.plan.engine.ids.next());
+    return (this.ownId ??= this.counter.newId());
   }
 
   grant(grant: Grant, now: number): void {
@@ -59,7 +83,7 @@ export abstract class Waiter {
 
   /** Asks the store. */
   ask(wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
-    return this.plan.engine.ask(this.plan, this.stored, this.id, wait, replaces);
+    return this.counter.ask(this.plan, this.stored, this.id, wait, replaces);
   }
 
   /** What it has asked the store for. */
@@ -83,9 +107,8 @@ export abstract class Waiter {
   /** Whether a holder of this process may pass its grant on to it, by what does not change. */
   canTakeFrom(lease: Lease): boolean {
     const { plan } = this;
-    const { terms, owner, renew, engine } = lease.plan;
+    const { terms, owner, renew } = lease.plan;
     return (
-      engine.settings.handoff !== undefined &&
       plan.owner === undefined &&
       owner === undefined &&
       plan.terms.ttl === terms.ttl &&
