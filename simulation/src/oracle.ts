@@ -5,6 +5,7 @@ import {
   type EncodeKeyRequest,
   type InspectRequest,
   type LockStore,
+  type MaybePromise,
   type ReleaseRequest,
   type RenewReply,
   type RenewRequest,
@@ -143,7 +144,7 @@ export class Oracle implements LockStore {
     void this.inner.leave?.(client, key);
   }
 
-  subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
+  subscribe(client: string, listener: (event: StoreEvent) => void): () => MaybePromise<void> {
     return this.inner.subscribe(client, listener);
   }
 
