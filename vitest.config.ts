@@ -17,10 +17,13 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    reporters: ['default', './vitest.summary.ts'],
     projects: [
       project('core'),
       project('testing'),
       project('simulation', 'simulation'),
+      project('playground', 'apps/playground'),
+      project('consumer', 'consumer'),
       onServers('test-servers'),
     ],
   },

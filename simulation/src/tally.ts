@@ -1,7 +1,7 @@
 import type { LossReason } from '@holdfast/core';
 
 /** The faults that a simulation knows. */
-export const FAULTS = [
+const FAULTS = [
   'fail-before',
   'fail-after',
   'drop-request',
@@ -16,7 +16,7 @@ export const FAULTS = [
   'suspend',
   'step',
 ] as const;
-export type FaultName = (typeof FAULTS)[number];
+type FaultName = (typeof FAULTS)[number];
 
 const LOSSES = [
   'expired',

@@ -21,8 +21,8 @@ export interface ConformanceCase {
 /** What a case works with. */
 export type CaseBody = (bench: Bench) => Promise<void>;
 
-export type Granted = Extract<AcquireReply, { granted: true }>;
-export type Busy = Extract<AcquireReply, { granted: false }>;
+type Granted = Extract<AcquireReply, { granted: true }>;
+type Busy = Extract<AcquireReply, { granted: false }>;
 
 /** One locker's dealings with the store under test, as a case sees them. */
 export interface TestClient {

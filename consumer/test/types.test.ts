@@ -1,0 +1,42 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compile, makeConsumer, type ConsumerProject } from '../src/project.ts';
+
+const VERSIONS = ['5.4', '5.9', '6.0'];
+const PACKAGES = ['core', 'testing'];
+const FILES = PACKAGES.flatMap((name) => [`${name}.mts`, `${name}.cts`]);
+
+/** How consumers may be set up. */
+const SETUPS: Record<string, readonly string[]> = {
+  'as it comes': [],
+  'with lib es2022': ['--lib', 'es2022'],
+  "with Node's types": ['--types', 'node'],
+};
+
+describe('the types of what is published are clean', () => {
+  let project: ConsumerProject;
+  let withNode: ConsumerProject;
+  beforeAll(async () => {
+    project = await makeConsumer(PACKAGES, {});
+    withNode = await makeConsumer(PACKAGES, {
+      '@types/node': 'consumer/node_modules/@types/node',
+    });
+  }, 120_000);
+  afterAll(async () => {
+    await project.remove();
+    await withNode.remove();
+  });
+
+  for (const version of VERSIONS) {
+    for (const [setup, options] of Object.entries(SETUPS)) {
+      test(`on TypeScript ${version}, ${setup}`, { timeout: 120_000 }, async () => {
+        const { folder } = setup.includes('Node') ? withNode : project;
+        expect(await compile(version, folder, FILES, options)).toBe('');
+      });
+    }
+
+    test(`on TypeScript ${version}, for await using`, { timeout: 120_000 }, async () => {
+      const options = ['--lib', 'es2022,esnext.disposable'];
+      expect(await compile(version, project.folder, ['core-using.mts'], options)).toBe('');
+    });
+  }
+});
