@@ -25,6 +25,7 @@ export default defineConfig({
       project('playground', 'apps/playground'),
       project('consumer', 'consumer'),
       onServers('test-servers'),
+      onServers('docs', 'docs'),
     ],
   },
 });
