@@ -17,6 +17,9 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    // Machines may be slow and busy; no test measures time.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     reporters: ['default', './vitest.summary.ts'],
     projects: [
       project('core'),

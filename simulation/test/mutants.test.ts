@@ -21,12 +21,12 @@ async function noticed({ install, wrap }: Mutant): Promise<Invariant | undefined
 
 describe('the simulation notices', () => {
   for (const mutant of mutants) {
-    test(`that ${mutant.name}`, async () => {
+    test(`that ${mutant.name}`, { timeout: 300_000 }, async () => {
       expect(mutant.caughtBy).toContain(await noticed(mutant));
     });
   }
 
-  test('nothing where there is no bug', async () => {
+  test('nothing where there is no bug', { timeout: 300_000 }, async () => {
     expect(await noticed({ name: 'none', caughtBy: [] })).toBeUndefined();
   });
 });
