@@ -172,17 +172,21 @@ export class LockArgumentError extends LockError {
 }
 brand(LockArgumentError, 'LockArgumentError');
 
+const REENTRY =
+  'This lock is already held by the code that asks for it, which would wait for itself. ' +
+  "Pass `reentry: 'join'` to use the lock that is held, or `reentry: 'ignore'` to wait like " +
+  'anyone else.';
+
 /** The caller asked to wait for a lock that encloses the call itself: it would wait for ever. */
 export class LockReentryError extends LockError {
   readonly code = 'LOCK_REENTRY';
 
-  constructor(options: LockErrorOptions = {}) {
-    super(
-      'This lock is already held by the code that asks for it, which would wait for itself. ' +
-        "Pass `reentry: 'join'` to use the lock that is held, or `reentry: 'ignore'` to wait like " +
-        'anyone else.',
-      options,
-    );
+  /** @param options `message`: for adapters, which have other ways out */
+  constructor({
+    message = REENTRY,
+    ...options
+  }: LockErrorOptions & { message?: string | undefined } = {}) {
+    super(message, options);
   }
 }
 brand(LockReentryError, 'LockReentryError');
