@@ -97,15 +97,18 @@ export class JoinedLock extends LockView {
 }
 
 class SignalledLock extends LockView {
-  private readonly either: AbortSignal;
+  /** Made when it is first asked for, as a lock's own signal is. */
+  private either: AbortSignal | undefined;
 
-  constructor(lock: Lock, signal: AbortSignal) {
+  constructor(
+    lock: Lock,
+    private readonly other: AbortSignal,
+  ) {
     super(lock);
-    this.either = AbortSignal.any([lock.signal, signal]);
   }
 
   override get signal(): AbortSignal {
-    return this.either;
+    return (this.either ??= AbortSignal.any([this.lock.signal, this.other]));
   }
 }
 
