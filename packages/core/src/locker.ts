@@ -114,7 +114,7 @@ export class HoldfastLocker implements Locker {
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
     const { client, store, admission } = this.#engine;
-    const stored = this.#name(key, undefined);
+    const stored = this.#name(key);
     const grant = await this.#ask('inspect', key, () => store.inspect({ key: stored, client }));
     if (grant === null) return null;
     const waiters = (admission.queues.get(stored)?.size ?? 0) + (grant.waiters ?? 0);
@@ -124,7 +124,7 @@ export class HoldfastLocker implements Locker {
   async forceRelease(key: string): Promise<boolean> {
     checkKey(key);
     const { store } = this.#engine;
-    const stored = this.#name(key, undefined);
+    const stored = this.#name(key);
     return this.#ask('force-release', key, () => store.forceRelease(stored));
   }
 
@@ -164,10 +164,12 @@ export class HoldfastLocker implements Locker {
   }
 
   /** @throws LockArgumentError for a key that the store cannot take */
-  #name(key: string, owner: string | undefined): string {
+  #name(key: string, plan?: Plan): string {
     const { settings, store } = this.#engine;
     const { namespace } = settings;
-    return store.encodeKey?.({ namespace, key, owner }) ?? storedKey(namespace, key);
+    const acquiring = plan !== undefined;
+    const stored = store.encodeKey?.({ namespace, key, owner: plan?.owner, acquiring });
+    return stored ?? storedKey(namespace, key);
   }
 
   /**
@@ -179,7 +181,7 @@ export class HoldfastLocker implements Locker {
     if (keys !== undefined && keys.length > 1) return this.#beginAll(keys, plan, demanding);
     const key = keys?.[0] ?? (wanted as string);
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
-    const stored = this.#name(key, plan.owner);
+    const stored = this.#name(key, plan);
     const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
     throwIfAborted(plan.signal);
     if (joined !== undefined) return joined;
@@ -201,7 +203,7 @@ export class HoldfastLocker implements Locker {
     demanding: boolean,
   ): MaybePromise<Lock | null> {
     if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
-    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan.owner) }));
+    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan) }));
     const stored = named.map((one) => one.stored);
     const joined = isInScope() ? this.#enclosing(keys, stored, plan) : undefined;
     throwIfAborted(plan.signal);

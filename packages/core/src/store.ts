@@ -138,6 +138,8 @@ export interface EncodeKeyRequest {
   readonly key: string;
   /** As the caller gave it. */
   readonly owner: string | undefined;
+  /** Whether it is for an acquisition; otherwise for a question about the key, which has no owner. */
+  readonly acquiring?: boolean | undefined;
 }
 
 export interface AcquireRequest {
