@@ -12,9 +12,13 @@ const ALARM = 500;
 
 /** A timer of {@link Time}, which may outlast what one timer of the clock can. */
 export interface Alarm {
-  timer: ClockTimer;
-  readonly keepsAlive: boolean;
+  timer: ClockTimer | undefined;
+  /** Its neighbours among those that keep the process alive; there is a previous one if it does. */
+  previous: Alarm | undefined;
+  next: Alarm | undefined;
 }
+
+const noAlarm = (): Alarm => ({ timer: undefined, previous: undefined, next: undefined });
 
 /**
  * A locker's time: the monotonic clock, plus what the machine was suspended. A monotonic clock may
@@ -25,8 +29,12 @@ export class Time {
   private suspended = 0;
   private wallOffset: number;
   private bootOffset: number | undefined;
-  /** The alarms that keep the process alive; `undefined` once nothing may. */
-  private vital: Set<Alarm> | undefined = new Set();
+  /**
+   * Behind it are the alarms that keep the process alive: in a list, because they come and go with
+   * every request, for which a `Set` is slow.
+   */
+  private readonly vital = noAlarm();
+  private mayKeepAlive = true;
 
   constructor(
     readonly clock: Clock,
@@ -55,7 +63,8 @@ export class Time {
 
   /** Calls back in `ms`, however long that is; `Infinity` never does. */
   after(ms: number, callback: () => void, keepsAlive: boolean): Alarm {
-    const alarm = { keepsAlive: keepsAlive && this.vital !== undefined } as Alarm;
+    const alarm = noAlarm();
+    if (keepsAlive && this.mayKeepAlive) linkBehind(this.vital, alarm);
     const arm = (left: number): void => {
       const delay = Math.min(Math.max(left, 0), LONGEST_DELAY);
       alarm.timer = this.clock.setTimeout(() => {
@@ -63,26 +72,28 @@ export class Time {
           arm(left - delay);
           return;
         }
-        this.vital?.delete(alarm);
+        unlink(alarm);
         callback();
       }, delay);
-      if (!alarm.keepsAlive || this.vital === undefined) alarm.timer.unref?.();
+      if (alarm.previous === undefined) alarm.timer.unref?.();
     };
     arm(ms);
-    if (alarm.keepsAlive) this.vital?.add(alarm);
     return alarm;
   }
 
   cancel(alarm: Alarm | undefined): void {
     if (alarm === undefined) return;
-    this.clock.clearTimeout(alarm.timer);
-    this.vital?.delete(alarm);
+    if (alarm.timer !== undefined) this.clock.clearTimeout(alarm.timer);
+    unlink(alarm);
   }
 
   /** From now on no alarm keeps the process alive. */
   letGo(): void {
-    for (const { timer } of this.vital ?? []) timer.unref?.();
-    this.vital = undefined;
+    this.mayKeepAlive = false;
+    for (let first = this.vital.next; first !== undefined; first = this.vital.next) {
+      first.timer?.unref?.();
+      unlink(first);
+    }
   }
 
   random(): number {
@@ -111,4 +122,20 @@ export class Time {
     const boot = this.clock.bootNow?.();
     return boot === undefined ? undefined : boot - monotonic;
   }
+}
+
+function linkBehind(head: Alarm, alarm: Alarm): void {
+  alarm.previous = head;
+  alarm.next = head.next;
+  if (head.next !== undefined) head.next.previous = alarm;
+  head.next = alarm;
+}
+
+function unlink(alarm: Alarm): void {
+  const { previous, next } = alarm;
+  if (previous === undefined) return;
+  previous.next = next;
+  if (next !== undefined) next.previous = previous;
+  alarm.previous = undefined;
+  alarm.next = undefined;
 }
