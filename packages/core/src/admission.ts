@@ -7,7 +7,7 @@ import { KeyQueue, type QueueHost } from './key-queue.ts';
 import { isFresh, type Grant, type Lease, type Plan, type Tenure } from './lease.ts';
 import type { HandoffBounds, LockerSettings } from './options.ts';
 import type { Renewer } from './renewer.ts';
-import type { SteadyMap } from './steady-map.ts';
+import { SteadyMap } from './steady-map.ts';
 import { MAX_TOKENS, type AcquireReply, type LockStore, type MaybePromise } from './store.ts';
 import type { StoreCalls } from './store-calls.ts';
 import type { Alarm, Time } from './time.ts';
@@ -36,7 +36,7 @@ export interface AdmissionHost {
 
 /** Lets those in who want a lock: at once, by a single attempt, or through the key's queue. */
 export class Admission implements QueueHost, Counter {
-  readonly queues = new Map<string, KeyQueue>();
+  readonly queues = new SteadyMap<KeyQueue>();
   /** Waiters with a request under way, or at rest, without a place in a queue. */
   readonly unqueued = new Set<Waiter>();
   readonly waitList: WaitList;
