@@ -11,6 +11,8 @@ export interface HandleInternals {
   readonly storedKeys: readonly string[];
   /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */
   running: boolean;
+  /** Ends the renewal, or begins it again. */
+  renewing(on: boolean): void;
   /** As `release()`, without a promise where none is needed. */
   end(): MaybePromise<boolean>;
 }

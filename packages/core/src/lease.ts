@@ -144,6 +144,15 @@ export abstract class Lease {
     return true;
   }
 
+  /** Ends the renewal, or begins it again unless the caller's own abort ended it. */
+  setRenewing(on: boolean): void {
+    const { plan } = this;
+    if (this.ended !== undefined || plan.renew === on) return;
+    if (on && plan.signal?.aborted === true) return;
+    this.plan = { ...plan, renew: on };
+    plan.engine.reschedule(this);
+  }
+
   lose(reason: LossReason): void {
     if (this.ended !== undefined) return;
     const { engine } = this.plan;

@@ -124,6 +124,10 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     fireSignal(this);
   }
 
+  renewing(on: boolean): void {
+    this.setRenewing(on);
+  }
+
   end(): MaybePromise<boolean> {
     const { engine } = this.plan;
     const now = engine.time.checkedNow();

@@ -181,6 +181,10 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     fireSignal(this);
   }
 
+  renewing(on: boolean): void {
+    for (const part of this.parts) part.setRenewing(on);
+  }
+
   end(): MaybePromise<boolean> {
     const { engine, signal } = this.plan;
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;

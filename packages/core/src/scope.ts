@@ -64,6 +64,21 @@ export function runWithLock<T>(lock: Lock, work: () => T): T {
   return result;
 }
 
+/**
+ * For adapters: ends the renewal of a lock while nothing runs under it, so that its ttl frees it if
+ * nothing ever does, or begins the renewal again. Nothing else changes: the lock is held until it is
+ * released or its lease ends. Of no effect on a lock that is not held, or whose caller has aborted it.
+ *
+ * @example
+ * ```ts
+ * setRenewal(lock, false);
+ * stream.once('resume', () => setRenewal(lock, true));
+ * ```
+ */
+export function setRenewal(lock: Lock, on: boolean): void {
+  internalsOf(lock)?.renewing(on);
+}
+
 export function inScope<T>(lock: Lock, work: (lock: Lock) => T): T {
   return scopes.run({ lock, outer: scopes.getStore() }, work, lock);
 }
