@@ -120,7 +120,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   /** The caller's own abort, see contract 4.5. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
-    this.plan = { ...this.plan, renew: false };
+    this.setRenewing(false);
     fireSignal(this);
   }
 

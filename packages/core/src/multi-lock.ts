@@ -177,7 +177,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** The caller's own abort, see contract 4.5. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
-    for (const part of this.parts) part.plan = { ...part.plan, renew: false };
+    for (const part of this.parts) part.setRenewing(false);
     fireSignal(this);
   }
 
