@@ -1,6 +1,7 @@
 import type { Cleanup, Unwanted } from './cleanup.ts';
 import type { LockStoreError } from './errors.ts';
 import { isFresh, type Grant, type Lease } from './lease.ts';
+import { Patience } from './patience.ts';
 import type { AcquireReply, MaybePromise } from './store.ts';
 import type { StoreCalls } from './store-calls.ts';
 import type { Alarm, Time } from './time.ts';
@@ -13,8 +14,6 @@ const LONGEST_BACKOFF = 1_000;
 /** Between attempts on a store that cannot notify, in ms, with decorrelated jitter. */
 const SHORTEST_POLL = 20;
 const LONGEST_POLL = 500;
-/** How long, in ms, a store may fail without a break before waiters without a limit are rejected. */
-const PATIENCE = 30_000;
 
 /** An attempt that was sent already: what the store answered or will answer. */
 export interface Attempt {
@@ -80,11 +79,16 @@ export class Contender {
   private registered = false;
   private predecessor: Predecessor | undefined = undefined;
   private alarm: Alarm | undefined = undefined;
-  private impatience: Alarm | undefined = undefined;
+  private readonly patience: Patience;
   private backoff = FIRST_BACKOFF;
   private poll = SHORTEST_POLL;
 
-  constructor(private readonly queue: ContendedQueue) {}
+  constructor(private readonly queue: ContendedQueue) {
+    this.patience = new Patience(queue.host.time, (tired) => {
+      const { known } = this;
+      if (known !== undefined && known !== 'busy') queue.fail(tired, known);
+    });
+  }
 
   /** Tries now, or again as soon as the request that is under way has been answered. */
   ask(given?: Attempt, again = false): void {
@@ -153,7 +157,7 @@ export class Contender {
     const failedBefore = this.known !== undefined && this.known !== 'busy';
     this.known = error;
     if (error.permanent) this.queue.fail(() => true, error);
-    else if (!failedBefore) this.watchPatience(sentAt);
+    else if (!failedBefore) this.patience.begin(sentAt);
   }
 
   /** A waiter has left the queue, perhaps with a request under way for it. */
@@ -171,7 +175,7 @@ export class Contender {
     const { host, stored } = this.queue;
     this.stopped = true;
     this.setAlarm(undefined);
-    host.time.cancel(this.impatience);
+    this.patience.end();
     this.abandonFlight();
     host.waitList.remove(stored);
     if (this.registered) host.leaveQueue(stored);
@@ -254,8 +258,7 @@ export class Contender {
   private heard(): void {
     this.known = 'busy';
     this.backoff = FIRST_BACKOFF;
-    this.queue.host.time.cancel(this.impatience);
-    this.impatience = undefined;
+    this.patience.end();
   }
 
   private waitAfter(retryAfter: number): void {
@@ -291,21 +294,5 @@ export class Contender {
   private setAlarm(alarm: Alarm | undefined): void {
     this.queue.host.time.cancel(this.alarm);
     this.alarm = alarm;
-  }
-
-  /** Waiters without a limit are not left to a store that fails for ever. */
-  private watchPatience(since: number): void {
-    const { queue } = this;
-    const { time } = queue.host;
-    const giveUp = (): void => {
-      const { known } = this;
-      if (known === undefined || known === 'busy') return;
-      const now = time.now();
-      this.watchPatience(now);
-      const tired = (waiter: Waiter): boolean =>
-        waiter.plan.wait === Infinity && now - waiter.since >= PATIENCE;
-      queue.fail(tired, known);
-    };
-    this.impatience = time.after(since + PATIENCE - time.now(), giveUp, true);
   }
 }
