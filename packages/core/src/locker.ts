@@ -12,7 +12,6 @@ import type {
   TryLockOptions,
 } from './api.ts';
 import { EVENTS } from './bypass.ts';
-import { systemClock } from './clock.ts';
 import { closeEngine } from './closing.ts';
 import { Engine } from './engine.ts';
 import {
@@ -27,6 +26,7 @@ import { HeldLock } from './lock.ts';
 import { JoinedLock } from './lock-view.ts';
 import { storedKey } from './keys.ts';
 import {
+  checkClock,
   checkKey,
   checkKeys,
   defaultLockSettings,
@@ -54,8 +54,8 @@ const QUESTION_TIMEOUT = 2_000;
  */
 export function createLocker(options: LockerOptions = {}): Locker {
   const settings = resolveLockerOptions(options);
-  const { store, clock } = options;
-  const engine = new Engine(store ?? memoryStore({ clock }), settings, clock ?? systemClock);
+  const clock = checkClock(options);
+  const engine = new Engine(options.store ?? memoryStore({ clock }), settings, clock);
   return new HoldfastLocker(engine);
 }
 
@@ -134,8 +134,9 @@ export class HoldfastLocker implements Locker {
     return this.#engine.events.on(event, listener);
   }
 
-  async close({ drain = 0 }: CloseOptions = {}): Promise<void> {
+  async close(options?: CloseOptions): Promise<void> {
     // Never rejects: a drain time that is none counts as none.
+    const drain = (options as CloseOptions | null | undefined)?.drain;
     const limit = typeof drain === 'number' && drain > 0 ? drain : 0;
     this.#closing ??= closeEngine(this.#engine, limit);
     await this.#closing;

@@ -1,4 +1,5 @@
 import type { HandoffOptions, Key, LockerOptions, LockOptions } from './api.ts';
+import { systemClock, type Clock } from './clock.ts';
 import { LockArgumentError } from './errors.ts';
 import { MAX_TOKENS } from './store.ts';
 
@@ -58,11 +59,18 @@ export function checkDuration(name: string, value: unknown, least: number, most:
   return rounded;
 }
 
+/** Not rounded yet: a third of a ttl is allowed, and is seldom a whole number. */
+function checkMargin(margin: number): number {
+  checkDuration('safetyMargin', margin, 0, MAX_TTL);
+  return margin;
+}
+
 function checkString(name: string, value: unknown): string {
   if (typeof value !== 'string') refuse(name, 'a string');
   return value;
 }
 
+/** @throws LockArgumentError */
 function checkObject(name: string, value: unknown): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     refuse(name, 'an object');
@@ -91,14 +99,26 @@ function checkHandoff(handoff: HandoffOptions | false): HandoffBounds | undefine
 const STORE_VERBS = ['acquire', 'renew', 'release', 'subscribe', 'inspect', 'forceRelease'];
 const CLOCK_VERBS = ['now', 'wallNow', 'setTimeout', 'clearTimeout'];
 
+/**
+ * The clock of a locker or of the memory store.
+ *
+ * @throws LockArgumentError
+ */
+export function checkClock(options: { readonly clock?: Clock | undefined }): Clock {
+  checkObject('options', options);
+  const { clock } = options;
+  if (clock === undefined) return systemClock;
+  checkMethods('clock', clock, CLOCK_VERBS);
+  return clock;
+}
+
 /** @throws LockArgumentError */
 export function resolveLockerOptions(options: LockerOptions): LockerSettings {
   checkObject('options', options);
   const { namespace = 'holdfast', name = 'default', label } = options;
   const { ttl = 10_000, wait = Infinity, maxHold = Infinity } = options;
-  const { safetyMargin, storeTimeout, handoff = HANDOFF, store, clock } = options;
+  const { safetyMargin, storeTimeout, handoff = HANDOFF, store } = options;
   if (store !== undefined) checkMethods('store', store, STORE_VERBS);
-  if (clock !== undefined) checkMethods('clock', clock, CLOCK_VERBS);
   return {
     namespace: checkString('namespace', namespace),
     name: checkString('name', name),
@@ -106,10 +126,7 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
     ttl: checkDuration('ttl', ttl, 1, MAX_TTL),
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
-    safetyMargin:
-      safetyMargin === undefined
-        ? undefined
-        : checkDuration('safetyMargin', safetyMargin, 0, MAX_TTL),
+    safetyMargin: safetyMargin === undefined ? undefined : checkMargin(safetyMargin),
     storeTimeout:
       storeTimeout === undefined
         ? undefined

@@ -36,7 +36,10 @@ function termsFor(ttl: number, store: LockStore, options: TermsOptions): Terms {
     throw new LockArgumentError('`safetyMargin` is above a third of the ttl.');
   }
   const lease = (store.leaseFor?.(ttl) ?? ttl) - drift;
-  const margin = options.safetyMargin ?? Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
+  const margin =
+    options.safetyMargin === undefined
+      ? Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4)
+      : Math.ceil(options.safetyMargin);
   const renewEvery = Math.min(ttl / 3, checkEvery);
   return {
     ttl,

@@ -1,4 +1,5 @@
-import { systemClock, type Clock } from '../clock.ts';
+import type { Clock } from '../clock.ts';
+import { checkClock } from '../options.ts';
 import { SteadyMap } from '../steady-map.ts';
 import type {
   AcquireReply,
@@ -35,7 +36,7 @@ export interface MemoryStoreOptions {
  * ```
  */
 export function memoryStore(options: MemoryStoreOptions = {}): LockStore {
-  return new MemoryStore(options.clock ?? systemClock);
+  return new MemoryStore(checkClock(options));
 }
 
 type Listener = (event: StoreEvent) => void;
