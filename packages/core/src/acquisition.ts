@@ -4,6 +4,7 @@ import { LockNotAcquiredError, LockStoreError, type LockLostError } from './erro
 import { isFresh, type Grant, type Plan } from './lease.ts';
 import { HeldLock } from './lock.ts';
 import { MultiLock, Part, type PartHolder } from './multi-lock.ts';
+import { CAME_LATE, withKey } from './store-calls.ts';
 import type { Alarm } from './time.ts';
 import type { Admission } from './admission.ts';
 import { Waiter, type NamedKey } from './waiter.ts';
@@ -108,7 +109,8 @@ export class Acquisition extends Waiter implements PartHolder {
   }
 
   failed(error: LockStoreError): void {
-    this.giveUp(error);
+    // It may be about a request for many keys, or for another of ours.
+    this.giveUp(withKey(error, this.about().key));
   }
 
   /** One of several keys is lost before all are taken: all are given back, and it starts again. */
@@ -162,24 +164,26 @@ export class Acquisition extends Waiter implements PartHolder {
   /** All keys are taken. Those that were taken long ago are renewed first, see contract 3.4. */
   private complete(parts: readonly Part[], { keys }: KeyList): void {
     const { plan, admission } = this;
-    const { time, unqueued } = admission;
+    const { time, unqueued, calls } = admission;
     const old = (): Part[] => {
       const now = time.checkedNow();
       return parts.filter((part) => !isFresh(part.anchor, plan.terms, now));
     };
-    const finish = (): void => {
+    const finish = (error?: LockStoreError): void => {
       if (this.parts !== parts) return;
       unqueued.delete(this);
       const now = time.now();
       if (old().length === 0) this.succeed(new MultiLock(plan, keys, parts, now), now);
-      else this.startAgain();
+      else if (plan.wait > 0) this.startAgain();
+      // Nobody else has it: for a single attempt too, that is not contention.
+      else this.failed(calls.errorFrom('acquire', keys[0], new Error(CAME_LATE, { cause: error })));
     };
     const stale = old();
     if (stale.length === 0) {
       finish();
     } else {
       unqueued.add(this);
-      admission.renewer.renewNow(stale, plan.terms).then(finish, finish);
+      admission.renewer.renewNow(stale, plan.terms).then(() => finish(), finish);
     }
   }
 
@@ -198,13 +202,13 @@ export class Acquisition extends Waiter implements PartHolder {
     if (known === 'busy') {
       this.busy();
     } else if (known !== undefined) {
-      this.giveUp(known);
+      this.failed(known);
     } else if (wait > 0 && time.now() - this.since < wait + GRACE) {
       this.alarm = time.after(GRACE, () => this.limitReached(), false);
     } else {
       const message = 'The store did not answer within the limit of the wait.';
       const error = new LockStoreError(message, { phase: 'acquire', key: this.key });
-      this.giveUp(calls.errorFrom('acquire', this.key, error));
+      this.failed(calls.errorFrom('acquire', this.key, error));
     }
   }
 

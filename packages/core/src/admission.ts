@@ -9,7 +9,7 @@ import type { HandoffBounds, LockerSettings } from './options.ts';
 import type { Renewer } from './renewer.ts';
 import { SteadyMap } from './steady-map.ts';
 import { MAX_TOKENS, type AcquireReply, type LockStore, type MaybePromise } from './store.ts';
-import type { StoreCalls } from './store-calls.ts';
+import { CAME_LATE, type StoreCalls } from './store-calls.ts';
 import type { Alarm, Time } from './time.ts';
 import { WaitList } from './wait-list.ts';
 import type { Counter, Waiter } from './waiter.ts';
@@ -244,7 +244,7 @@ export class Admission implements QueueHost, Counter {
         this.unqueued.delete(waiter);
         waiter.grant(this.grantOf(id, reply, sentAt), now);
       } else if (again) {
-        failed(this.calls.errorFrom('acquire', key, new Error('The grant came late.')));
+        failed(this.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
       } else {
         this.attempt(waiter, undefined, true);
       }

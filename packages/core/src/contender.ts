@@ -3,7 +3,7 @@ import type { LockStoreError } from './errors.ts';
 import { isFresh, type Grant, type Lease } from './lease.ts';
 import { Patience } from './patience.ts';
 import type { AcquireReply, MaybePromise } from './store.ts';
-import type { StoreCalls } from './store-calls.ts';
+import { CAME_LATE, type StoreCalls } from './store-calls.ts';
 import type { Alarm, Time } from './time.ts';
 import { REFRESH_EVERY, type WaitList } from './wait-list.ts';
 import type { Waiter } from './waiter.ts';
@@ -240,7 +240,7 @@ export class Contender {
     }
     host.takeBack(waiter, attempt);
     this.flight = flight;
-    const late = new Error('The grant came late.');
+    const late = new Error(CAME_LATE);
     this.failed(flight, host.calls.errorFrom('acquire', attempt.key, late));
   }
 

@@ -121,6 +121,8 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   handleEvent(): void {
     if (this.ended !== undefined) return;
     this.setRenewing(false);
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
     fireSignal(this);
   }
 

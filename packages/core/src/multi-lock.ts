@@ -178,6 +178,8 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   handleEvent(): void {
     if (this.ended !== undefined) return;
     for (const part of this.parts) part.setRenewing(false);
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
     fireSignal(this);
   }
 

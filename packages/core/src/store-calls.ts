@@ -6,6 +6,9 @@ import type { Time } from './time.ts';
 /** How often errors of the store are told, in ms. */
 const ERROR_EVENT_EVERY = 1_000;
 
+/** Of a grant with too little of its time left. */
+export const CAME_LATE = 'The grant came late.';
+
 /** One request to the store. */
 export interface StoreCall<T> {
   readonly phase: StorePhase;
@@ -23,6 +26,13 @@ export interface StoreCall<T> {
 
 export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+}
+
+/** The same failure, as one who asked for `key` is told of it. */
+export function withKey(error: LockStoreError, key: string | undefined): LockStoreError {
+  if (error.key === key) return error;
+  const { message, phase, permanent, cause } = error;
+  return new LockStoreError(message, { phase, key, permanent, cause: cause ?? error });
 }
 
 /** Sends requests to the store, with a time-out each, and makes one class of error of all that fails. */
@@ -55,16 +65,10 @@ export class StoreCalls {
 
   /** Makes a `LockStoreError` of whatever the store threw, and tells of it. */
   errorFrom(phase: StorePhase, key: string | undefined, cause: unknown): LockStoreError {
-    const known = cause instanceof LockStoreError ? cause : undefined;
     const error =
-      known !== undefined && (known.key !== undefined || key === undefined)
-        ? known
-        : new LockStoreError(known?.message ?? `The store failed (${phase}).`, {
-            phase,
-            key,
-            permanent: known?.permanent,
-            cause: known?.cause ?? cause,
-          });
+      cause instanceof LockStoreError
+        ? withKey(cause, cause.key ?? key)
+        : new LockStoreError(`The store failed (${phase}).`, { phase, key, cause });
     this.tell(error);
     return error;
   }

@@ -1,0 +1,277 @@
+import { getEventListeners } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { LockLostError, LockReleasedError } from '../src/index.ts';
+import { bench, rejection, seededRandom, settled, watch, type Bench } from './kit.ts';
+
+describe('an aborted signal', () => {
+  test('rejects with its reason, whatever that is, and without I/O', async () => {
+    const { locker, requests } = bench();
+    const one = locker();
+    for (const reason of [new Error('enough'), 'enough', 0, null, { enough: true }]) {
+      const signal = AbortSignal.abort(reason);
+      expect(await rejection(one.lock('k', { signal }))).toBe(reason);
+      expect(await rejection(one.lock(['k', 'j'], { signal }))).toBe(reason);
+      expect(await rejection(one.tryLock('k', { signal }))).toBe(reason);
+      expect(await rejection(one.withLock('k', { signal }, () => 1))).toBe(reason);
+      expect(await rejection(one.tryWithLock('k', { signal }, () => 1))).toBe(reason);
+      expect(await rejection(one.lock('k', { signal, owner: 'o' }))).toBe(reason);
+      expect(await rejection(one.lock('k', { signal, wait: 0 }))).toBe(reason);
+    }
+    const { name } = (await rejection(one.lock('k', { signal: AbortSignal.abort() }))) as Error;
+    expect(name).toBe('AbortError');
+    expect(requests).toEqual([]);
+  });
+
+  test('does so also where somebody holds the key, or waits', async () => {
+    const { locker, sent, clock } = bench();
+    const one = locker();
+    await one.lock('k');
+    watch(one.lock('k'));
+    const before = sent();
+    expect(await rejection(one.lock('k', { signal: AbortSignal.abort('x') }))).toBe('x');
+    expect(sent()).toBe(before);
+    expect(clock.now()).toBe(0);
+  });
+});
+
+/** Where a wait may be when it is cancelled. */
+const phases: Record<string, (bench: Bench) => Promise<void>> = {
+  'the lock is held elsewhere': async ({ locker }) => {
+    await locker().lock('k');
+  },
+  'the first request is under way': async ({ faults }) => {
+    faults.delay(1_000, { verb: 'acquire' });
+  },
+  'the store hangs': async ({ faults }) => {
+    faults.dropRequest({ times: Infinity });
+  },
+  'the reply is lost': async ({ faults }) => {
+    faults.dropReply({ verb: 'acquire', times: 3 });
+  },
+  'it backs off after an error': async ({ faults }) => {
+    faults.fail({ times: 4 });
+  },
+  'the store reported a failure, but had granted': async ({ faults }) => {
+    faults.failAfter({ times: 4 });
+  },
+};
+
+describe('aborting while', () => {
+  for (const [name, prepare] of Object.entries(phases)) {
+    for (const at of [0, 1, 37, 400]) {
+      test(`${name}, after ${at} ms, rejects at once and leaves nothing`, async () => {
+        const world = bench();
+        const { clock, locker, faults } = world;
+        await prepare(world);
+        const controllers = Array.from({ length: 3 }, () => new AbortController());
+        const one = locker();
+        const waiters = controllers.map(({ signal }, index) =>
+          watch(one.lock(index === 2 ? ['k', 'j'] : 'k', { signal }), clock),
+        );
+        await clock.advance(at);
+        const pending = waiters.filter(({ state }) => state === 'pending');
+        const reason = new Error('enough');
+        for (const controller of controllers) controller.abort(reason);
+        await settled();
+        for (const waiter of pending) {
+          expect(waiter.at).toBe(clock.now());
+          // Served as soon as the one before it had gone.
+          if (waiter.state === 'fulfilled') expect(waiter.value?.signal.reason).toBe(reason);
+          else expect(waiter.reason).toBe(reason);
+        }
+        expect(waiters.map(({ state }) => state)).toContain('rejected');
+        for (const { signal } of controllers) {
+          const held = waiters.filter(({ state }) => state === 'fulfilled').length;
+          expect(getEventListeners(signal, 'abort').length).toBeLessThanOrEqual(held);
+        }
+        for (const { value } of waiters) await value?.release();
+        faults.heal();
+        await clock.advance(3_000);
+        const later = watch(locker().lock('j'), clock);
+        await settled();
+        expect(later.state).toBe('fulfilled');
+        // Nothing is held for those who gave up, and nobody keeps their place.
+        const info = await one.inspect('k');
+        expect(info?.waiters ?? 0).toBe(0);
+        if (name !== 'the lock is held elsewhere') expect(info).toBeNull();
+      });
+    }
+  }
+
+  test('queued behind others of its process lets the next one be served without delay', async () => {
+    const { locker, clock } = bench();
+    const one = locker();
+    const first = await one.lock('k');
+    const controller = new AbortController();
+    const gone = watch(one.lock('k', { signal: controller.signal }), clock);
+    const next = watch(one.lock('k'), clock);
+    await clock.advance(10);
+    controller.abort('x');
+    await first.release();
+    await settled();
+    expect([gone.reason, next.state, next.at]).toEqual(['x', 'fulfilled', 10]);
+  });
+
+  test('its turn has come lets the next locker be served without delay', async () => {
+    const { locker, clock, faults } = bench();
+    const first = await locker().lock('k');
+    const controller = new AbortController();
+    const gone = watch(locker().lock('k', { signal: controller.signal }), clock);
+    const next = watch(locker().lock('k'), clock);
+    await clock.advance(100);
+    // The one that is woken asks, and gives up before it has its answer.
+    faults.delay(200, { verb: 'acquire' });
+    await first.release();
+    await clock.advance(50);
+    controller.abort('x');
+    await settled();
+    expect(gone.reason).toBe('x');
+    await clock.advance(200);
+    expect(next.state).toBe('fulfilled');
+  });
+
+  test('the first of several keys is held gives that back', async () => {
+    const { locker, clock, free } = bench();
+    await locker().lock('b');
+    const controller = new AbortController();
+    const both = watch(locker().lock(['a', 'b'], { signal: controller.signal }), clock);
+    await clock.advance(100);
+    expect(await free('a')).toBe(false);
+    controller.abort('x');
+    await settled();
+    expect(both.reason).toBe('x');
+    expect(await free('a')).toBe(true);
+  });
+});
+
+test('in the very tick of the grant: a handle or a free key, never neither', async () => {
+  const random = seededRandom(7);
+  const counts = { handles: 0, rejections: 0 };
+  for (let round = 0; round < 1_000; round++) {
+    const { locker, clock, faults, free } = bench();
+    const holder = locker();
+    const waiting = random() < 0.5 ? holder : locker();
+    if (random() < 0.5) {
+      faults.delay(2 * Math.ceil(random() * 3), { verb: 'acquire', times: Infinity });
+    }
+    const taken = watch(holder.lock('k'), clock);
+    await clock.advance(10);
+    const controller = new AbortController();
+    const waiter = watch(waiting.lock('k', { signal: controller.signal }), clock);
+    await clock.advance(10);
+    const abort = async (): Promise<void> => {
+      for (let turns = Math.floor(random() * 8); turns > 0; turns--) await Promise.resolve();
+      controller.abort('x');
+    };
+    const early = random() < 0.5 ? abort() : undefined;
+    void taken.value?.release();
+    const late = early ?? abort();
+    await clock.advance(Math.floor(random() * 8));
+    await late;
+    await clock.advance(10);
+    if (waiter.state === 'fulfilled') {
+      counts.handles += 1;
+      expect(waiter.value?.state).toBe('held');
+      expect(waiter.value?.signal.reason).toBe('x');
+      expect(await waiter.value?.release()).toBe(true);
+    } else {
+      counts.rejections += 1;
+      expect(waiter.reason).toBe('x');
+    }
+    expect(await free('k'), `round ${round}`).toBe(true);
+    await clock.advance(20_000);
+    expect(clock.timers).toBe(0);
+  }
+  expect(counts.handles).toBeGreaterThan(50);
+  expect(counts.rejections).toBeGreaterThan(50);
+});
+
+describe("the caller's own abort while held", () => {
+  test('fires the signal with its reason, and ends renewal, but not the lock', async () => {
+    const { locker, clock, sent } = bench();
+    const controller = new AbortController();
+    const lock = await locker().lock('k', { signal: controller.signal, ttl: 3_000 });
+    const { signal } = lock;
+    await clock.advance(1_500);
+    const reason = new Error('enough');
+    controller.abort(reason);
+    expect(signal.aborted).toBe(true);
+    expect(signal.reason).toBe(reason);
+    expect(lock.state).toBe('held');
+    lock.assertHeld();
+    const before = sent('renew');
+    await clock.advance(2_100);
+    lock.assertHeld();
+    expect(await locker().tryLock('k')).toBeNull();
+    // Renewed at 1 000, so lost at 3 700 and over at 4 000.
+    await clock.advance(100);
+    expect(lock.state).toBe('lost');
+    expect(signal.reason).toBe(reason);
+    expect(() => lock.assertHeld()).toThrow(LockLostError);
+    await clock.advance(300);
+    expect(sent('renew')).toBe(before);
+    expect(await locker().tryLock('k')).not.toBeNull();
+  });
+
+  test('leaves the release to work as ever', async () => {
+    const { locker, free } = bench();
+    for (const keys of ['k', ['a', 'b']]) {
+      const controller = new AbortController();
+      const lock = await locker().lock(keys, { signal: controller.signal });
+      controller.abort('x');
+      expect(await lock.release()).toBe(true);
+      // What came first is the reason, also where nobody asked for the signal before.
+      expect(lock.signal.reason).toBe('x');
+      expect(lock.state).toBe('released');
+      expect(() => lock.assertHeld()).toThrow(LockReleasedError);
+      expect(await free(lock.key)).toBe(true);
+    }
+  });
+
+  test('reaches the work of withLock, whose outcome stands', async () => {
+    const { locker, free } = bench();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const value = await locker().withLock('k', { signal }, async (lock) => {
+      controller.abort('x');
+      expect(lock.signal.reason).toBe('x');
+      return 42;
+    });
+    expect(value).toBe(42);
+    expect(await free('k')).toBe(true);
+  });
+
+  test('does nothing to a lock that is released or lost', async () => {
+    const { locker, clock } = bench();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const released = await locker().lock('a', { signal });
+    const lost = await locker().lock('b', { signal, renew: false, ttl: 100 });
+    await released.release();
+    await clock.advance(100);
+    controller.abort('x');
+    expect(released.signal.reason).toBeInstanceOf(LockReleasedError);
+    expect(lost.signal.reason).toBeInstanceOf(LockLostError);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
+  test('the signal of a caller stays usable after release, and carries no listeners', async () => {
+    const { locker, clock } = bench();
+    const { signal } = new AbortController();
+    const one = locker();
+    for (const keys of ['k', ['a', 'b']]) {
+      await (await one.lock(keys, { signal })).release();
+      await one.withLock(keys, { signal }, () => {});
+      await one.tryLock(keys, { signal }).then((lock) => lock?.release());
+      const lock = await one.lock(keys);
+      const waiter = watch(one.lock(keys, { signal, wait: 10 }));
+      await clock.advance(10);
+      expect(waiter.state).toBe('rejected');
+      expect(await one.tryLock(keys, { signal })).toBeNull();
+      await lock.release();
+    }
+    await clock.advance(100);
+    expect(signal.aborted).toBe(false);
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+});
