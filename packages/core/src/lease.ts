@@ -105,6 +105,11 @@ export abstract class Lease {
   /** Until when the store keeps the key busy even if it is released before. */
   abstract get keepUntil(): number;
 
+  /** Whether it is prolonged, and not just watched. */
+  get renews(): boolean {
+    return this.plan.renew;
+  }
+
   /** The handle that users have, if there is one yet. */
   abstract get handle(): (Lock & HandleInternals) | undefined;
 

@@ -34,6 +34,11 @@ export class Part extends Lease {
     return this.holder instanceof MultiLock ? this.holder : undefined;
   }
 
+  /** While later keys are awaited, whatever is to become of the lock. */
+  override get renews(): boolean {
+    return this.handle === undefined || this.plan.renew;
+  }
+
   get maxHoldAt(): number {
     return this.handle?.maxHoldAt ?? Infinity;
   }

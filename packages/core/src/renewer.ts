@@ -126,7 +126,7 @@ export class Renewer {
     const state = this.states.get(lease.id);
     if (state?.inFlight === true) return Infinity;
     if (state?.dueAt !== undefined) return state.dueAt;
-    if (lease.plan.renew) return lease.anchor + lease.plan.terms.renewEvery;
+    if (lease.renews) return lease.anchor + lease.plan.terms.renewEvery;
     return lease.anchor + (this.engine.store.capabilities.checkEvery ?? Infinity);
   }
 
@@ -164,13 +164,13 @@ export class Renewer {
   private renewDue(now: number): void {
     const batches = new Map<number, Renewal[]>();
     for (const lease of this.engine.leases.values()) {
-      const { plan, anchor, id } = lease;
-      const { terms, renew } = plan;
+      const { plan, anchor, id, renews } = lease;
+      const { terms } = plan;
       const state = this.states.get(id);
-      const soon = state === undefined && renew && anchor + terms.renewFrom <= now;
+      const soon = state === undefined && renews && anchor + terms.renewFrom <= now;
       if (!soon && this.dueAt(lease) > now) continue;
       const batch = batches.get(terms.storeTimeout) ?? [];
-      batch.push(this.renewalOf(lease, terms, renew));
+      batch.push(this.renewalOf(lease, terms, renews));
       batches.set(terms.storeTimeout, batch);
     }
     for (const batch of batches.values()) this.send(batch, () => {});
