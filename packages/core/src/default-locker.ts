@@ -40,11 +40,7 @@ export function setDefaultLocker(locker: Locker | (() => Locker) | undefined): v
       'The default locker is in use already: set it before its first use.',
     );
   }
-  if (locker !== undefined && typeof locker !== 'function' && typeof locker?.lock !== 'function') {
-    throw new LockArgumentError(
-      'The default locker must be a locker or a function that makes one.',
-    );
-  }
+  if (locker !== undefined && typeof locker !== 'function') checkLocker(locker);
   slot.source = locker;
   slot.locker = undefined;
 }
@@ -59,8 +55,14 @@ function defaultLocker(): Locker {
       { type: 'HoldfastWarning', code: 'HOLDFAST_DEFAULT_MEMORY' },
     );
   }
-  slot.locker = typeof source === 'function' ? source() : (source ?? createLocker());
+  slot.locker = typeof source === 'function' ? checkLocker(source()) : (source ?? createLocker());
   return slot.locker;
+}
+
+/** @throws LockArgumentError */
+function checkLocker(locker: unknown): Locker {
+  if (typeof (locker as Locker | null | undefined)?.lock === 'function') return locker as Locker;
+  throw new LockArgumentError('The default locker must be a locker or a function that makes one.');
 }
 
 /** {@link Locker.lock} of the default locker. */
