@@ -5,7 +5,7 @@ import type { Events } from './events.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
 import type { SteadyMap } from './steady-map.ts';
-import type { LockStore, RenewReply, RenewRequest } from './store.ts';
+import type { LockStore, MaybePromise, RenewReply, RenewRequest } from './store.ts';
 import type { StoreCalls } from './store-calls.ts';
 import type { Terms, TermsTable } from './terms.ts';
 import type { Alarm, Time } from './time.ts';
@@ -38,6 +38,9 @@ interface Renewal {
   /** Otherwise only checked. */
   readonly prolongs: boolean;
 }
+
+/** With its place in the batch. */
+type Numbered = readonly [renewal: Renewal, index: number];
 
 /**
  * Keeps the leases of a locker: one timer, whatever their number, and one request for all that are
@@ -162,45 +165,65 @@ export class Renewer {
 
   /** Renews what is due, and with it what will be soon, so that renewals fall together. */
   private renewDue(now: number): void {
-    const batches = new Map<number, Renewal[]>();
+    const batch: Renewal[] = [];
     for (const lease of this.engine.leases.values()) {
       const { plan, anchor, id, renews } = lease;
       const { terms } = plan;
       const state = this.states.get(id);
       const soon = state === undefined && renews && anchor + terms.renewFrom <= now;
-      if (!soon && this.dueAt(lease) > now) continue;
-      const batch = batches.get(terms.storeTimeout) ?? [];
-      batch.push(this.renewalOf(lease, terms, renews));
-      batches.set(terms.storeTimeout, batch);
+      if (soon || this.dueAt(lease) <= now) batch.push(this.renewalOf(lease, terms, renews));
     }
-    for (const batch of batches.values()) this.send(batch, () => {});
+    this.send(batch, () => {});
   }
 
+  /** One request, whose answer is waited for as long as each ttl allows. */
   private send(batch: readonly Renewal[], done: (error?: LockStoreError) => void): void {
     const { store, calls, time } = this.engine;
     const sentAt = time.now();
-    const [first] = batch as [Renewal];
     const requests = batch.map(({ lease, terms, prolongs }): RenewRequest => {
       const { stored, id, plan } = lease;
       return { key: stored, id, owner: plan.owner ?? id, ttl: prolongs ? terms.ttl : 0 };
     });
-    const settle = (replies: readonly RenewReply[]): void => {
-      let failed: LockStoreError | undefined;
-      for (const [index, renewal] of batch.entries()) {
-        const error = this.settle(renewal, replies[index], sentAt);
-        failed ??= error;
-      }
-      done(failed);
-    };
-    calls.send<readonly RenewReply[]>({
-      phase: 'renew',
-      key: batch.length === 1 ? first.lease.key : undefined,
-      timeout: first.terms.storeTimeout,
-      send: () => store.renew(requests),
-      answered: settle,
-      failed: (error) => settle(batch.map(() => error)),
-      late: settle,
-    });
+    let replies: MaybePromise<readonly RenewReply[]>;
+    try {
+      replies = store.renew(requests);
+    } catch (error) {
+      replies = Promise.reject(error);
+    }
+    for (const [timeout, group] of byTimeout(batch)) {
+      const settle = (answers: readonly RenewReply[]): void => {
+        done(this.settleAll(group, answers, sentAt));
+      };
+      const [[first]] = group as [Numbered];
+      calls.send<readonly RenewReply[]>({
+        phase: 'renew',
+        key: batch.length === 1 ? first.lease.key : undefined,
+        timeout,
+        send: () => replies,
+        answered: settle,
+        failed: (error) => settle(batch.map(() => error)),
+        late: settle,
+      });
+    }
+  }
+
+  /** @returns the first error, if the store could not say of all */
+  private settleAll(
+    group: readonly Numbered[],
+    replies: readonly RenewReply[],
+    sentAt: number,
+  ): LockStoreError | undefined {
+    const { events } = this.engine;
+    // A lock of several keys is told of once.
+    const renewed = new Set<Lock>();
+    let failed: LockStoreError | undefined;
+    for (const [renewal, index] of group) {
+      const error = this.settle(renewal, replies[index], sentAt, renewed);
+      failed ??= error;
+    }
+    if (!events.heard('renewed')) return failed;
+    for (const lock of renewed) if (lock.state === 'held') events.emit('renewed', eventOf(lock));
+    return failed;
   }
 
   /** @returns the error if the store could not say */
@@ -208,6 +231,7 @@ export class Renewer {
     { lease, state, terms, prolongs }: Renewal,
     reply: RenewReply | undefined,
     sentAt: number,
+    renewed: Set<Lock>,
   ): LockStoreError | undefined {
     const { engine } = this;
     this.land(lease.id, state);
@@ -216,7 +240,8 @@ export class Renewer {
     const holder = current?.id === lease.id ? current : lease;
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {
-      if (holder === current) this.renewed(holder, state, prolongs ? terms : undefined, sentAt);
+      if (holder === current) this.confirm(holder, state, prolongs ? terms : undefined, sentAt);
+      if (prolongs && holder.handle !== undefined) renewed.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
       failed = engine.calls.errorFrom('renew', lease.key, reply);
       if (holder === current) this.stateOf(lease.id).dueAt = sentAt + terms.retryEvery;
@@ -237,7 +262,7 @@ export class Renewer {
     for (const resume of state.idle) resume();
   }
 
-  private renewed(held: Lease, state: RenewState, terms: Terms | undefined, sentAt: number): void {
+  private confirm(held: Lease, state: RenewState, terms: Terms | undefined, sentAt: number): void {
     const { engine } = this;
     // A verification that was asked for while this was under way is still owed.
     const owed = state.dueAt !== undefined && state.dueAt > sentAt;
@@ -248,11 +273,18 @@ export class Renewer {
       return;
     }
     if (owed) this.stateOf(held.id).dueAt = engine.time.now();
-    const { handle } = held;
-    if (terms !== undefined && handle !== undefined && engine.events.heard('renewed')) {
-      engine.events.emit('renewed', eventOf(handle));
-    }
   }
+}
+
+function byTimeout(batch: readonly Renewal[]): Map<number, Numbered[]> {
+  const groups = new Map<number, Numbered[]>();
+  for (const [index, renewal] of batch.entries()) {
+    const { storeTimeout } = renewal.terms;
+    const group = groups.get(storeTimeout) ?? [];
+    group.push([renewal, index]);
+    groups.set(storeTimeout, group);
+  }
+  return groups;
 }
 
 function hasExpired({ ended }: Lease): boolean {

@@ -1,0 +1,255 @@
+import { describe, expect, test } from 'vitest';
+import {
+  createLocker,
+  LockError,
+  LockLostError,
+  memoryStore,
+  type Lock,
+  type LockOptions,
+} from '../src/index.ts';
+import { bench, hear, settled, watch, type Bench } from './kit.ts';
+
+/** How a lock is lost, and how its holder learns of it. */
+const losses: [string, LockOptions, (bench: Bench) => Promise<unknown>, number][] = [
+  ['expired', { renew: false }, async ({ clock }) => clock.advance(900), 900],
+  ['stolen', {}, async ({ faults }) => faults.steal('k'), 334],
+  ['evicted', {}, async ({ faults }) => faults.evict('k'), 334],
+  ['superseded', { owner: 'o' }, async ({ locker }) => locker().lock('k', { owner: 'o' }), 0],
+  ['forced', {}, async ({ locker }) => locker().forceRelease('k'), 0],
+  ['max-hold', { maxHold: 500 }, async ({ clock }) => clock.advance(500), 500],
+];
+
+describe('a lock that is', () => {
+  for (const [reason, options, lose, within] of losses) {
+    test(`${reason} is lost, and everybody is told`, async () => {
+      const world = bench();
+      const { locker, clock } = world;
+      const one = locker();
+      const heard = hear(one, 'lost', 'released');
+      const told: LockLostError[] = [];
+      const onLost = (error: LockLostError): void => void told.push(error);
+      const lock = await one.lock('k', { ...options, ttl: 1_000, onLost });
+      let fired: unknown;
+      lock.signal.addEventListener('abort', () => (fired = lock.signal.reason));
+      await lose(world);
+      await clock.advance(within - clock.now());
+      expect(fired).toBeInstanceOf(LockLostError);
+      expect(fired).toBeInstanceOf(LockError);
+      expect(fired).toMatchObject({ code: 'LOCK_LOST', reason, key: 'k', name: 'LockLostError' });
+      expect((fired as LockLostError).heldFor).toBeLessThanOrEqual(within);
+      expect(lock.signal.reason).toBe(fired);
+      expect(told).toEqual([fired]);
+      expect(lock.state).toBe('lost');
+      expect(lock.remaining).toBe(0);
+      expect(() => lock.assertHeld()).toThrow(fired as LockLostError);
+      await expect(lock.extend()).rejects.toBe(fired);
+      const { owner, fencingToken } = lock;
+      expect(heard).toMatchObject([
+        { event: 'lost', key: 'k', keys: ['k'], reason, owner, fencingToken },
+      ]);
+      expect((heard[0] as { heldFor?: number }).heldFor).toBe((fired as LockLostError).heldFor);
+      expect(await lock.release()).toBe(false);
+      expect(await lock.release()).toBe(false);
+      expect([lock.state, lock.signal.reason, told.length]).toEqual(['lost', fired, 1]);
+      expect(heard).toHaveLength(1);
+    });
+
+    test(`${reason}: its work keeps its outcome`, async () => {
+      const world = bench();
+      const { locker, clock } = world;
+      const mine = new TypeError('mine');
+      for (const outcome of ['value', 'error'] as const) {
+        const run = watch(
+          locker().withLock('k', { ...options, ttl: 1_000 }, async (lock) => {
+            await lose(world);
+            await clock.advance(within);
+            expect(lock.state).toBe('lost');
+            if (outcome === 'error') throw mine;
+            return 42;
+          }),
+        );
+        await clock.advance(5_000);
+        await settled();
+        if (outcome === 'error') expect(run.reason).toBe(mine);
+        else expect(run.value).toBe(42);
+        await locker().forceRelease('k');
+        await clock.advance(10_000);
+      }
+    });
+  }
+});
+
+describe('the handle of a lost lock', () => {
+  test('never frees the lock of the next holder', async () => {
+    for (const [, options, lose, within] of losses) {
+      const world = bench();
+      const { locker, clock, free } = world;
+      const one = locker();
+      const lock = await one.lock('k', { ...options, ttl: 1_000 });
+      await lose(world);
+      await clock.advance(within);
+      await clock.advance(11_000);
+      await locker().forceRelease('k');
+      const next = await one.lock('k');
+      expect(next.fencingToken).toBeGreaterThan(lock.fencingToken);
+      expect(await lock.release()).toBe(false);
+      await lock[Symbol.asyncDispose]();
+      expect(await free('k')).toBe(false);
+      next.assertHeld();
+      expect(await next.release()).toBe(true);
+    }
+  });
+
+  test('still frees what is ours, and answers false', async () => {
+    const { locker, clock, free } = bench();
+    const lock = await locker().lock('k', { ttl: 10_000, renew: false });
+    await clock.advance(9_000);
+    expect(lock.state).toBe('lost');
+    expect(await free('k')).toBe(false);
+    expect(await lock.release()).toBe(false);
+    expect(await free('k')).toBe(true);
+  });
+
+  test('cannot be revived: not by extending, not by time', async () => {
+    const { locker, clock, sent } = bench();
+    const lock = await locker().lock('k', { ttl: 1_000, renew: false });
+    await clock.advance(950);
+    const before = sent();
+    await expect(lock.extend(5_000)).rejects.toBeInstanceOf(LockLostError);
+    expect(sent()).toBe(before);
+    await clock.advance(50);
+    expect(await locker().tryLock('k')).not.toBeNull();
+  });
+});
+
+describe('a vanished lock is never taken again', () => {
+  test('not by its renewal', async () => {
+    const { locker, clock, faults, free } = bench();
+    const lock = await locker().lock('k', { ttl: 300 });
+    await faults.forgetEverything();
+    await clock.advance(100);
+    expect(lock.signal.reason).toMatchObject({ reason: 'evicted' });
+    expect(await free('k')).toBe(true);
+    await clock.advance(1_000);
+    expect(await free('k')).toBe(true);
+  });
+
+  test('not by extending it', async () => {
+    const { locker, faults, free } = bench();
+    const lock = await locker().lock('k');
+    await faults.evict('k');
+    await expect(lock.extend()).rejects.toMatchObject({ code: 'LOCK_LOST', reason: 'evicted' });
+    expect(await free('k')).toBe(true);
+  });
+
+  test('and somebody who came and went in between is not overlooked', async () => {
+    const { locker, clock, faults } = bench();
+    const lock = await locker().lock('k', { ttl: 3_000 });
+    await faults.evict('k');
+    const other = await locker().lock('k');
+    expect(other.fencingToken).toBeGreaterThan(lock.fencingToken);
+    await other.release();
+    await clock.advance(1_000);
+    expect(lock.state).toBe('lost');
+  });
+});
+
+describe('the signal', () => {
+  test('fires at the signal point whether or not the store answers, and before anyone is next', async () => {
+    for (const renew of [true, false]) {
+      for (const fault of ['fail', 'dropRequest', 'dropReply'] as const) {
+        const { locker, clock, faults, memory } = bench();
+        const lock = await locker().lock('k', { ttl: 1_000, renew });
+        const healthy = createLocker({ store: memory, clock });
+        const next = watch(healthy.lock('k'), clock);
+        let firedAt = Infinity;
+        lock.signal.addEventListener('abort', () => (firedAt = clock.now()));
+        faults[fault]({ times: Infinity });
+        await clock.advance(5_000);
+        expect(next.state).toBe('fulfilled');
+        expect(firedAt).toBeLessThan(next.at!);
+        // A reply that never came may have prolonged the lease for the store, not for us.
+        expect(firedAt).toBe(900);
+      }
+    }
+  });
+
+  test('fires once, and not again at a release', async () => {
+    const { locker, clock } = bench();
+    const lock = await locker().lock('k', { ttl: 100, renew: false });
+    let fired = 0;
+    lock.signal.addEventListener('abort', () => (fired += 1));
+    await clock.advance(1_000);
+    await lock.release();
+    expect(fired).toBe(1);
+  });
+
+  test('is one object, whenever it is asked for', async () => {
+    const { locker, clock } = bench();
+    const early = await locker().lock('a', { ttl: 100, renew: false });
+    const late = await locker().lock('b', { ttl: 100, renew: false });
+    const { signal } = early;
+    expect(early.signal).toBe(signal);
+    await clock.advance(100);
+    expect(early.signal).toBe(signal);
+    expect(late.signal.aborted).toBe(true);
+    expect(late.signal.reason).toMatchObject({ reason: 'expired' });
+    expect(late.signal).toBe(late.signal);
+  });
+});
+
+describe('a blocked event loop', () => {
+  /** Nothing else runs meanwhile: no timer, no promise. */
+  const block = (ms: number): void => {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  };
+
+  test('does not hide a loss: the very next statement is right', async () => {
+    const locker = createLocker();
+    const lock = await locker.lock('k', { ttl: 120 });
+    const both = await locker.lock(['a', 'b'], { ttl: 120 });
+    block(130);
+    expect(() => lock.assertHeld()).toThrow(LockLostError);
+    expect(both.state).toBe('lost');
+    expect(both.remaining).toBe(0);
+    expect([lock.state, lock.remaining]).toEqual(['lost', 0]);
+    expect(() => both.assertHeld()).toThrow(/lost/);
+    expect(lock.signal.reason).toMatchObject({ reason: 'expired' });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 60);
+    });
+    // No renewal has brought it back.
+    expect(lock.state).toBe('lost');
+    expect((await locker.tryLock('k'))?.state).toBe('held');
+    await locker.close();
+  });
+
+  test('does not hide it from one who asks again', async () => {
+    const store = memoryStore();
+    const locker = createLocker({ store });
+    const lost: Lock[] = [];
+    for (const keys of ['k', ['a', 'b']]) lost.push(await locker.lock(keys, { ttl: 100 }));
+    block(110);
+    const again = [await locker.tryLock('k'), await locker.tryLock(['b', 'a'])];
+    expect(again.map((lock) => lock?.state)).toEqual(['held', 'held']);
+    for (const lock of lost) {
+      expect(lock.state).toBe('lost');
+      expect(lock.signal.reason).toMatchObject({ reason: 'expired' });
+    }
+    await locker.close();
+  });
+
+  test('by the release itself does not free the next holder', async () => {
+    const store = memoryStore();
+    const one = createLocker({ store });
+    const lock = await one.lock('k', { ttl: 100 });
+    block(110);
+    const next = await createLocker({ store }).tryLock('k');
+    expect(next?.state).toBe('held');
+    expect(await lock.release()).toBe(false);
+    next?.assertHeld();
+    expect(await next?.release()).toBe(true);
+    await one.close();
+  });
+});

@@ -1,0 +1,284 @@
+import { describe, expect, test } from 'vitest';
+import type { Lock, RenewRequest } from '../src/index.ts';
+import { bench, hear, watch, type Bench } from './kit.ts';
+
+function renewals({ requests }: Bench): { at: number; size: number }[] {
+  return requests
+    .filter(({ verb }) => verb === 'renew')
+    .map(({ at, args }) => ({ at, size: (args[0] as readonly RenewRequest[]).length }));
+}
+
+describe('a lock is renewed', () => {
+  test('every third of its ttl, until it is released', async () => {
+    const world = bench();
+    const { locker, clock } = world;
+    const lock = await locker().lock('k', { ttl: 3_000 });
+    await clock.advance(3_500);
+    expect(renewals(world)).toEqual([1_000, 2_000, 3_000].map((at) => ({ at, size: 1 })));
+    expect(lock.remaining).toBe(2_700 - 500);
+    await lock.release();
+    await clock.advance(10_000);
+    expect(renewals(world)).toHaveLength(3);
+    expect(clock.timers).toBe(0);
+  });
+
+  test('and told of, each time', async () => {
+    const { locker, clock } = bench();
+    const one = locker();
+    const heard = hear(one, 'renewed');
+    const lock = await one.lock('k', { ttl: 300 });
+    await clock.advance(350);
+    const { owner, fencingToken, label } = lock;
+    const expected = { event: 'renewed', key: 'k', keys: ['k'], owner, fencingToken, label };
+    expect(heard).toMatchObject([expected, expected, expected]);
+    const both = locker();
+    const heardBoth = hear(both, 'renewed');
+    await both.lock(['a', 'b'], { ttl: 300 });
+    await clock.advance(100);
+    expect(heardBoth).toMatchObject([{ keys: ['a', 'b'], fencingToken: 0 }]);
+  });
+
+  test('without a change of its token, its owner or its handle', async () => {
+    const { locker, clock } = bench();
+    const lock = await locker().lock('k', { ttl: 100 });
+    const { fencingToken, owner, signal } = lock;
+    await clock.advance(5_000);
+    expect([lock.fencingToken, lock.owner, lock.signal]).toEqual([fencingToken, owner, signal]);
+    expect(signal.aborted).toBe(false);
+    expect(await locker().inspect('k')).toMatchObject({ owner, fencingToken });
+  });
+
+  test('not where renew is false', async () => {
+    const world = bench();
+    const { locker, clock } = world;
+    const lock = await locker().lock('k', { ttl: 1_000, renew: false });
+    await clock.advance(5_000);
+    expect(renewals(world)).toEqual([]);
+    expect(lock.state).toBe('lost');
+    expect(clock.timers).toBe(0);
+  });
+});
+
+describe('all locks of a locker', () => {
+  test('need one timer and one request, whatever their number', async () => {
+    const world = bench();
+    const { locker, clock } = world;
+    const one = locker({ ttl: 1_200 });
+    for (let i = 0; i < 500; i++) await one.lock(`k${i}`);
+    expect(clock.timers).toBe(1);
+    await clock.advance(4_000);
+    expect(renewals(world)).toEqual(
+      [400, 800, 1_200, 1_600, 2_000, 2_400, 2_800, 3_200, 3_600, 4_000].map((at) => ({
+        at,
+        size: 500,
+      })),
+    );
+    expect(clock.timers).toBe(1);
+  });
+
+  test('fall together soon, though they were taken at different times', async () => {
+    const world = bench();
+    const { locker, clock } = world;
+    const one = locker({ ttl: 3_000 });
+    const locks: Lock[] = [];
+    for (let i = 0; i < 100; i++) {
+      locks.push(await one.lock(`k${i}`));
+      await clock.advance(7);
+    }
+    await clock.advance(2_300);
+    const before = renewals(world).length;
+    await clock.advance(10_000);
+    // Ten a lock, and few requests for all of them.
+    const later = renewals(world).slice(before);
+    expect(later.length).toBeLessThanOrEqual(42);
+    expect(later.reduce((sum, { size }) => sum + size, 0)).toBeLessThanOrEqual(100 * 13);
+    for (const lock of locks) lock.assertHeld();
+  });
+
+  test('are renewed in one request also where their ttls differ', async () => {
+    const world = bench();
+    const { locker, clock } = world;
+    const one = locker();
+    for (const ttl of [300, 600, 1_200, 2_400, 10_000]) await one.lock(`k${ttl}`, { ttl });
+    await clock.advance(30_000);
+    const times = renewals(world).map(({ at }) => at);
+    expect(new Set(times).size).toBe(times.length);
+  });
+});
+
+describe('a healthy store gets at most holding time / (ttl / 4) + 2 commands per lock', () => {
+  test.each([10, 11, 13, 50, 100, 333, 500, 600, 1_000, 1_250, 5_000, 10_000, 60_000])(
+    'with a ttl of %d ms',
+    async (ttl) => {
+      for (const hold of [0, ttl * 0.3, ttl, ttl * 7.9, ttl * 40]) {
+        const { locker, clock, sent, faults } = bench();
+        const lock = await locker({ ttl }).lock('k');
+        if (ttl >= 50) faults.delay(4, { times: Infinity });
+        await clock.advance(hold);
+        expect(lock.state).toBe('held');
+        void lock.release();
+        await clock.advance(1_000);
+        expect(sent(), `${hold} ms`).toBeLessThanOrEqual(hold / (ttl / 4) + 2);
+      }
+    },
+  );
+
+  test('and so does each of many, with ttls of all kinds', async () => {
+    const { locker, clock, requests } = bench();
+    const one = locker();
+    const ttls = [10, 35, 50, 90, 100, 250, 400, 1_000, 3_000, 9_000];
+    for (const ttl of ttls) {
+      await one.lock(`k${ttl}`, { ttl });
+      await clock.advance(11);
+    }
+    await clock.advance(10_000);
+    for (const ttl of ttls) {
+      const own = requests.filter(({ args }) => JSON.stringify(args).includes(`"k${ttl}"`));
+      expect(own.length, `ttl ${ttl}`).toBeLessThanOrEqual(10_120 / (ttl / 4) + 2);
+    }
+  });
+});
+
+describe('an error is not a loss', () => {
+  test('it is tried again, at most once per ttl / 20, and the lock stays', async () => {
+    const world = bench();
+    const { locker, clock, faults } = world;
+    const one = locker();
+    const heard = hear(one, 'lost');
+    const lock = await one.lock('k', { ttl: 6_000 });
+    faults.fail({ verb: 'renew', times: 5 });
+    await clock.advance(18_000);
+    lock.assertHeld();
+    expect(heard).toEqual([]);
+    expect(
+      renewals(world)
+        .slice(0, 7)
+        .map(({ at }) => at),
+    ).toEqual([2_000, 2_300, 2_600, 2_900, 3_200, 3_500, 5_500]);
+  });
+
+  test('nor more often than every 50 ms', async () => {
+    const world = bench();
+    const { locker, clock, faults } = world;
+    const lock = await locker().lock('k', { ttl: 300 });
+    faults.fail({ verb: 'renew', times: Infinity });
+    await clock.advance(250);
+    expect(renewals(world).map(({ at }) => at)).toEqual([100, 150, 200]);
+    expect(lock.signal.reason).toMatchObject({ reason: 'expired' });
+    await clock.advance(5_000);
+    expect(renewals(world)).toHaveLength(3);
+  });
+
+  test('nor is a reply that does not come: it is asked again after the time-out', async () => {
+    const { locker, clock, faults } = bench();
+    for (const fault of ['dropReply', 'dropRequest', 'failAfter'] as const) {
+      const lock = await locker().lock(fault, { ttl: 2_000 });
+      faults[fault]({ verb: 'renew' });
+      await clock.advance(20_000);
+      lock.assertHeld();
+    }
+  });
+
+  test('nor is an answer that comes after its time-out wasted', async () => {
+    const { locker, clock, faults } = bench();
+    const lock = await locker({ storeTimeout: 100 }).lock('k', { ttl: 3_000 });
+    faults.delay(1_500, { verb: 'renew', times: Infinity });
+    for (let i = 0; i < 100; i++) {
+      await clock.advance(100);
+      lock.assertHeld();
+    }
+  });
+
+  test('until the signal point, where it is lost as expired', async () => {
+    const { locker, clock, faults } = bench();
+    for (const fault of ['fail', 'dropRequest', 'dropReply'] as const) {
+      const start = clock.now();
+      const lock = await locker().lock(fault, { ttl: 3_000 });
+      await clock.advance(1_500);
+      // Renewed last at 1 000, and never again.
+      faults[fault]({ times: Infinity });
+      await clock.advance(2_199);
+      lock.assertHeld();
+      expect(lock.signal.aborted).toBe(false);
+      await clock.advance(1);
+      expect(lock.signal.aborted).toBe(true);
+      expect(lock.signal.reason).toMatchObject({ reason: 'expired', heldFor: 3_700 });
+      expect(clock.now() - start).toBe(3_700);
+      faults.heal();
+      await clock.advance(10_000);
+      expect(lock.state).toBe('lost');
+      expect((await locker().tryLock(fault))?.state).toBe('held');
+    }
+  });
+});
+
+describe('one request at a time for a lock', () => {
+  test('a renewal, or an extension, waits for the one before', async () => {
+    const { locker, clock, faults, requests } = bench();
+    const lock = await locker().lock('k', { ttl: 3_000 });
+    let open = 0;
+    let most = 0;
+    const times = (): number => requests.filter(({ verb }) => verb === 'renew').length;
+    faults.delay(800, { verb: 'renew', times: Infinity });
+    const extensions = Array.from({ length: 4 }, () => watch(lock.extend(), clock));
+    for (let i = 0; i < 80; i++) {
+      await clock.advance(100);
+      open = times() - Math.floor(clock.now() / 800);
+      most = Math.max(most, open);
+    }
+    expect(extensions.map(({ state }) => state)).toEqual(extensions.map(() => 'fulfilled'));
+    expect(most).toBeLessThanOrEqual(1);
+    lock.assertHeld();
+  });
+});
+
+describe('after a reconnection', () => {
+  test('every held lock is verified at once, whether renewed or not', async () => {
+    const { locker, clock, tell, faults, sent } = bench();
+    const one = locker();
+    const locks = [
+      await one.lock('a', { ttl: 60_000 }),
+      await one.lock('b', { ttl: 60_000, renew: false }),
+      await one.lock(['c', 'd'], { ttl: 60_000 }),
+    ];
+    const kept = await one.lock('e', { ttl: 60_000 });
+    const fixed = await one.lock('f', { ttl: 60_000, renew: false });
+    await clock.advance(1_000);
+    await faults.evict('a');
+    await faults.evict('b');
+    await faults.evict('d');
+    tell({ type: 'reconnected' });
+    await clock.advance(2);
+    for (const lock of locks) {
+      expect(lock.signal.reason).toMatchObject({ reason: 'evicted' });
+    }
+    expect(sent('renew')).toBe(1);
+    kept.assertHeld();
+    expect(kept.remaining).toBeGreaterThan(57_998);
+    fixed.assertHeld();
+    // It was only looked at.
+    expect(fixed.remaining).toBeLessThanOrEqual(57_000);
+  });
+
+  test('waiters ask again', async () => {
+    const { locker, clock, tell, faults } = bench();
+    const one = locker();
+    await locker().lock('k', { ttl: 600_000, renew: false });
+    const waiter = watch(one.lock('k'), clock);
+    await clock.advance(1_000);
+    await faults.forgetEverything();
+    tell({ type: 'reconnected' });
+    await clock.advance(250);
+    expect(waiter.state).toBe('fulfilled');
+  });
+});
+
+test('nothing is renewed when nothing is held', async () => {
+  const { locker, clock, sent } = bench();
+  const one = locker({ ttl: 100 });
+  for (let i = 0; i < 10; i++) await (await one.lock(`k${i}`)).release();
+  const before = sent();
+  await clock.advance(10_000);
+  expect(sent()).toBe(before);
+  expect(clock.timers).toBe(0);
+});
