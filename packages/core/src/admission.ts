@@ -81,7 +81,8 @@ export class Admission implements QueueHost, Counter {
    * most often all there is to an acquisition.
    */
   first(plan: Plan, stored: string): Attempt | undefined {
-    if (this.leases.has(stored) || this.queues.has(stored)) return undefined;
+    // By the clock: after a blocked event loop nobody may have noticed yet that a lease is over.
+    if (this.leases.get(stored)?.isHeld() === true || this.queues.has(stored)) return undefined;
     const id = this.newId();
     const sentAt = this.time.now();
     let reply: MaybePromise<AcquireReply>;

@@ -99,19 +99,23 @@ export class Cleanup {
     }
     if (!isPromiseLike(reply)) return reply;
     // A renewal that was not confirmed may have been executed any time until now.
-    const until = Math.max(lease.endsAt, now + Math.max(plan.terms.ttl, keepFor ?? 0));
+    const until = Math.max(lease.endsAt, now + Math.max(lease.longest, keepFor ?? 0));
     return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor, reply));
   }
 
   /** Frees what might still be ours of a lock that was lost. */
   releaseLost(lease: Lease): MaybePromise<boolean> {
-    const freed = this.release(lease, this.engine.time.now());
+    const now = this.engine.time.now();
+    const freed = this.release(lease, now, lease.keepFor(now));
     return freed instanceof Promise ? freed.then(() => false) : false;
   }
 
   /** Frees a lost lock that a renewal, answered late or not at all, may have prolonged. */
-  undo({ key, stored, id }: Lease, terms: Terms): void {
-    void this.run({ key, stored, id, terms }, this.engine.time.now() + terms.ttl);
+  undo(lease: Lease): void {
+    const { key, stored, id, plan, longest } = lease;
+    const now = this.engine.time.now();
+    const keepFor = lease.keepFor(now);
+    void this.run({ key, stored, id, terms: plan.terms }, now + longest, keepFor);
   }
 
   /**

@@ -73,9 +73,9 @@ export class Engine implements Keeper, AdmissionHost {
   /** The lease passes to the next of this process, or ends on the store. */
   release(lease: Lease, now: number): MaybePromise<boolean> {
     const queue = this.admission.queues.get(lease.stored);
-    const keepFor = Math.max(0, lease.keepUntil - now);
+    const keepFor = lease.keepFor(now);
     this.leases.delete(lease.stored);
-    let freed = keepFor > 0 ? undefined : queue?.succeed(lease, now);
+    let freed = keepFor === undefined ? queue?.succeed(lease, now) : undefined;
     if (freed === undefined) {
       freed = this.cleanup.release(lease, now, keepFor);
       queue?.review();

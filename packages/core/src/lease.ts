@@ -31,6 +31,8 @@ export interface Keeper {
 export interface Plan extends Omit<LockSettings, 'ttl'> {
   readonly engine: Keeper;
   readonly terms: Terms;
+  /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
+  readonly asked?: number | undefined;
 }
 
 /** What the store granted, or what a holder passed on. */
@@ -118,6 +120,18 @@ export abstract class Lease {
     return this.anchor + this.plan.terms.lease;
   }
 
+  /** For how long from `now` a release is to keep the key busy, in ms; absent if not at all. */
+  keepFor(now: number): number | undefined {
+    const left = this.keepUntil - now;
+    return left > 0 ? left : undefined;
+  }
+
+  /** The longest that the store may keep it from now, in ms, whatever became of a request. */
+  get longest(): number {
+    const { terms, asked = 0 } = this.plan;
+    return Math.max(terms.ttl, asked);
+  }
+
   /** The end of the lease less the safety margin: from here on it is lost. */
   get signalPoint(): number {
     const { lease, margin } = this.plan.terms;
@@ -144,7 +158,9 @@ export abstract class Lease {
   confirm(sentAt: number, terms: Terms): boolean {
     if (!this.isHeld()) return false;
     const anchor = Math.floor(Math.max(sentAt, this.endsAt - terms.lease));
-    if (terms !== this.plan.terms) this.plan = { ...this.plan, terms };
+    const { plan } = this;
+    const asked = (plan.asked ?? 0) > terms.ttl ? plan.asked : undefined;
+    if (terms !== plan.terms || asked !== plan.asked) this.plan = { ...plan, terms, asked };
     this.anchor = anchor;
     return true;
   }
@@ -156,6 +172,11 @@ export abstract class Lease {
     if (on && plan.signal?.aborted === true) return;
     this.plan = { ...plan, renew: on };
     plan.engine.reschedule(this);
+  }
+
+  /** The store is asked for a lease of `ttl` ms; whether it heard may never be known. */
+  asks(ttl: number): void {
+    if (ttl > this.longest) this.plan = { ...this.plan, asked: ttl };
   }
 
   lose(reason: LossReason): void {

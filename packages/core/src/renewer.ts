@@ -121,6 +121,7 @@ export class Renewer {
   private renewalOf(lease: Lease, terms: Terms, prolongs: boolean): Renewal {
     const state = this.stateOf(lease.id);
     state.inFlight = true;
+    if (prolongs) lease.asks(terms.ttl);
     return { lease, state, terms, prolongs };
   }
 
@@ -251,7 +252,7 @@ export class Renewer {
     }
     if (holder === current && holder.ended === undefined) this.schedule(holder);
     // What has expired meanwhile may have been prolonged all the same, and nobody would release it.
-    else if (prolongs && hasExpired(holder)) engine.cleanup.undo(holder, terms);
+    else if (prolongs && hasExpired(holder)) engine.cleanup.undo(holder);
     return failed;
   }
 

@@ -107,10 +107,11 @@ export abstract class Waiter {
   /** Whether a holder of this process may pass its grant on to it, by what does not change. */
   canTakeFrom(lease: Lease): boolean {
     const { plan } = this;
-    const { terms, owner, renew } = lease.plan;
+    const { terms, owner, renew, asked } = lease.plan;
     return (
       plan.owner === undefined &&
       owner === undefined &&
+      asked === undefined &&
       plan.terms.ttl === terms.ttl &&
       plan.renew &&
       renew

@@ -14,7 +14,12 @@ const losses: [string, LockOptions, (bench: Bench) => Promise<unknown>, number][
   ['expired', { renew: false }, async ({ clock }) => clock.advance(900), 900],
   ['stolen', {}, async ({ faults }) => faults.steal('k'), 334],
   ['evicted', {}, async ({ faults }) => faults.evict('k'), 334],
-  ['superseded', { owner: 'o' }, async ({ locker }) => locker().lock('k', { owner: 'o' }), 0],
+  [
+    'superseded',
+    { owner: 'o' },
+    async ({ locker }) => locker().lock('k', { owner: 'o', reentry: 'ignore' }),
+    0,
+  ],
   ['forced', {}, async ({ locker }) => locker().forceRelease('k'), 0],
   ['max-hold', { maxHold: 500 }, async ({ clock }) => clock.advance(500), 500],
 ];
@@ -59,16 +64,19 @@ describe('a lock that is', () => {
       const { locker, clock } = world;
       const mine = new TypeError('mine');
       for (const outcome of ['value', 'error'] as const) {
+        let go = (): void => {};
+        const gate = new Promise<void>((resolve) => (go = resolve));
         const run = watch(
           locker().withLock('k', { ...options, ttl: 1_000 }, async (lock) => {
-            await lose(world);
-            await clock.advance(within);
+            await gate;
             expect(lock.state).toBe('lost');
             if (outcome === 'error') throw mine;
             return 42;
           }),
         );
-        await clock.advance(5_000);
+        await lose(world);
+        await clock.advance(within);
+        go();
         await settled();
         if (outcome === 'error') expect(run.reason).toBe(mine);
         else expect(run.value).toBe(42);

@@ -106,7 +106,8 @@ class ManualClock implements VirtualClock {
       // Timers that come due together run one by one, each with what follows from it.
       await settled();
     }
-    this.time = until;
+    // Another call may have gone further meanwhile.
+    this.time = Math.max(this.time, until);
   }
 
   private first(until: number): Timer | undefined {
