@@ -19,7 +19,7 @@ async function noticed({ install, wrap }: Mutant): Promise<Invariant | undefined
   }
 }
 
-describe('the simulation notices', () => {
+describe('the simulation notices', { timeout: 60_000 }, () => {
   for (const mutant of mutants) {
     test(`that ${mutant.name}`, { timeout: 300_000 }, async () => {
       expect(mutant.caughtBy).toContain(await noticed(mutant));

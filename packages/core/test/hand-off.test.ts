@@ -1,0 +1,269 @@
+import { describe, expect, test } from 'vitest';
+import {
+  LockReleasedError,
+  type AcquireRequest,
+  type Lock,
+  type LockerOptions,
+  type LockOptions,
+} from '../src/index.ts';
+import { bench, hear, settled, watch, type Bench, type Watched } from './kit.ts';
+
+/** A holder and one who waits in the same process, and what a release between them costs. */
+async function pass(
+  world: Bench,
+  options: LockerOptions = {},
+  holder: LockOptions = {},
+  waiter: LockOptions = {},
+  before: (lock: Lock) => unknown = () => {},
+): Promise<{ older: Lock; newer: Watched<Lock>; cost: number }> {
+  const one = world.locker(options);
+  const older = await one.lock('k', holder);
+  const newer = watch(one.lock('k', waiter), world.clock);
+  await before(older);
+  const start = world.sent();
+  await older.release();
+  await settled();
+  return { older, newer, cost: world.sent() - start };
+}
+
+describe('a release while others of the same process wait', () => {
+  test('passes the lock on without a request', async () => {
+    const { older, newer, cost } = await pass(bench());
+    expect(cost).toBe(0);
+    const lock = newer.value!;
+    expect(lock.state).toBe('held');
+    lock.assertHeld();
+    // A new handle, a new signal, and the next of the tokens.
+    expect(lock).not.toBe(older);
+    expect(older.signal.reason).toBeInstanceOf(LockReleasedError);
+    expect(lock.signal.aborted).toBe(false);
+    expect(lock.fencingToken).toBe(older.fencingToken + 1);
+    expect(lock.owner).not.toBe(older.owner);
+  });
+
+  test('answers true, and a second release of the old handle touches nothing', async () => {
+    const { locker, clock, free } = bench();
+    const one = locker();
+    const older = await one.lock('k');
+    const newer = watch(one.lock('k'), clock);
+    expect(await older.release()).toBe(true);
+    await settled();
+    expect(await older.release()).toBe(false);
+    newer.value?.assertHeld();
+    expect(await free('k')).toBe(false);
+    expect(await newer.value?.release()).toBe(true);
+    expect(await free('k')).toBe(true);
+  });
+
+  test('serves first come, first served', async () => {
+    const { locker } = bench();
+    const one = locker();
+    const order: number[] = [];
+    const tokens: number[] = [];
+    const runs = Array.from({ length: 300 }, (_, index) =>
+      one.withLock('k', async ({ fencingToken }) => {
+        order.push(index);
+        tokens.push(fencingToken);
+        await Promise.resolve();
+      }),
+    );
+    await Promise.all(runs);
+    expect(order).toEqual(Array.from({ length: 300 }, (_, index) => index));
+    expect(tokens).toEqual(tokens.toSorted((a, b) => a - b));
+    expect(new Set(tokens).size).toBe(300);
+  });
+
+  test('is a release, a hand-off and an acquisition to those who listen, in this order', async () => {
+    const world = bench();
+    const one = world.locker({ name: 'one' });
+    const older = await one.lock('k');
+    const newer = watch(one.lock('k'), world.clock);
+    const heard = hear(one);
+    await world.clock.advance(30);
+    await older.release();
+    await settled();
+    const { fencingToken, owner } = newer.value!;
+    const common = { locker: 'one', store: 'memory', key: 'k', keys: ['k'] };
+    expect(heard).toMatchObject([
+      { event: 'released', ...common, fencingToken: older.fencingToken, heldFor: 30 },
+      { event: 'handoff', ...common, fencingToken, owner },
+      { event: 'acquired', ...common, fencingToken, owner, waited: 30 },
+    ]);
+    expect(heard).toHaveLength(3);
+  });
+});
+
+describe('the store is asked instead', () => {
+  const cases: [string, LockerOptions, LockOptions, LockOptions][] = [
+    ['the holder has an explicit owner', {}, { owner: 'o' }, {}],
+    ['the waiter has an explicit owner', {}, {}, { owner: 'o' }],
+    ['their ttls differ', {}, { ttl: 5_000 }, { ttl: 6_000 }],
+    ['the holder is not renewed', {}, { renew: false }, {}],
+    ['the waiter will not be renewed', {}, {}, { renew: false }],
+    ['hand-off is off', { handoff: false }, {}, {}],
+    ['it may be passed on 0 times', { handoff: { max: 0 } }, {}, {}],
+    ['it may be passed on for 0 ms', { handoff: { tenure: 0 } }, {}, {}],
+  ];
+  test.each(cases)('where %s', async (_, options, holder, waiter) => {
+    const { older, newer, cost } = await pass(bench(), options, holder, waiter);
+    expect(cost).toBeGreaterThan(0);
+    expect(newer.value?.state).toBe('held');
+    expect(newer.value?.remaining).toBe((waiter.ttl ?? 10_000) * 0.9);
+    expect(newer.value?.fencingToken).toBeGreaterThan(older.fencingToken);
+  });
+
+  test('where the tenure is over: 50 ms after the store granted it', async () => {
+    for (const [at, free] of [
+      [49, true],
+      [50, false],
+    ] as const) {
+      const world = bench();
+      const { cost } = await pass(world, {}, {}, {}, () => world.clock.advance(at));
+      expect(cost === 0, `${at} ms`).toBe(free);
+    }
+  });
+
+  test('where the store has not confirmed it for a third of its ttl', async () => {
+    for (const [at, free] of [
+      [99, true],
+      [101, false],
+    ] as const) {
+      const world = bench();
+      const ttl = 300;
+      const options = { ttl, handoff: { tenure: 10_000 } };
+      world.faults.fail({ verb: 'renew', times: Infinity });
+      const { cost, newer } = await pass(world, options, {}, {}, () => world.clock.advance(at));
+      expect(cost === 0, `${at} ms`).toBe(free);
+      expect(newer.value?.remaining).toBe(free ? 250 - at : 250);
+    }
+  });
+
+  test('where the machine was suspended meanwhile', async () => {
+    const world = bench();
+    const suspend = (): void => world.clock.suspend(8_000);
+    const { cost, newer } = await pass(world, { handoff: { tenure: 60_000 } }, {}, {}, suspend);
+    expect(cost).toBeGreaterThan(0);
+    expect(newer.value?.remaining).toBe(9_000);
+  });
+
+  test('where the holder has lost it', async () => {
+    const world = bench();
+    const { older, newer } = await pass(world, {}, { maxHold: 20 }, {}, () =>
+      world.clock.advance(30),
+    );
+    expect(older.state).toBe('lost');
+    expect(newer.value?.fencingToken).toBeGreaterThan(older.fencingToken + 1);
+  });
+
+  test('where it is to be held at least for a time', async () => {
+    const { newer, cost } = await pass(bench(), {}, { holdAtLeast: 1_000 });
+    expect(cost).toBeGreaterThan(0);
+    expect(newer.state).toBe('pending');
+  });
+});
+
+describe('the bounds of a hand-off', () => {
+  test('are 128 times and 50 ms by default, and then one request gives a new block', async () => {
+    const { locker, clock, requests } = bench();
+    const one = locker();
+    const runs = Array.from({ length: 400 }, () => one.withLock('k', () => {}));
+    await clock.advance(10);
+    await Promise.all(runs);
+    const acquires = requests.filter(({ verb }) => verb === 'acquire');
+    // 129 holders a block: 129, 258, 387, 400.
+    expect(acquires).toHaveLength(4);
+    for (const { args } of acquires) {
+      expect((args[0] as AcquireRequest).tokens).toBe(129);
+    }
+    const others = requests.filter(({ verb }) => verb !== 'acquire');
+    expect(others.map(({ verb }) => verb)).toEqual(['release']);
+  });
+
+  test('may be set', async () => {
+    for (const max of [1, 3, 10]) {
+      const { locker, sent } = bench();
+      const one = locker({ handoff: { max } });
+      await Promise.all(Array.from({ length: 44 }, () => one.withLock('k', () => {})));
+      expect(sent('acquire')).toBe(Math.ceil(44 / (max + 1)));
+    }
+  });
+
+  test('let another process in: it waits no longer than they allow', async () => {
+    for (const [handoff, most] of [
+      [{ max: 5 }, 5],
+      [{ max: 128, tenure: 30 }, 3],
+      [false, 1],
+    ] as const) {
+      const { locker, clock } = bench();
+      const greedy = locker({ handoff });
+      const other = locker();
+      const order: string[] = [];
+      const work = (name: string) => async (): Promise<void> => {
+        order.push(name);
+        await new Promise<void>((resolve) => clock.setTimeout(resolve, 10));
+      };
+      const runs = Array.from({ length: 30 }, () => greedy.withLock('k', work('greedy')));
+      runs.push(other.withLock('k', work('other')));
+      await clock.advance(1_000);
+      await Promise.all(runs);
+      // After the first holder, so many more; with no hand-off, the one who was in line before it.
+      expect(order.indexOf('other'), JSON.stringify(handoff)).toBeLessThanOrEqual(most + 1);
+    }
+  });
+
+  test('between processes: first come, first served, each with its bound', async () => {
+    const { locker, clock } = bench();
+    const lockers = [locker, locker, locker].map((make) => make({ handoff: { max: 1 } }));
+    const order: number[] = [];
+    const runs = lockers.flatMap((one, index) =>
+      Array.from({ length: 6 }, () => one.withLock('k', () => void order.push(index))),
+    );
+    await clock.advance(100);
+    await Promise.all(runs);
+    expect(order).toEqual([0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]);
+  });
+});
+
+describe('after a hand-off', () => {
+  test('the lease is renewed as before, from the last confirmation', async () => {
+    const world = bench();
+    const { newer } = await pass(world, { ttl: 300 }, {}, {}, () => world.clock.advance(40));
+    expect(newer.value?.remaining).toBe(210);
+    await world.clock.advance(5_000);
+    newer.value?.assertHeld();
+    expect(await world.locker().tryLock('k')).toBeNull();
+  });
+
+  test('a loss is told to the new holder alone', async () => {
+    const world = bench();
+    const { older, newer } = await pass(world);
+    await world.locker().forceRelease('k');
+    expect(newer.value?.signal.reason).toMatchObject({ reason: 'forced' });
+    expect(older.state).toBe('released');
+  });
+
+  test('what the store shows is a lower bound of the token', async () => {
+    const world = bench();
+    const { newer } = await pass(world);
+    const info = await world.locker().inspect('k');
+    expect(info?.fencingToken).toBeLessThanOrEqual(newer.value!.fencingToken);
+    await newer.value?.release();
+    const next = await world.locker().lock('k');
+    expect(next.fencingToken).toBeGreaterThan(newer.value!.fencingToken);
+  });
+
+  test('a renewal that was under way counts for the new holder', async () => {
+    const world = bench();
+    const one = world.locker({ ttl: 300, handoff: { tenure: 10_000 } });
+    const older = await one.lock('k');
+    const newer = watch(one.lock('k'), world.clock);
+    world.faults.delay(30, { verb: 'renew' });
+    await world.clock.advance(100);
+    await older.release();
+    await settled();
+    await world.clock.advance(30);
+    expect(newer.value?.state).toBe('held');
+    expect(newer.value?.remaining).toBe(220);
+    expect(await older.release()).toBe(false);
+  });
+});
