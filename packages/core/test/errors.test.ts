@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'vitest';
+import {
+  LockAbortedError,
+  LockArgumentError,
+  LockerClosedError,
+  LockError,
+  LockLostError,
+  LockMissingError,
+  LockNotAcquiredError,
+  LockReentryError,
+  LockReleasedError,
+  LockStoreError,
+} from '../src/index.ts';
+import { bench, rejection } from './kit.ts';
+
+const cause = new Error('cause');
+const key = 'secret-key';
+
+const errors: [string, LockError, string][] = [
+  [
+    'LockNotAcquiredError',
+    new LockNotAcquiredError({ key, cause, waited: 5 }),
+    'LOCK_NOT_ACQUIRED',
+  ],
+  ['LockLostError', new LockLostError({ key, cause, reason: 'expired', heldFor: 5 }), 'LOCK_LOST'],
+  ['LockReleasedError', new LockReleasedError({ key, cause }), 'LOCK_RELEASED'],
+  ['LockAbortedError', new LockAbortedError('Gone.', { key, cause }), 'LOCK_ABORTED'],
+  [
+    'LockStoreError',
+    new LockStoreError('Down.', { key, cause, phase: 'acquire' }),
+    'LOCK_STORE_UNAVAILABLE',
+  ],
+  ['LockArgumentError', new LockArgumentError('Bad.', { key, cause }), 'LOCK_INVALID_ARGUMENT'],
+  ['LockReentryError', new LockReentryError({ key, cause }), 'LOCK_REENTRY'],
+  ['LockMissingError', new LockMissingError('None.', { key, cause }), 'LOCK_MISSING'],
+  ['LockerClosedError', new LockerClosedError({ key, cause }), 'LOCKER_CLOSED'],
+];
+
+describe.each(errors)('%s', (name, error, code) => {
+  test('has its code, its name, its key and its cause', () => {
+    expect(error).toMatchObject({ code, name, key, cause });
+    expect(error).toBeInstanceOf(LockError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error.message).not.toContain(key);
+    expect(error.message.length).toBeGreaterThan(3);
+    expect(String(error)).toBe(`${name}: ${error.message}`);
+    expect(error.stack).toContain(name);
+  });
+
+  test('is of no other class', () => {
+    const classes = [
+      LockNotAcquiredError,
+      LockLostError,
+      LockReleasedError,
+      LockAbortedError,
+      LockStoreError,
+      LockArgumentError,
+      LockReentryError,
+      LockMissingError,
+      LockerClosedError,
+    ];
+    expect(classes.filter((type) => error instanceof type)).toHaveLength(1);
+  });
+});
+
+test('what is no error of ours is none', () => {
+  for (const other of [new Error('x'), {}, null, undefined, 'LOCK_LOST', { code: 'LOCK_LOST' }]) {
+    expect(other instanceof LockError).toBe(false);
+    expect((other as unknown) instanceof LockLostError).toBe(false);
+  }
+});
+
+test('a class of one’s own that extends one of ours is told from it', () => {
+  class Mine extends LockStoreError {}
+  const mine = new Mine('x', { phase: 'acquire' });
+  expect(mine).toBeInstanceOf(Mine);
+  expect(mine).toBeInstanceOf(LockStoreError);
+  expect(errors[4]?.[1] instanceof Mine).toBe(false);
+});
+
+describe('what a web framework asks an error', () => {
+  test('busy is 423, and may be shown', async () => {
+    const { locker } = bench();
+    await locker().lock('k');
+    expect(await rejection(locker().lock('k', { wait: 0 }))).toMatchObject({
+      status: 423,
+      statusCode: 423,
+      expose: true,
+      headers: { 'Retry-After': '1' },
+      waited: 0,
+    });
+  });
+
+  test('an outage is 503, and is not shown', async () => {
+    const { locker, faults } = bench();
+    for (const verb of ['acquire', 'inspect', 'forceRelease'] as const) faults.fail({ verb });
+    for (const [error, phase] of [
+      [await rejection(locker().tryLock('k')), 'acquire'],
+      [await rejection(locker().inspect('k')), 'inspect'],
+      [await rejection(locker().forceRelease('k')), 'force-release'],
+    ] as const) {
+      expect(error).toBeInstanceOf(LockStoreError);
+      expect(error).toMatchObject({
+        status: 503,
+        statusCode: 503,
+        expose: false,
+        headers: { 'Retry-After': '1' },
+        phase,
+        key: 'k',
+      });
+    }
+  });
+});
+
+describe('inspect and forceRelease', () => {
+  test('tell who holds, and free it', async () => {
+    const { locker, clock } = bench();
+    const one = locker({ label: 'me' });
+    expect(await one.inspect('k')).toBeNull();
+    expect(await one.forceRelease('k')).toBe(false);
+    const lock = await one.lock('k', { ttl: 5_000 });
+    void one.lock('k', { wait: 60_000 }).catch(() => {});
+    void locker()
+      .lock('k', { wait: 60_000 })
+      .catch(() => {});
+    await clock.advance(1_000);
+    const seen = await locker().inspect('k');
+    const { owner, fencingToken } = lock;
+    expect(seen).toMatchObject({ key: 'k', owner, label: 'me', fencingToken, remaining: 4_000 });
+    expect(await one.inspect('k')).toMatchObject({ waiters: 2 });
+    expect(await locker().forceRelease('k')).toBe(true);
+    expect(lock.signal.reason).toMatchObject({ reason: 'forced' });
+    expect(await lock.release()).toBe(false);
+    const next = await one.inspect('k');
+    expect(next?.fencingToken).toBeGreaterThan(fencingToken);
+  });
+
+  test('change nothing by looking', async () => {
+    const { locker, clock } = bench();
+    const lock = await locker().lock('k', { ttl: 1_000, renew: false });
+    for (let i = 0; i < 9; i++) {
+      await clock.advance(100);
+      await locker().inspect('k');
+    }
+    expect(lock.state).toBe('lost');
+    await clock.advance(100);
+    expect(await locker().inspect('k')).toBeNull();
+  });
+
+  test('are bounded when the store hangs', async () => {
+    const { locker, clock, faults } = bench();
+    faults.dropRequest({ times: 2 });
+    const seen = rejection(locker().inspect('k'));
+    const freed = rejection(locker().forceRelease('k'));
+    await clock.advance(2_000);
+    expect(await seen).toBeInstanceOf(LockStoreError);
+    expect(await freed).toBeInstanceOf(LockStoreError);
+  });
+});

@@ -1,0 +1,271 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { hostname } from 'node:os';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import {
+  LockStoreError,
+  reportBypass,
+  type Locker,
+  type LockEvents,
+  type StoreEvent,
+} from '../src/index.ts';
+import { bench, hear, settled, type Bench } from './kit.ts';
+
+/** What makes each event happen. */
+const triggers: Record<keyof LockEvents, (bench: Bench, one: Locker) => Promise<void>> = {
+  acquired: async (_, one) => void (await one.lock('k')),
+  waiting: async ({ locker, clock }, one) => {
+    await locker().lock('k');
+    void one.lock('k', { wait: 50 }).catch(() => {});
+    await clock.advance(10);
+  },
+  'not-acquired': async ({ locker }, one) => {
+    await locker().lock('k');
+    await one.tryLock('k');
+  },
+  renewed: async ({ clock }, one) => {
+    await one.lock('k', { ttl: 300 });
+    await clock.advance(100);
+  },
+  lost: async ({ locker }, one) => {
+    await one.lock('k');
+    await locker().forceRelease('k');
+  },
+  released: async (_, one) => void (await (await one.lock('k')).release()),
+  handoff: async (_, one) => {
+    const lock = await one.lock('k');
+    void one.lock('k');
+    await lock.release();
+  },
+  bypassed: async (_, one) => reportBypass(one, { key: 'k', keys: ['k'], error: new Error('x') }),
+  'store-error': async ({ faults }, one) => {
+    faults.fail();
+    await one.tryLock('k').catch(() => {});
+  },
+  warning: async ({ tell }, one) => {
+    await (await one.lock('k')).release();
+    tell({ type: 'warning', code: 'HOLDFAST_TEST', message: 'Look.' });
+  },
+};
+
+const names = Object.keys(triggers) as (keyof LockEvents)[];
+const closers: (() => void)[] = [];
+
+afterEach(() => {
+  for (const close of closers.splice(0)) close();
+});
+
+/** Warnings of the process, without printing them. */
+function warnings(): unknown[][] {
+  const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  closers.push(() => spy.mockRestore());
+  return spy.mock.calls;
+}
+
+describe.each(names)('the event %s', (event) => {
+  test('reaches listeners and its diagnostics channel, with the same payload', async () => {
+    warnings();
+    const world = bench();
+    const one = world.locker({ name: 'orders', label: 'me' });
+    const heard: LockEvents[typeof event][] = [];
+    const published: unknown[] = [];
+    const note = (message: unknown): void => void published.push(message);
+    subscribe(`holdfast:${event}`, note);
+    closers.push(() => unsubscribe(`holdfast:${event}`, note));
+    one.on(event, (payload) => heard.push(payload));
+    await triggers[event](world, one);
+    await settled();
+    expect(heard).toHaveLength(1);
+    expect(heard[0]).toMatchObject({ locker: 'orders', store: 'memory' });
+    expect(published).toContain(heard[0]);
+    if (event === 'warning') return;
+    expect(heard[0]).toMatchObject({ key: 'k' });
+    if (event === 'store-error') return;
+    expect(heard[0]).toMatchObject({ keys: ['k'] });
+    if (event !== 'bypassed') expect(heard[0]).toMatchObject({ label: 'me' });
+  });
+
+  test('may be listened to in vain: what a listener throws goes nowhere near the lock', async () => {
+    const told = warnings();
+    const world = bench();
+    const one = world.locker();
+    const calls: string[] = [];
+    one.on(event, () => {
+      calls.push('throws');
+      throw new Error('broken listener');
+    });
+    one.on(event, (async () => {
+      calls.push('rejects');
+      throw new Error('broken listener');
+    }) as () => void);
+    one.on(event, () => void calls.push('last'));
+    await triggers[event](world, one);
+    await settled();
+    // The failure of a listener to warnings is a warning as well.
+    expect([...new Set(calls)]).toEqual(['throws', 'rejects', 'last']);
+    expect(told.length).toBeGreaterThan(0);
+    expect((await one.tryLock('another'))?.state).toBe('held');
+  });
+
+  test('is not heard any more once the listening has ended', async () => {
+    warnings();
+    const world = bench();
+    const one = world.locker();
+    const calls: string[] = [];
+    const listener = (): void => void calls.push('twice');
+    const off = one.on(event, listener);
+    one.on(event, listener);
+    const never = one.on(event, () => void calls.push('never'));
+    never();
+    never();
+    off();
+    await triggers[event](world, one);
+    await settled();
+    expect(calls).toEqual(['twice']);
+  });
+});
+
+describe('payloads', () => {
+  test('tell who, for how long, and with which token', async () => {
+    const { locker, clock } = bench();
+    const first = await locker().lock('k');
+    const one = locker({ name: 'orders' });
+    const heard = hear(one);
+    const waiting = one.lock('k', { owner: 'o' });
+    await clock.advance(120);
+    await first.release();
+    const lock = await waiting;
+    await clock.advance(30);
+    await lock.release();
+    const label = `${hostname()}:${process.pid}`;
+    const about = { locker: 'orders', store: 'memory', key: 'k', keys: ['k'], label, owner: 'o' };
+    const { fencingToken } = lock;
+    expect(heard).toEqual([
+      { event: 'waiting', ...about },
+      { event: 'acquired', ...about, fencingToken, waited: 120 },
+      { event: 'released', ...about, fencingToken, heldFor: 30 },
+    ]);
+    expect(label).toBe(lock.label);
+  });
+
+  test('of a busy lock tell how long was waited', async () => {
+    const { locker, clock } = bench();
+    await locker().lock('b');
+    const one = locker();
+    const heard = hear(one, 'not-acquired', 'waiting', 'acquired');
+    await one.tryLock('b');
+    await one.lock('b', { wait: 0 }).catch(() => {});
+    await one.tryWithLock(['a', 'b'], () => {});
+    const last = one.lock(['c', 'b'], { wait: 70, owner: 'o' }).catch(() => {});
+    await clock.advance(70);
+    await last;
+    expect(heard).toMatchObject([
+      { event: 'not-acquired', key: 'b', waited: 0 },
+      { event: 'not-acquired', key: 'b', waited: 0 },
+      { event: 'not-acquired', key: 'a', keys: ['a', 'b'], waited: 0 },
+      { event: 'waiting', key: 'c', keys: ['c', 'b'], owner: 'o' },
+      { event: 'not-acquired', key: 'c', keys: ['c', 'b'], owner: 'o', waited: 70 },
+    ]);
+  });
+
+  test('of several keys tell of the lock, once', async () => {
+    const { locker, clock } = bench();
+    const one = locker();
+    const heard = hear(one);
+    const lock = await one.lock(['b', 'a']);
+    await clock.advance(10);
+    await lock.release();
+    const about = { key: 'b', keys: ['b', 'a'], fencingToken: 0, owner: lock.owner };
+    expect(heard).toMatchObject([
+      { event: 'acquired', ...about, waited: 0 },
+      { event: 'released', ...about, heldFor: 10 },
+    ]);
+    expect(heard).toHaveLength(2);
+  });
+
+  test('of an outage carry the error', async () => {
+    const { locker, faults, clock } = bench();
+    const one = locker();
+    const heard = hear(one, 'store-error');
+    const lock = await one.lock('k', { ttl: 300 });
+    const cause = new Error('ECONNRESET');
+    faults.fail({ error: cause, times: 2 });
+    await clock.advance(1_500);
+    expect(lock.state).toBe('held');
+    expect(heard).toHaveLength(1);
+    const { error } = heard[0] as unknown as { error: LockStoreError };
+    expect(error).toBeInstanceOf(LockStoreError);
+    expect(error).toMatchObject({ phase: 'renew', cause, key: 'k' });
+  });
+});
+
+describe('warnings', () => {
+  test('go through the process too, once per code and locker', async () => {
+    const told = warnings();
+    const { locker, tell } = bench();
+    const lockers = [locker({ name: 'a' }), locker({ name: 'b' })];
+    const heard = lockers.map((one) => hear(one, 'warning'));
+    for (const one of lockers) await (await one.lock('k')).release();
+    const warn = (code: string): void =>
+      tell({ type: 'warning', code, message: `Look: ${code}.` } satisfies StoreEvent);
+    warn('HOLDFAST_ONE');
+    warn('HOLDFAST_ONE');
+    warn('HOLDFAST_TWO');
+    expect(told).toEqual(
+      ['HOLDFAST_ONE', 'HOLDFAST_ONE', 'HOLDFAST_TWO', 'HOLDFAST_TWO'].map((code) => [
+        `Look: ${code}.`,
+        { type: 'HoldfastWarning', code },
+      ]),
+    );
+    expect(heard).toMatchObject(
+      ['a', 'b'].map((locker_) => [
+        { locker: locker_, store: 'memory', code: 'HOLDFAST_ONE', message: 'Look: HOLDFAST_ONE.' },
+        { locker: locker_, code: 'HOLDFAST_TWO' },
+      ]),
+    );
+  });
+
+  test('also where the listener to warnings is the broken one', async () => {
+    const told = warnings();
+    const { locker, tell } = bench();
+    const one = locker();
+    one.on('warning', () => {
+      throw new Error('broken listener');
+    });
+    await (await one.lock('k')).release();
+    tell({ type: 'warning', code: 'HOLDFAST_ONE', message: 'Look.' });
+    tell({ type: 'warning', code: 'HOLDFAST_TWO', message: 'Look.' });
+    expect(told.length).toBe(3);
+  });
+});
+
+describe('onLost', () => {
+  test('may throw or reject without harm', async () => {
+    const told = warnings();
+    const { locker } = bench();
+    const one = locker();
+    await one.lock('a', {
+      onLost: () => {
+        throw new Error('broken');
+      },
+    });
+    await one.lock('b', { onLost: (async () => Promise.reject(new Error('x'))) as () => void });
+    expect(await one.forceRelease('a')).toBe(true);
+    expect(await one.forceRelease('b')).toBe(true);
+    await settled();
+    expect(told).toHaveLength(1);
+    expect((await one.tryLock(['a', 'b']))?.state).toBe('held');
+  });
+});
+
+test('an event may lead to another call of the locker', async () => {
+  const { locker } = bench();
+  const one = locker();
+  const chain: string[] = [];
+  one.on('released', ({ key }) => {
+    chain.push(`released ${key}`);
+    if (key === 'k') void one.withLock('next', () => void chain.push('next'));
+  });
+  await one.withLock('k', () => {});
+  await settled();
+  expect(chain).toEqual(['released k', 'next', 'released next']);
+});
