@@ -35,12 +35,12 @@ export interface Bench {
   /** All that the lockers sent, but for subscriptions. */
   readonly requests: SentRequest[];
   /** How many requests were sent: of some verbs, or of all. */
-  sent(...verbs: string[]): number;
-  locker(options?: LockerOptions): Locker;
+  readonly sent: (...verbs: string[]) => number;
+  readonly locker: (options?: LockerOptions) => Locker;
   /** Delivers an event to every locker, as a store would. */
-  tell(event: StoreEvent): void;
+  readonly tell: (event: StoreEvent) => void;
   /** Whether a key could be had: nobody holds it. */
-  free(key: string): Promise<boolean>;
+  readonly free: (key: string) => Promise<boolean>;
 }
 
 const VERBS = ['acquire', 'renew', 'release', 'refresh', 'leave', 'inspect', 'forceRelease'];
