@@ -29,6 +29,7 @@ export default defineConfig({
       project('consumer', 'consumer'),
       onServers('test-servers'),
       onServers('docs', 'docs'),
+      onServers('redis'),
     ],
   },
 });

@@ -1,0 +1,12 @@
+import { isCluster, type RedisClient, type RedisCluster } from './client.ts';
+
+/** An eviction policy that may drop locks, if a server has one. Rejects if a server does not tell. */
+export async function evictionPolicy(
+  client: RedisClient | RedisCluster,
+): Promise<string | undefined> {
+  const servers = isCluster(client) ? client.nodes('master') : [client];
+  const answers = await Promise.all(servers.map((server) => server.info('memory')));
+  return answers
+    .map((info) => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1])
+    .find((policy) => policy !== undefined && policy !== 'noeviction');
+}

@@ -1,0 +1,2 @@
+export type { RedisClient, RedisClientOptions, RedisCluster } from './client.ts';
+export { redisStore } from './redis-store.ts';

@@ -1,0 +1,143 @@
+import type { StoreEvent } from '@holdfast/core';
+import type { Calls } from './calls.ts';
+import { endedKey, lockKey, toWord } from './names.ts';
+import { LOSS } from './scripts/loss.ts';
+import { RESERVED } from './scripts/reserved.ts';
+
+/** Who may be sent a message, and about what. */
+export interface Registration {
+  /** The locker, as the server calls it. */
+  readonly member: string;
+  readonly key: string;
+}
+
+interface Grant extends Registration {
+  readonly id: string;
+}
+
+/** A connection that takes longer than this, in ms, is too late for exact accounts. */
+const PATIENCE = 2_000;
+
+/**
+ * What may have been sent to us before messages arrive. It is looked up on the server as soon as they
+ * do, so that nobody who waits or holds is told later than others.
+ */
+export class MissedMessages {
+  /** By the id of the grant, oldest first. */
+  private readonly grants = new Map<string, Grant>();
+  private readonly waits = new Map<string, Registration>();
+  /** Wake-ups that were looked up: the message may come all the same. */
+  private readonly lookedUp = new Set<string>();
+  /** Until messages arrive for the first time, or are long in coming. */
+  private recording = true;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly calls: Calls,
+    private readonly deliver: (event: StoreEvent, member: string) => void,
+  ) {}
+
+  /** The id of the grant that has been held for longest, of those on record. */
+  get oldestGrant(): string | undefined {
+    return this.grants.keys().next().value;
+  }
+
+  wait(registration: Registration, live: boolean): void {
+    if (live) this.lookUpWaits([registration]);
+    else if (this.recording) this.waits.set(nameOf(registration), registration);
+  }
+
+  grant(grant: Grant, live: boolean): void {
+    if (live) this.lookUpGrants([grant]);
+    else if (this.recording) this.grants.set(grant.id, grant);
+  }
+
+  forget(id: string): void {
+    this.grants.delete(id);
+  }
+
+  asks(member: string, key: string): void {
+    if (this.lookedUp.size > 0) this.lookedUp.delete(nameOf({ member, key }));
+  }
+
+  /** Whether a wake-up is one that was looked up already. */
+  isRepeated(member: string, key: string): boolean {
+    return this.lookedUp.size > 0 && this.lookedUp.delete(nameOf({ member, key }));
+  }
+
+  opening(): void {
+    if (!this.recording) return;
+    this.timer = setTimeout(() => this.stopRecording(), PATIENCE);
+    this.timer.unref();
+  }
+
+  /**
+   * Messages arrive now.
+   *
+   * @returns whether all that was missed is known, and is being looked up
+   */
+  recover(): boolean {
+    const { recording } = this;
+    const waits = [...this.waits.values()];
+    const grants = [...this.grants.values()];
+    this.stopRecording();
+    this.lookUpWaits(waits);
+    this.lookUpGrants(grants);
+    return recording;
+  }
+
+  reset(): void {
+    this.stopRecording();
+    this.lookedUp.clear();
+    this.recording = true;
+  }
+
+  lookUpWaits(waits: readonly Registration[]): void {
+    this.calls.many(
+      {
+        phase: 'acquire',
+        script: RESERVED,
+        keyOf: ({ key }) => key,
+        keys: ({ key }, keys) => keys.push(lockKey(key)),
+        args: ({ member }, args) => args.push(member),
+        reply: (replies, index) => replies[index] === 1,
+        answered: (registration, reserved) => {
+          if (!reserved) return;
+          const { member, key } = registration;
+          this.lookedUp.add(nameOf(registration));
+          this.deliver({ type: 'wake', key }, member);
+        },
+        failed: () => {},
+      },
+      waits,
+    );
+  }
+
+  private lookUpGrants(grants: readonly Grant[]): void {
+    this.calls.many(
+      {
+        phase: 'renew',
+        script: LOSS,
+        keyOf: ({ key }) => key,
+        keys: ({ key }, keys) => keys.push(lockKey(key), endedKey(key)),
+        args: ({ id }, args) => args.push(toWord(id)),
+        reply: (replies, index) => replies[index] as string,
+        answered: ({ member, key, id }, reason) => {
+          if (reason !== 'superseded' && reason !== 'forced') return;
+          this.deliver({ type: 'lost', key, id, reason }, member);
+        },
+        failed: () => {},
+      },
+      grants,
+    );
+  }
+
+  private stopRecording(): void {
+    clearTimeout(this.timer);
+    this.recording = false;
+    this.waits.clear();
+    this.grants.clear();
+  }
+}
+
+const nameOf = ({ member, key }: Registration): string => `${member} ${key}`;

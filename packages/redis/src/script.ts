@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto';
+import type { RedisClient, RedisCluster } from './client.ts';
+
+/** A Lua script. */
+export interface Script {
+  readonly source: string;
+  /** What the server calls it. */
+  readonly sha: string;
+}
+
+export function script(source: string): Script {
+  return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+/** Runs a script by its name, and by its text where the server does not know it (any more). */
+export function run(
+  client: RedisClient | RedisCluster,
+  { sha, source }: Script,
+  keys: readonly string[],
+  args: readonly string[],
+): Promise<unknown> {
+  const count = keys.length;
+  return client.evalsha(sha, count, ...keys, ...args).catch((error: unknown) => {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
+    return client.eval(source, count, ...keys, ...args);
+  });
+}

@@ -1,0 +1,81 @@
+import type { RedisCluster } from './client.ts';
+import { lockKey } from './names.ts';
+import type { MissedMessages, Registration } from './missed-messages.ts';
+
+/** Channels that stay open in case the same locks are waited for again. */
+const MOST = 1_000;
+
+/** Those who wait for a channel to open, or nobody when it is open. */
+type Opening = Registration[] | undefined;
+
+/**
+ * The channels by which locks of a cluster wake us: one per lock, because a sharded channel belongs to
+ * one slot. Who cannot have one has the plain channel, refreshing and timers.
+ */
+export class ShardChannels {
+  /** By the lock's key, in the order of their opening. */
+  private readonly channels = new Map<string, Opening>();
+  private connection: RedisCluster | undefined;
+
+  constructor(
+    private readonly prefix: string,
+    private readonly id: string,
+    private readonly missed: MissedMessages,
+  ) {}
+
+  attach(connection: RedisCluster): void {
+    this.connection = connection;
+    this.channels.clear();
+  }
+
+  detach(): void {
+    this.connection = undefined;
+    this.channels.clear();
+  }
+
+  /** Opens the channel of a lock, and looks up what it has missed. */
+  subscribe(registration: Registration): void {
+    const { connection, channels } = this;
+    const { key } = registration;
+    if (connection === undefined) return;
+    if (channels.has(key)) {
+      channels.get(key)?.push(registration);
+      return;
+    }
+    const opening = [registration];
+    channels.set(key, opening);
+    const settle = (opened: boolean): void => {
+      if (channels.get(key) !== opening) return;
+      if (opened) channels.set(key, undefined);
+      else channels.delete(key);
+      if (opened) this.missed.lookUpWaits(opening);
+    };
+    attempt(() => connection.ssubscribe(this.nameOf(key)), settle);
+    if (channels.size > MOST) this.closeOldest(connection);
+  }
+
+  private closeOldest(connection: RedisCluster): void {
+    const [oldest = ''] = this.channels.keys();
+    this.channels.delete(oldest);
+    attempt(
+      () => connection.sunsubscribe(this.nameOf(oldest)),
+      () => {},
+    );
+  }
+
+  private nameOf(key: string): string {
+    return `${this.prefix}${lockKey(key)}:${this.id}`;
+  }
+}
+
+/** ioredis also throws at once, while it does not know the nodes of the cluster yet. */
+function attempt(send: () => Promise<unknown>, settle: (done: boolean) => void): void {
+  try {
+    send().then(
+      () => settle(true),
+      () => settle(false),
+    );
+  } catch {
+    settle(false);
+  }
+}
