@@ -8,27 +8,24 @@ import { slotOf } from './slots.ts';
 /** The most locks in one script call: while it runs, the server serves nobody else. */
 const MOST = 200;
 
-/** One script call about many locks of one kind. */
+/** How one script call is made about many locks. */
 export interface ManyCall<Q, R> {
   readonly phase: StorePhase;
   readonly script: Script;
   readonly keyOf: (request: Q) => string;
-  readonly keys: (request: Q, keys: string[]) => unknown;
-  readonly args: (request: Q, args: string[]) => unknown;
-  /** Before those of the requests. */
-  readonly head?: readonly string[] | undefined;
-  /** From what the script answered, the part about one request. */
-  readonly reply: (replies: readonly unknown[], index: number) => R;
+  /** Adds KEYS and ARGV. */
+  readonly write: (requests: readonly Q[], keys: string[], args: string[]) => void;
+  /** From the script's answer, the part about one request. */
+  readonly read: (answer: unknown, index: number, request: Q) => R;
+}
+
+/** What becomes of a request: one of these is called, once. */
+export interface Outcome<Q, R> {
   readonly answered: (request: Q, reply: R) => void;
   readonly failed: (request: Q, error: unknown) => void;
 }
 
-interface Indexed<Q> {
-  readonly request: Q;
-  readonly index: number;
-}
-
-/** Sends scripts to the server: one, or in a cluster the one that has the slot. */
+/** Sends scripts to the server: the one, or in a cluster the one that has the slot. */
 export class Calls {
   private readonly cluster: boolean;
 
@@ -50,58 +47,43 @@ export class Calls {
     }
   }
 
-  /** About many locks, in as few calls as may be. Each request is answered or fails, once. */
-  many<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): void {
+  /** About many locks, in as few calls as may be. */
+  many<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
     if (requests.length === 0) return;
     if (requests.length === 1 || (!this.cluster && requests.length <= MOST)) {
-      this.send(call, requests);
+      this.send(call, requests, outcome);
       return;
     }
-    for (const group of this.groups(call, requests)) {
+    for (const group of this.cluster ? this.bySlot(call, requests) : [requests]) {
       for (let from = 0; from < group.length; from += MOST) {
-        this.send(call, group.slice(from, from + MOST));
+        this.send(call, group.slice(from, from + MOST), outcome);
       }
     }
   }
 
   /** As {@link many}, with all answers in order; an error for a request that failed. */
-  all<Q, R>(
-    call: Omit<ManyCall<Q, R>, 'answered' | 'failed'>,
-    requests: readonly Q[],
-  ): Promise<(R | Error)[]> {
+  all<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): Promise<(R | Error)[]> {
     return new Promise((resolve) => {
-      const replies: (R | Error)[] = [];
-      let open = requests.length;
-      const settle = (index: number, reply: R | Error): void => {
-        replies[index] = reply;
-        open -= 1;
-        if (open === 0) resolve(replies);
+      const replies = new Map<Q, R | Error>();
+      const settle = (request: Q, reply: R | Error): void => {
+        replies.set(request, reply);
+        if (replies.size === requests.length) {
+          resolve(requests.map((one) => replies.get(one) as R | Error));
+        }
       };
-      if (open === 0) resolve(replies);
-      const { phase, script, head, reply } = call;
-      this.many<Indexed<Q>, R>(
-        {
-          phase,
-          script,
-          head,
-          reply,
-          keyOf: ({ request }) => call.keyOf(request),
-          keys: ({ request }, keys) => call.keys(request, keys),
-          args: ({ request }, args) => call.args(request, args),
-          answered: ({ index }, answer) => settle(index, answer),
-          failed: ({ index }, error) => settle(index, error as Error),
-        },
-        requests.map((request, index) => ({ request, index })),
-      );
+      if (requests.length === 0) resolve([]);
+      this.many(call, requests, {
+        answered: settle,
+        failed: (request, error) => settle(request, error as Error),
+      });
     });
   }
 
-  private groups<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): Iterable<readonly Q[]> {
-    if (!this.cluster) return [requests];
+  private bySlot<Q, R>({ keyOf }: ManyCall<Q, R>, requests: readonly Q[]): Iterable<readonly Q[]> {
     const prefix = this.client.options.keyPrefix ?? '';
     const groups = new Map<number, Q[]>();
     for (const request of requests) {
-      const slot = slotOf(prefix + lockKey(call.keyOf(request)));
+      const slot = slotOf(prefix + lockKey(keyOf(request)));
       const group = groups.get(slot);
       if (group === undefined) groups.set(slot, [request]);
       else group.push(request);
@@ -109,27 +91,24 @@ export class Calls {
     return groups.values();
   }
 
-  private send<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): void {
-    const { phase, script, reply, answered, failed, head = [] } = call;
+  private send<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
     const keys: string[] = [];
-    const args: string[] = [...head];
-    for (const request of requests) {
-      call.keys(request, keys);
-      call.args(request, args);
-    }
-    const fail = (error: unknown): void => {
-      // One lock's key with data of somebody else is no harm to the others.
+    const args: string[] = [];
+    call.write(requests, keys, args);
+    const failed = (error: unknown): void => {
+      // Data of somebody else in the key of one lock is no harm to the others.
       if (requests.length > 1 && isForeign(error)) {
-        for (const request of requests) this.send(call, [request]);
+        for (const request of requests) this.send(call, [request], outcome);
         return;
       }
-      const cause = toStoreError(error, this.client, phase);
-      for (const request of requests) failed(request, cause);
+      const cause = toStoreError(error, this.client, call.phase);
+      for (const request of requests) outcome.failed(request, cause);
     };
-    run(this.client, script, keys, args).then((replies) => {
-      for (const [index, request] of requests.entries()) {
-        answered(request, reply(replies as unknown[], index));
+    run(this.client, call.script, keys, args).then((answer) => {
+      for (let index = 0; index < requests.length; index++) {
+        const request = requests[index] as Q;
+        outcome.answered(request, call.read(answer, index, request));
       }
-    }, fail);
+    }, failed);
   }
 }

@@ -5,6 +5,7 @@ import { canShard, type RedisClient, type RedisCluster } from './client.ts';
 import { duplicate } from './connection.ts';
 import { MissedMessages } from './missed-messages.ts';
 import { fromWord, keyOf, toWord } from './names.ts';
+import { INBOX } from './scripts/lua.ts';
 import { ShardChannels } from './shard-channels.ts';
 
 type Listener = (event: StoreEvent) => void;
@@ -18,8 +19,6 @@ const HELD_LONG = 120;
  * found out without them, only later.
  */
 export class Inbox {
-  /** The start of the names of all inboxes in this keyspace. */
-  readonly prefix: string;
   /** Whether messages arrive. */
   live = false;
   private readonly id: string;
@@ -30,28 +29,32 @@ export class Inbox {
   private holdTimer: NodeJS.Timeout | undefined;
   private oldestGrant: string | undefined;
   private away = false;
+  private lastClient: string | undefined;
+  private lastMember = '';
 
   constructor(
     private readonly client: RedisClient | RedisCluster,
     calls: Calls,
   ) {
-    const { keyPrefix = '', db = 0 } = client.options;
     const sharded = canShard(client);
     // The first letter tells senders how to send.
     this.id = (sharded ? 's' : 'p') + randomBytes(9).toString('base64url');
-    // Channels know neither databases nor the client's prefix for keys.
-    this.prefix = `${keyPrefix}holdfast:inbox:${db}:`;
     this.missed = new MissedMessages(calls, (event, member) => this.deliver(member, event));
-    if (sharded) this.shards = new ShardChannels(keyPrefix, this.id, this.missed);
+    if (sharded)
+      this.shards = new ShardChannels(client.options.keyPrefix ?? '', this.id, this.missed);
   }
 
   /** What the server calls a locker. */
-  member(client: string): string {
-    return `${this.id}/${toWord(client)}`;
+  memberOf(client: string): string {
+    if (this.lastClient !== client) {
+      this.lastClient = client;
+      this.lastMember = `${this.id}/${toWord(client)}`;
+    }
+    return this.lastMember;
   }
 
   listen(client: string, listener: Listener): () => void {
-    const member = this.member(client);
+    const member = this.memberOf(client);
     if (this.listeners.size === 0) this.watchClient();
     this.listeners.set(member, listener);
     return () => {
@@ -145,7 +148,7 @@ export class Inbox {
 
   private subscribe(connection: RedisClient | RedisCluster): void {
     const current = (): boolean => this.connection === connection;
-    connection.subscribe(this.prefix + this.id).then(
+    connection.subscribe(INBOX + this.id).then(
       () => {
         if (!current()) return;
         this.live = true;

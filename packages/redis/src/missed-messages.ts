@@ -1,19 +1,6 @@
 import type { StoreEvent } from '@holdfast/core';
 import type { Calls } from './calls.ts';
-import { endedKey, lockKey, toWord } from './names.ts';
-import { LOSS } from './scripts/loss.ts';
-import { RESERVED } from './scripts/reserved.ts';
-
-/** Who may be sent a message, and about what. */
-export interface Registration {
-  /** The locker, as the server calls it. */
-  readonly member: string;
-  readonly key: string;
-}
-
-interface Grant extends Registration {
-  readonly id: string;
-}
+import { LOSSES, RESERVATIONS, type KnownGrant, type Registration } from './requests.ts';
 
 /** A connection that takes longer than this, in ms, is too late for exact accounts. */
 const PATIENCE = 2_000;
@@ -24,7 +11,7 @@ const PATIENCE = 2_000;
  */
 export class MissedMessages {
   /** By the id of the grant, oldest first. */
-  private readonly grants = new Map<string, Grant>();
+  private readonly grants = new Map<string, KnownGrant>();
   private readonly waits = new Map<string, Registration>();
   /** Wake-ups that were looked up: the message may come all the same. */
   private readonly lookedUp = new Set<string>();
@@ -47,7 +34,7 @@ export class MissedMessages {
     else if (this.recording) this.waits.set(nameOf(registration), registration);
   }
 
-  grant(grant: Grant, live: boolean): void {
+  grant(grant: KnownGrant, live: boolean): void {
     if (live) this.lookUpGrants([grant]);
     else if (this.recording) this.grants.set(grant.id, grant);
   }
@@ -93,43 +80,25 @@ export class MissedMessages {
   }
 
   lookUpWaits(waits: readonly Registration[]): void {
-    this.calls.many(
-      {
-        phase: 'acquire',
-        script: RESERVED,
-        keyOf: ({ key }) => key,
-        keys: ({ key }, keys) => keys.push(lockKey(key)),
-        args: ({ member }, args) => args.push(member),
-        reply: (replies, index) => replies[index] === 1,
-        answered: (registration, reserved) => {
-          if (!reserved) return;
-          const { member, key } = registration;
-          this.lookedUp.add(nameOf(registration));
-          this.deliver({ type: 'wake', key }, member);
-        },
-        failed: () => {},
+    this.calls.many(RESERVATIONS, waits, {
+      answered: (registration, reserved) => {
+        if (!reserved) return;
+        const { member, key } = registration;
+        this.lookedUp.add(nameOf(registration));
+        this.deliver({ type: 'wake', key }, member);
       },
-      waits,
-    );
+      failed: () => {},
+    });
   }
 
-  private lookUpGrants(grants: readonly Grant[]): void {
-    this.calls.many(
-      {
-        phase: 'renew',
-        script: LOSS,
-        keyOf: ({ key }) => key,
-        keys: ({ key }, keys) => keys.push(lockKey(key), endedKey(key)),
-        args: ({ id }, args) => args.push(toWord(id)),
-        reply: (replies, index) => replies[index] as string,
-        answered: ({ member, key, id }, reason) => {
-          if (reason !== 'superseded' && reason !== 'forced') return;
-          this.deliver({ type: 'lost', key, id, reason }, member);
-        },
-        failed: () => {},
+  private lookUpGrants(grants: readonly KnownGrant[]): void {
+    this.calls.many(LOSSES, grants, {
+      answered: ({ member, key, id }, reason) => {
+        if (reason !== 'superseded' && reason !== 'forced') return;
+        this.deliver({ type: 'lost', key, id, reason }, member);
       },
-      grants,
-    );
+      failed: () => {},
+    });
   }
 
   private stopRecording(): void {

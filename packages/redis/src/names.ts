@@ -1,19 +1,18 @@
 /**
- * The keys of one lock. The encoded key of a lock holds no braces, so that what is between these is
- * the hash tag: all keys of a lock are in one slot.
+ * The keys of one lock: who holds it, who waits for it, and the last fencing token. The encoded key of
+ * a lock holds no braces, so what is between these is the hash tag: all are in one slot.
  */
 export const lockKey = (key: string): string => `{${key}}`;
 export const queueKey = (key: string): string => `{${key}}:queue`;
-export const waitingKey = (key: string): string => `{${key}}:waiting`;
 export const tokenKey = (key: string): string => `{${key}}:token`;
-export const endedKey = (key: string): string => `{${key}}:ended`;
 
 /** The encoded key of a lock, from what the server calls it, with or without a prefix. */
 export function keyOf(lock: string): string {
   return lock.slice(lock.lastIndexOf('{') + 1, -1);
 }
 
-const PLAIN = /^[!#-~][!-~]*$/;
+/** But for what the scripts have a use of their own for: `"` and `=` at the start. */
+const PLAIN = /^[!#-<>-~][!-~]*$/;
 
 /** Any text as one word, as the scripts need it. */
 export function toWord(text: string): string {

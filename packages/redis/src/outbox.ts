@@ -1,19 +1,50 @@
 import type { AcquireReply, AcquireRequest, ReleaseRequest } from '@holdfast/core';
+import type { Calls, Outcome } from './calls.ts';
+import { ACQUISITIONS, RELEASES, type Wanted } from './requests.ts';
 
-/** A request and the promise that waits for its answer. */
-export interface Asked<Q, R> {
-  readonly request: Q;
-  readonly resolve: (reply: R) => void;
-  readonly reject: (error: unknown) => void;
+/** A request that waits for its answer. */
+class Asked<R> {
+  resolve!: (reply: R) => void;
+  reject!: (error: unknown) => void;
+  readonly answer: Promise<R>;
+
+  constructor() {
+    this.answer = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
 }
 
-export type AskedAcquire = Asked<AcquireRequest, AcquireReply>;
-export type AskedRelease = Asked<ReleaseRequest, boolean>;
+class AskedAcquire extends Asked<AcquireReply> implements Wanted {
+  constructor(
+    readonly request: AcquireRequest,
+    readonly member: string,
+  ) {
+    super();
+  }
+}
+
+class AskedRelease extends Asked<boolean> implements ReleaseRequest {
+  readonly key: string;
+  readonly id: string;
+  readonly keepFor: number | undefined;
+
+  constructor({ key, id, keepFor }: ReleaseRequest) {
+    super();
+    this.key = key;
+    this.id = id;
+    this.keepFor = keepFor;
+  }
+}
+
+/** Told of each acquisition that the server has answered. */
+type OnAnswer = (wanted: Wanted, reply: AcquireReply, heard: boolean) => void;
 
 /**
- * Collects what is asked for within one tick, for one script call: several locks in one message cost
+ * Puts what is asked for within one tick into one script call: several locks in one message cost
  * little more than one. A tick lasts until all that is ready to run has run, promises included, so
- * that tasks that are woken together also ask together.
+ * that tasks that were woken together also ask together. Whoever asks alone is not kept waiting.
  */
 export class Outbox {
   private releases: AskedRelease[] = [];
@@ -21,31 +52,49 @@ export class Outbox {
   /** Of {@link acquires}. */
   private readonly ids = new Set<string>();
   private scheduled = false;
+  /** Requests without an answer. */
+  private open = 0;
+
+  private readonly released: Outcome<AskedRelease, boolean> = {
+    answered: ({ resolve }, freed) => {
+      this.open -= 1;
+      resolve(freed);
+    },
+    failed: ({ reject }, error) => {
+      this.open -= 1;
+      reject(error);
+    },
+  };
 
   constructor(
-    private readonly sendReleases: (asked: readonly AskedRelease[]) => void,
-    private readonly sendAcquires: (asked: readonly AskedAcquire[]) => void,
+    private readonly calls: Calls,
+    private readonly isHeard: () => boolean,
+    private readonly onAnswer: OnAnswer,
   ) {}
 
-  acquire(request: AcquireRequest): Promise<AcquireReply> {
-    this.schedule();
+  acquire(request: AcquireRequest, member: string): Promise<AcquireReply> {
+    const asked = new AskedAcquire(request, member);
+    this.acquires.push(asked);
     this.ids.add(request.id);
-    return new Promise((resolve, reject) => {
-      this.acquires.push({ request, resolve, reject });
-    });
+    this.send();
+    return asked.answer;
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
     // Releases go before acquisitions, but for one that takes an acquisition back.
     if (this.ids.has(request.id)) this.flush();
-    this.schedule();
-    return new Promise((resolve, reject) => {
-      this.releases.push({ request, resolve, reject });
-    });
+    const asked = new AskedRelease(request);
+    this.releases.push(asked);
+    this.send();
+    return asked.answer;
   }
 
-  private schedule(): void {
+  private send(): void {
     if (this.scheduled) return;
+    if (this.open === 0) {
+      this.flush();
+      return;
+    }
     this.scheduled = true;
     process.nextTick(() => {
       this.scheduled = false;
@@ -55,14 +104,29 @@ export class Outbox {
 
   private flush(): void {
     const { releases, acquires } = this;
+    this.open += releases.length + acquires.length;
     if (releases.length > 0) {
       this.releases = [];
-      this.sendReleases(releases);
+      this.calls.many(RELEASES, releases, this.released);
     }
     if (acquires.length > 0) {
       this.acquires = [];
       this.ids.clear();
-      this.sendAcquires(acquires);
+      this.calls.many(ACQUISITIONS, acquires, this.acquired(this.isHeard()));
     }
+  }
+
+  private acquired(heard: boolean): Outcome<AskedAcquire, AcquireReply> {
+    return {
+      answered: (asked, reply) => {
+        this.open -= 1;
+        this.onAnswer(asked, reply, heard);
+        asked.resolve(reply);
+      },
+      failed: ({ reject }, error) => {
+        this.open -= 1;
+        reject(error);
+      },
+    };
   }
 }

@@ -20,7 +20,7 @@ export function run(
   args: readonly string[],
 ): Promise<unknown> {
   const count = keys.length;
-  return client.evalsha(sha, count, ...keys, ...args).catch((error: unknown) => {
+  return client.evalsha(sha, count, ...keys, ...args).then(undefined, (error: unknown) => {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
     return client.eval(source, count, ...keys, ...args);
   });

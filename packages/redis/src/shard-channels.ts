@@ -1,6 +1,7 @@
 import type { RedisCluster } from './client.ts';
 import { lockKey } from './names.ts';
-import type { MissedMessages, Registration } from './missed-messages.ts';
+import type { MissedMessages } from './missed-messages.ts';
+import type { Registration } from './requests.ts';
 
 /** Channels that stay open in case the same locks are waited for again. */
 const MOST = 1_000;

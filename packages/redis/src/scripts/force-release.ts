@@ -4,15 +4,15 @@ import { END_EARLY, QUEUE, READ, TELL, TIME } from './lua.ts';
 /**
  * Ends the grant of a lock, whoever holds it, tells its holder and serves the next in line.
  *
- * KEYS: lock, queue, waiting, ended. ARGV: inbox. Answers 1 if it was held.
+ * KEYS: lock, queue. Answers 1 if it was held.
  */
 export const FORCE_RELEASE = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${END_EARLY}
-local lock, queue, waiting, ended = unpack(KEYS)
+local lock, queue = unpack(KEYS)
 local kind, held = read(lock)
 if kind ~= 'grant' and kind ~= 'kept' then return 0 end
-endEarly(lock, ended, held, 'forced')
+endEarly(lock, queue, held, 'forced')
 redis.call('DEL', lock)
-serve(lock, queue, waiting)
+serve(lock, queue)
 return 1
 `);

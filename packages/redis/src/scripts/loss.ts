@@ -4,13 +4,13 @@ import { TIME } from './lua.ts';
 /**
  * Why grants are gone. Changes nothing.
  *
- * KEYS per grant: lock, ended. ARGV per grant: id. Answers the reason of a loss, or `held`.
+ * KEYS per grant: lock, queue. ARGV per grant: id. Answers the reason of a loss, or `held`.
  */
 export const LOSS = script(/* lua */ `
 ${TIME}
-local function loss(lock, ended, id)
+local function loss(lock, queue, id)
   for _, reason in ipairs({ 'superseded', 'forced' }) do
-    local known = redis.pcall('ZSCORE', ended, reason .. ' ' .. id)
+    local known = redis.pcall('ZSCORE', queue, reason .. ' ' .. id)
     if type(known) == 'string' and tonumber(known) > now then return reason end
   end
   local value = redis.pcall('GET', lock)

@@ -1,12 +1,18 @@
 import { REGISTRATION, RESERVATION } from '@holdfast/core';
 
-// Lua that several scripts have in common. Every script gets the keys of its locks as KEYS, so many
-// per lock, and the prefix of inbox channels as the first of ARGV where it may send messages.
+// Lua that several scripts have in common. KEYS holds so many keys per lock, always in this order:
+// lock, queue, token.
 
 /** What scripts fail with when a key holds data of somebody else. */
 export const FOREIGN = 'HOLDFAST_FOREIGN';
 
-/** `now`: the server's time in ms; `micros`: in µs. Exact in a double until the year 2255. */
+/** The start of the names of inboxes. What follows is random, so no two stores share one. */
+export const INBOX = 'holdfast:inbox:';
+
+/** Scores of a queue below this are places, those above are times, in ms since 1970. */
+const PLACES = 1e11;
+
+/** `now`: the server's time in ms. `micros`: in µs, exact in a double until the year 2255. */
 export const TIME = /* lua */ `
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
@@ -16,7 +22,8 @@ local now = math.floor(micros / 1000)
 /**
  * `read(lock)`: what the key of a lock holds, if anything:
  *
- * - `holdfast grant <id> <first token> <tokens> <client> <label> <owner>`: it is held,
+ * - `holdfast grant <id> <client> <label> <owner> <first token> <tokens>`: it is held, by the owner `=`
+ *   if that is the id,
  * - `holdfast kept …`: the same, released by its holder but busy until it expires,
  * - `holdfast reserved <client>`: it is free, for this client to ask.
  */
@@ -27,10 +34,13 @@ local function read(lock)
   local kind, rest = string.match(value, '^holdfast (%l+) (.+)$')
   if kind == 'reserved' then return kind, { client = rest } end
   if kind ~= 'grant' and kind ~= 'kept' then error('${FOREIGN}', 0) end
-  local id, token, tokens, client, label, owner =
-    string.match(rest, '^(%S+) (%d+) (%d+) (%S+) (%S+) (%S+)$')
+  local id, client, label, owner, token, tokens =
+    string.match(rest, '^(%S+) (%S+) (%S+) (%S+) (%d+) (%d+)$')
   if not id then error('${FOREIGN}', 0) end
-  return kind, { id = id, token = token, tokens = tokens, client = client, label = label, owner = owner }
+  return kind, {
+    id = id, client = client, label = label, owner = owner == '=' and id or owner,
+    token = tonumber(token), tokens = tonumber(tokens),
+  }
 end
 `;
 
@@ -39,51 +49,55 @@ end
  * what it tells is found out without it, only later.
  */
 export const TELL = /* lua */ `
-local inbox = ARGV[1]
 local function tell(client, message)
-  redis.pcall('PUBLISH', inbox .. string.match(client, '^[^/]*'), message)
+  redis.pcall('PUBLISH', '${INBOX}' .. string.match(client, '^[^/]*'), message)
 end
 `;
 
 /**
- * The queue of a lock: a sorted set of clients in the order of their coming, and a hash of the times at
- * which their registrations run out. A client whose turn it is leaves the queue for a reservation, so
- * that one who does not use it is out. Nothing is done on time: whoever asks moves a queue on.
+ * The queue of a lock is a sorted set. A client that waits is in it twice: with its place, and as
+ * `until <client>` with the time at which its registration runs out. A client whose turn it is leaves
+ * the queue for a reservation, so that one who does not use it is out. Nothing is done on time: whoever
+ * asks moves a queue on.
  *
- * - `first(queue, waiting)`: whose turn it is; those before it that have run out are dropped,
- * - `register`, `leave`: at the end, unless it is there already, and out,
- * - `reserve`: leaves the lock to a client for a while, and wakes it,
- * - `serve`: does so for the first in line.
+ * - `first(queue)`: whose turn it is; those before it that have run out are dropped,
+ * - `register(queue, client)`: at the end, unless it is there already; `leave(queue, client)`,
+ * - `reserve(lock, queue, client)`: leaves the lock to a client for a while, and wakes it,
+ * - `serve(lock, queue)`: does so for the first in line.
  */
 export const QUEUE = /* lua */ `
-local function leave(queue, waiting, client)
-  redis.call('ZREM', queue, client)
-  redis.call('HDEL', waiting, client)
+local function keep(queue, ms)
+  if redis.call('PTTL', queue) < ms then redis.call('PEXPIRE', queue, ms) end
 end
 
-local function first(queue, waiting)
+local function leave(queue, client)
+  redis.call('ZREM', queue, client, 'until ' .. client)
+end
+
+local function first(queue)
   while true do
-    local client = redis.call('ZRANGE', queue, 0, 0)[1]
-    if not client then return nil end
-    if tonumber(redis.call('HGET', waiting, client) or 0) > now then return client end
-    leave(queue, waiting, client)
+    local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    local client = head[1]
+    if not client or tonumber(head[2]) >= ${PLACES} then return nil end
+    local deadline = redis.call('ZSCORE', queue, 'until ' .. client)
+    if deadline and tonumber(deadline) > now then return client end
+    leave(queue, client)
   end
 end
 
-local function register(queue, waiting, client)
-  first(queue, waiting)
+local function register(queue, client)
+  first(queue)
   if not redis.call('ZSCORE', queue, client) then
-    local last = redis.call('ZRANGE', queue, -1, -1, 'WITHSCORES')[2] or 0
-    redis.call('ZADD', queue, last + 1, client)
+    local last = redis.call('ZREVRANGEBYSCORE', queue, ${PLACES}, 0, 'WITHSCORES', 'LIMIT', 0, 1)
+    redis.call('ZADD', queue, (last[2] or 0) + 1, client)
   end
-  redis.call('HSET', waiting, client, now + ${REGISTRATION})
-  redis.call('PEXPIRE', queue, ${REGISTRATION})
-  redis.call('PEXPIRE', waiting, ${REGISTRATION})
+  redis.call('ZADD', queue, now + ${REGISTRATION}, 'until ' .. client)
+  keep(queue, ${REGISTRATION})
 end
 
-local function reserve(lock, queue, waiting, client)
+local function reserve(lock, queue, client)
   redis.call('SET', lock, 'holdfast reserved ' .. client, 'PX', ${RESERVATION})
-  leave(queue, waiting, client)
+  leave(queue, client)
   local message = 'wake ' .. client .. ' ' .. lock
   if string.sub(client, 1, 1) == 's' then
     -- Sharded, where the server has that: then the message does not go to every node of a cluster.
@@ -93,23 +107,22 @@ local function reserve(lock, queue, waiting, client)
   tell(client, message)
 end
 
-local function serve(lock, queue, waiting)
-  local client = first(queue, waiting)
-  if client then reserve(lock, queue, waiting, client) end
-  return client
+local function serve(lock, queue)
+  local client = first(queue)
+  if client then reserve(lock, queue, client) end
 end
 `;
 
 /**
- * `endEarly(lock, ended, held, reason)`: before the grant of a holder is ended by somebody else. Its
- * id is remembered for as long as its lease would have lasted, and it is told.
+ * `endEarly(lock, queue, held, reason)`: before the grant of a holder is ended by somebody else. The
+ * queue remembers `<reason> <id>` for as long as the lease would have lasted, and the holder is told.
  */
 export const END_EARLY = /* lua */ `
-local function endEarly(lock, ended, held, reason)
+local function endEarly(lock, queue, held, reason)
   local left = math.max(redis.call('PTTL', lock), 1)
-  redis.call('ZREMRANGEBYSCORE', ended, '-inf', now)
-  redis.call('ZADD', ended, now + left, reason .. ' ' .. held.id)
-  redis.call('PEXPIRE', ended, math.max(left, redis.call('PTTL', ended)))
-  tell(held.client, 'lost ' .. held.client .. ' ' .. lock .. ' ' .. reason .. ' ' .. held.id)
+  redis.call('ZREMRANGEBYSCORE', queue, ${PLACES}, now)
+  redis.call('ZADD', queue, now + left, reason .. ' ' .. held.id)
+  keep(queue, left)
+  tell(held.client, 'lost ' .. held.client .. ' ' .. reason .. ' ' .. held.id .. ' ' .. lock)
 end
 `;

@@ -6,20 +6,19 @@ import { QUEUE, TELL, TIME } from './lua.ts';
  * Keeps a client's places in queues, as `LockStore.refresh` has it, and moves on queues whose holder
  * has crashed or whose reservation has run out.
  *
- * KEYS per lock: lock, queue, waiting. ARGV: inbox, client.
- * Answers per lock: in how many ms to ask, 0 for now.
+ * KEYS per lock: lock, queue. ARGV: client. Answers per lock: in how many ms to ask, 0 for now.
  */
 export const REFRESH = script(/* lua */ `
 ${TIME}${TELL}${QUEUE}
-local client = ARGV[2]
-local function refresh(lock, queue, waiting)
+local client = ARGV[1]
+local function refresh(lock, queue)
   local value = redis.pcall('GET', lock)
   -- A key of somebody else's: asking tells.
   if type(value) == 'table' or value == 'holdfast reserved ' .. client then return 0 end
-  register(queue, waiting, client)
-  local turn = first(queue, waiting)
+  register(queue, client)
+  local turn = first(queue)
   if not value then
-    reserve(lock, queue, waiting, turn)
+    reserve(lock, queue, turn)
     return turn == client and 0 or ${RESERVATION}
   end
   local left = redis.call('PTTL', lock)
@@ -29,8 +28,6 @@ local function refresh(lock, queue, waiting)
 end
 
 local replies = {}
-for i = 1, #KEYS / 3 do
-  replies[i] = refresh(KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i])
-end
+for k = 1, #KEYS, 2 do replies[(k + 1) / 2] = refresh(KEYS[k], KEYS[k + 1]) end
 return replies
 `);

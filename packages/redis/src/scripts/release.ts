@@ -5,31 +5,45 @@ import { QUEUE, TELL, TIME } from './lua.ts';
  * Ends grants and serves the next in line, as `LockStore.release` has it. Its first write is DEL or
  * PEXPIRE, so that a server at `maxmemory` allows it and all that follows.
  *
- * KEYS per grant: lock, queue, waiting. ARGV after the inbox, per grant: id, ms to keep the lock busy.
- * Answers 1 for each that was there.
+ * KEYS per grant: lock, queue. ARGV per grant: its id, or `<id> <ms to keep the lock busy>`.
+ * Answers a string with a digit per grant, 1 for each that was there.
  */
 export const RELEASE = script(/* lua */ `
-${TIME}${TELL}${QUEUE}
-local function release(lock, queue, waiting, id, keepFor)
-  local value = redis.pcall('GET', lock)
-  if type(value) ~= 'string' then return 0 end
-  local kind, rest = string.match(value, '^holdfast (%l+) (.+)$')
-  if (kind ~= 'grant' and kind ~= 'kept') or string.match(rest, '^%S+') ~= id then return 0 end
-  if keepFor == '0' then
-    redis.call('DEL', lock)
-    -- Whatever is the matter with the queue: the lock is free, and that is the answer.
-    pcall(serve, lock, queue, waiting)
+local call = redis.call
+
+local function serveNext(lock, queue)
+  ${TIME}${TELL}${QUEUE}
+  serve(lock, queue)
+end
+
+-- Out of the way of the others, which are most.
+local function endLater(lock, queue, value, id, keepFor)
+  local kind, holder = string.match(value, '^holdfast (%l+) (%S+) ')
+  if holder ~= id or (kind ~= 'grant' and kind ~= 'kept') then return '0' end
+  if not keepFor then
+    call('DEL', lock)
+    pcall(serveNext, lock, queue)
   elseif kind == 'grant' then
-    redis.call('PEXPIRE', lock, keepFor)
-    redis.call('SET', lock, 'holdfast kept ' .. rest, 'PX', keepFor)
+    call('PEXPIRE', lock, keepFor)
+    call('SET', lock, 'holdfast kept ' .. string.sub(value, 16), 'PX', keepFor)
   end
-  return 1
+  return '1'
+end
+
+local function release(lock, queue, ask)
+  local value = redis.pcall('GET', lock)
+  if type(value) ~= 'string' then return '0' end
+  if string.find(value, 'holdfast grant ' .. ask .. ' ', 1, true) ~= 1 then
+    local id, keepFor = string.match(ask, '^(%S+) ?(%d*)$')
+    return endLater(lock, queue, value, id, keepFor ~= '' and keepFor)
+  end
+  call('DEL', lock)
+  -- Whatever is the matter with the queue: the lock is free, and that is the answer.
+  if call('EXISTS', queue) == 1 then pcall(serveNext, lock, queue) end
+  return '1'
 end
 
 local replies = {}
-for i = 1, #KEYS / 3 do
-  local k = 3 * i
-  replies[i] = release(KEYS[k - 2], KEYS[k - 1], KEYS[k], ARGV[2 * i], ARGV[2 * i + 1])
-end
-return replies
+for i, ask in ipairs(ARGV) do replies[i] = release(KEYS[2 * i - 1], KEYS[2 * i], ask) end
+return table.concat(replies)
 `);

@@ -1,0 +1,151 @@
+import type {
+  AcquireReply,
+  AcquireRequest,
+  ReleaseRequest,
+  RenewReply,
+  RenewRequest,
+  StoreLoss,
+} from '@holdfast/core';
+import type { ManyCall } from './calls.ts';
+import { lockKey, queueKey, tokenKey, toWord } from './names.ts';
+import { ACQUIRE } from './scripts/acquire.ts';
+import { LOSS } from './scripts/loss.ts';
+import { REFRESH } from './scripts/refresh.ts';
+import { RELEASE } from './scripts/release.ts';
+import { RENEW } from './scripts/renew.ts';
+import { RESERVED } from './scripts/reserved.ts';
+
+// What is said to the scripts and what they answer. In what most requests of a call have in common
+// they are brief: words cost more than the work on both sides.
+
+const ONE = 49;
+
+/** A locker and a lock: who waits, or is to be told. */
+export interface Registration {
+  /** The locker, as the server calls it. */
+  readonly member: string;
+  readonly key: string;
+}
+
+/** A grant, and the locker it was made to. */
+export interface KnownGrant extends Registration {
+  readonly id: string;
+}
+
+/** An acquisition, and its locker as the server calls it. */
+export interface Wanted {
+  readonly request: AcquireRequest;
+  readonly member: string;
+}
+
+export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
+  phase: 'acquire',
+  script: ACQUIRE,
+  keyOf: ({ request }) => request.key,
+  write: (all, keys, args) => {
+    const { request: usual, member } = all[0] as Wanted;
+    const { ttl, tokens, wait, label } = usual;
+    args.push(String(ttl), String(tokens), wait ? '1' : '0', `${member} ${toWord(label)}`);
+    for (const wanted of all) {
+      const { request } = wanted;
+      const { key, id, owner, replaces } = request;
+      keys.push(lockKey(key), queueKey(key), tokenKey(key));
+      const isUsual =
+        owner === id &&
+        replaces === undefined &&
+        request.ttl === ttl &&
+        request.tokens === tokens &&
+        request.wait === wait &&
+        request.label === label &&
+        wanted.member === member;
+      args.push(isUsual ? toWord(id) : inFull(wanted));
+    }
+  },
+  read: (answers, index, { request }) => {
+    const answer = (answers as readonly (number | readonly number[])[])[index];
+    if (typeof answer === 'number') {
+      return { granted: true, token: answer, tokens: request.tokens };
+    }
+    const [kind = 0, first = 0, tokens = 1] = answer ?? [];
+    const replaced = kind >= 2;
+    if (kind % 2 === 1) return { granted: true, token: first, tokens, replaced };
+    return { granted: false, retryAfter: first, replaced };
+  },
+};
+
+function inFull({ request, member }: Wanted): string {
+  const { id, owner, ttl, tokens, wait, label, replaces } = request;
+  const word = toWord(id);
+  const by = owner === id ? '=' : toWord(owner);
+  const instead = replaces === undefined ? '=' : toWord(replaces);
+  return `${word} ${by} ${ttl} ${tokens} ${wait ? 1 : 0} ${member} ${toWord(label)} ${instead}`;
+}
+
+export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
+  phase: 'release',
+  script: RELEASE,
+  keyOf: ({ key }) => key,
+  write: (all, keys, args) => {
+    for (const { key, id, keepFor = 0 } of all) {
+      keys.push(lockKey(key), queueKey(key));
+      args.push(keepFor > 0 ? `${toWord(id)} ${Math.ceil(keepFor)}` : toWord(id));
+    }
+  },
+  read: (answer, index) => (answer as string).charCodeAt(index) === ONE,
+};
+
+/** Answers `undefined` for a grant that is gone. */
+export const RENEWALS: ManyCall<RenewRequest, RenewReply | undefined> = {
+  phase: 'renew',
+  script: RENEW,
+  keyOf: ({ key }) => key,
+  write: (all, keys, args) => {
+    const usual = (all[0] as RenewRequest).ttl;
+    args.push(String(usual));
+    for (const { key, id, ttl } of all) {
+      keys.push(lockKey(key));
+      args.push(ttl === usual ? toWord(id) : `${toWord(id)} ${ttl}`);
+    }
+  },
+  read: (answer, index) => ((answer as string).charCodeAt(index) === ONE ? 'renewed' : undefined),
+};
+
+/** Why a grant is gone, or `held`. */
+export const LOSSES: ManyCall<{ readonly key: string; readonly id: string }, StoreLoss | 'held'> = {
+  phase: 'renew',
+  script: LOSS,
+  keyOf: ({ key }) => key,
+  write: (all, keys, args) => {
+    for (const { key, id } of all) {
+      keys.push(lockKey(key), queueKey(key));
+      args.push(toWord(id));
+    }
+  },
+  read: (answers, index) => (answers as readonly (StoreLoss | 'held')[])[index] ?? 'held',
+};
+
+/** All by one locker. */
+export const REFRESHES: ManyCall<Registration, number> = {
+  phase: 'acquire',
+  script: REFRESH,
+  keyOf: ({ key }) => key,
+  write: (all, keys, args) => {
+    args.push((all[0] as Registration).member);
+    for (const { key } of all) keys.push(lockKey(key), queueKey(key));
+  },
+  read: (hints, index) => (hints as readonly number[])[index] ?? 0,
+};
+
+/** Whether a lock is reserved for a locker. */
+export const RESERVATIONS: ManyCall<Registration, boolean> = {
+  phase: 'acquire',
+  script: RESERVED,
+  keyOf: ({ key }) => key,
+  write: (all, keys, args) => {
+    for (const { key, member } of all) {
+      keys.push(lockKey(key));
+      args.push(member);
+    }
+  },
+  read: (answers, index) => (answers as readonly number[])[index] === 1,
+};
