@@ -15,8 +15,8 @@ export interface ManyCall<Q, R> {
   readonly keyOf: (request: Q) => string;
   /** Adds KEYS and ARGV. */
   readonly write: (requests: readonly Q[], keys: string[], args: string[]) => void;
-  /** From the script's answer, the part about one request. */
-  readonly read: (answer: unknown, index: number, request: Q) => R;
+  /** From the script's answer, the part about one request of so many. */
+  readonly read: (answer: unknown, index: number, request: Q, count: number) => R;
 }
 
 /** What becomes of a request: one of these is called, once. */
@@ -105,9 +105,10 @@ export class Calls {
       for (const request of requests) outcome.failed(request, cause);
     };
     run(this.client, call.script, keys, args).then((answer) => {
-      for (let index = 0; index < requests.length; index++) {
+      const count = requests.length;
+      for (let index = 0; index < count; index++) {
         const request = requests[index] as Q;
-        outcome.answered(request, call.read(answer, index, request));
+        outcome.answered(request, call.read(answer, index, request, count));
       }
     }, failed);
   }

@@ -5,8 +5,8 @@
 export interface RedisClient {
   readonly status: string;
   readonly options: RedisClientOptions;
-  evalsha(sha: string, keys: number, ...args: string[]): Promise<unknown>;
-  eval(script: string, keys: number, ...args: string[]): Promise<unknown>;
+  evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
+  eval(script: string, keys: number, words: string[]): Promise<unknown>;
   info(section: string): Promise<string>;
   subscribe(...channels: string[]): Promise<unknown>;
   connect(): Promise<unknown>;

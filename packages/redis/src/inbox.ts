@@ -27,7 +27,6 @@ export class Inbox {
   private readonly shards: ShardChannels | undefined;
   private connection: RedisClient | RedisCluster | undefined;
   private holdTimer: NodeJS.Timeout | undefined;
-  private oldestGrant: string | undefined;
   private away = false;
   private lastClient: string | undefined;
   private lastMember = '';
@@ -82,8 +81,8 @@ export class Inbox {
     if (!this.live && this.connection === undefined) this.watchHolds();
   }
 
-  released(id: string): void {
-    this.missed.forget(id);
+  released(key: string, id: string): void {
+    this.missed.released(key, id);
   }
 
   /** A client asks: what it was told before is used up. */
@@ -117,11 +116,9 @@ export class Inbox {
     if (this.holdTimer !== undefined) return;
     this.holdTimer = setTimeout(() => {
       this.holdTimer = undefined;
-      const { oldestGrant } = this.missed;
-      if (oldestGrant === undefined || this.connection !== undefined) return;
-      if (oldestGrant === this.oldestGrant) this.open();
-      else this.watchHolds();
-      this.oldestGrant = oldestGrant;
+      const { grants } = this.missed;
+      if (grants.nextTurn()) this.open();
+      else if (grants.size > 0) this.watchHolds();
     }, HELD_LONG);
     this.holdTimer.unref();
   }

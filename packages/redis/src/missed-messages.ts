@@ -1,5 +1,6 @@
 import type { StoreEvent } from '@holdfast/core';
 import type { Calls } from './calls.ts';
+import { RecentGrants } from './recent-grants.ts';
 import { LOSSES, RESERVATIONS, type KnownGrant, type Registration } from './requests.ts';
 
 /** A connection that takes longer than this, in ms, is too late for exact accounts. */
@@ -10,8 +11,7 @@ const PATIENCE = 2_000;
  * do, so that nobody who waits or holds is told later than others.
  */
 export class MissedMessages {
-  /** By the id of the grant, oldest first. */
-  private readonly grants = new Map<string, KnownGrant>();
+  readonly grants = new RecentGrants();
   private readonly waits = new Map<string, Registration>();
   /** Wake-ups that were looked up: the message may come all the same. */
   private readonly lookedUp = new Set<string>();
@@ -24,11 +24,6 @@ export class MissedMessages {
     private readonly deliver: (event: StoreEvent, member: string) => void,
   ) {}
 
-  /** The id of the grant that has been held for longest, of those on record. */
-  get oldestGrant(): string | undefined {
-    return this.grants.keys().next().value;
-  }
-
   wait(registration: Registration, live: boolean): void {
     if (live) this.lookUpWaits([registration]);
     else if (this.recording) this.waits.set(nameOf(registration), registration);
@@ -36,13 +31,14 @@ export class MissedMessages {
 
   grant(grant: KnownGrant, live: boolean): void {
     if (live) this.lookUpGrants([grant]);
-    else if (this.recording) this.grants.set(grant.id, grant);
+    else if (this.recording) this.grants.add(grant);
   }
 
-  forget(id: string): void {
-    this.grants.delete(id);
+  released(key: string, id: string): void {
+    if (this.grants.size > 0) this.grants.forget(key, id);
   }
 
+  /** A client asks: what it was told before is used up. */
   asks(member: string, key: string): void {
     if (this.lookedUp.size > 0) this.lookedUp.delete(nameOf({ member, key }));
   }
@@ -66,7 +62,7 @@ export class MissedMessages {
   recover(): boolean {
     const { recording } = this;
     const waits = [...this.waits.values()];
-    const grants = [...this.grants.values()];
+    const grants = this.grants.all();
     this.stopRecording();
     this.lookUpWaits(waits);
     this.lookUpGrants(grants);

@@ -1,6 +1,6 @@
 import type { AcquireReply, AcquireRequest, ReleaseRequest } from '@holdfast/core';
 import type { Calls, Outcome } from './calls.ts';
-import { ACQUISITIONS, RELEASES, type Wanted } from './requests.ts';
+import { ACQUISITIONS, RELEASES, type Wanted, type Who } from './requests.ts';
 
 /** A request that waits for its answer. */
 class Asked<R> {
@@ -19,7 +19,7 @@ class Asked<R> {
 class AskedAcquire extends Asked<AcquireReply> implements Wanted {
   constructor(
     readonly request: AcquireRequest,
-    readonly member: string,
+    readonly who: Who,
   ) {
     super();
   }
@@ -49,8 +49,9 @@ type OnAnswer = (wanted: Wanted, reply: AcquireReply, heard: boolean) => void;
 export class Outbox {
   private releases: AskedRelease[] = [];
   private acquires: AskedAcquire[] = [];
-  /** Of {@link acquires}. */
-  private readonly ids = new Set<string>();
+  /** Of the first so many of {@link acquires}: there may be many, and seldom a need to know. */
+  private ids = new Set<string>();
+  private idsKnown = 0;
   private scheduled = false;
   /** Requests without an answer. */
   private open = 0;
@@ -72,21 +73,28 @@ export class Outbox {
     private readonly onAnswer: OnAnswer,
   ) {}
 
-  acquire(request: AcquireRequest, member: string): Promise<AcquireReply> {
-    const asked = new AskedAcquire(request, member);
+  acquire(request: AcquireRequest, who: Who): Promise<AcquireReply> {
+    const asked = new AskedAcquire(request, who);
     this.acquires.push(asked);
-    this.ids.add(request.id);
     this.send();
     return asked.answer;
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
     // Releases go before acquisitions, but for one that takes an acquisition back.
-    if (this.ids.has(request.id)) this.flush();
+    if (this.isUnsent(request.id)) this.flush();
     const asked = new AskedRelease(request);
     this.releases.push(asked);
     this.send();
     return asked.answer;
+  }
+
+  private isUnsent(id: string): boolean {
+    const { acquires, ids } = this;
+    for (; this.idsKnown < acquires.length; this.idsKnown++) {
+      ids.add((acquires[this.idsKnown] as AskedAcquire).request.id);
+    }
+    return acquires.length > 0 && ids.has(id);
   }
 
   private send(): void {
@@ -111,7 +119,8 @@ export class Outbox {
     }
     if (acquires.length > 0) {
       this.acquires = [];
-      this.ids.clear();
+      if (this.idsKnown > 0) this.ids = new Set();
+      this.idsKnown = 0;
       this.calls.many(ACQUISITIONS, acquires, this.acquired(this.isHeard()));
     }
   }

@@ -16,9 +16,9 @@ import { Calls } from './calls.ts';
 import type { RedisClient, RedisCluster } from './client.ts';
 import { evictionPolicy } from './eviction.ts';
 import { Inbox } from './inbox.ts';
-import { fromWord, lockKey, queueKey } from './names.ts';
+import { fromWord, lockKey, queueKey, tokenKey, toWord } from './names.ts';
 import { Outbox } from './outbox.ts';
-import { LOSSES, REFRESHES, RENEWALS, type Registration } from './requests.ts';
+import { LOSSES, REFRESHES, RENEWALS, type Registration, type Who } from './requests.ts';
 import { FORCE_RELEASE } from './scripts/force-release.ts';
 import { INSPECT } from './scripts/inspect.ts';
 import { LEAVE } from './scripts/leave.ts';
@@ -64,6 +64,7 @@ class RedisStore implements LockStore {
   private readonly outbox: Outbox;
   /** Asked for once; a warning if it may drop locks. */
   private policy: 'unknown' | 'asked' | StoreEvent = 'unknown';
+  private last: Who | undefined;
 
   constructor(private readonly client: RedisClient | RedisCluster) {
     this.calls = new Calls(client);
@@ -72,8 +73,8 @@ class RedisStore implements LockStore {
       this.calls,
       () => this.inbox.live,
       (wanted, reply, heard) => {
-        const { request, member } = wanted;
-        const { key, id, wait } = request;
+        const { key, id, wait } = wanted.request;
+        const { member } = wanted.who;
         if (reply.granted) this.inbox.granted(member, key, id, heard);
         else if (wait) this.inbox.registered(member, key, heard);
         if (this.policy === 'unknown') this.askForPolicy();
@@ -82,13 +83,13 @@ class RedisStore implements LockStore {
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const member = this.inbox.memberOf(request.client);
-    this.inbox.asks(member, request.key);
-    return this.outbox.acquire(request, member);
+    const who = this.whoAsks(request);
+    this.inbox.asks(who.member, request.key);
+    return this.outbox.acquire(request, who);
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    this.inbox.released(request.id);
+    this.inbox.released(request.key, request.id);
     return this.outbox.release(request);
   }
 
@@ -126,7 +127,8 @@ class RedisStore implements LockStore {
 
   async inspect({ key, client }: InspectRequest): Promise<StoredGrant | null> {
     const member = this.inbox.memberOf(client);
-    const answer = await this.calls.one('inspect', INSPECT, namesOf(key), [member]);
+    const names = [...namesOf(key), tokenKey(key)];
+    const answer = await this.calls.one('inspect', INSPECT, names, [member]);
     if (answer === null) return null;
     const [owner, label, fencingToken, left, waiters] = answer as InspectAnswer;
     const remaining = left < 0 ? undefined : left;
@@ -135,6 +137,14 @@ class RedisStore implements LockStore {
 
   async forceRelease(key: string): Promise<boolean> {
     return (await this.calls.one('force-release', FORCE_RELEASE, namesOf(key), [])) === 1;
+  }
+
+  private whoAsks({ client, label }: AcquireRequest): Who {
+    const { last } = this;
+    // Most often there is one locker.
+    if (last?.client === client && last.label === label) return last;
+    const member = this.inbox.memberOf(client);
+    return (this.last = { client, label, member, words: `${member} ${toWord(label)}` });
   }
 
   /** After the first answer, so that it is no part of it. */

@@ -15,8 +15,8 @@ import { RELEASE } from './scripts/release.ts';
 import { RENEW } from './scripts/renew.ts';
 import { RESERVED } from './scripts/reserved.ts';
 
-// What is said to the scripts and what they answer. In what most requests of a call have in common
-// they are brief: words cost more than the work on both sides.
+// What is said to the scripts and what they answer. In few words: each costs both sides, and more than
+// most of what the scripts do.
 
 const ONE = 49;
 
@@ -32,10 +32,19 @@ export interface KnownGrant extends Registration {
   readonly id: string;
 }
 
-/** An acquisition, and its locker as the server calls it. */
+/** A locker that asks, as the scripts are told of it. */
+export interface Who {
+  readonly client: string;
+  readonly label: string;
+  readonly member: string;
+  /** `<client> <label>` */
+  readonly words: string;
+}
+
+/** An acquisition and who asks for it. */
 export interface Wanted {
   readonly request: AcquireRequest;
-  readonly member: string;
+  readonly who: Who;
 }
 
 export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
@@ -43,43 +52,27 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   script: ACQUIRE,
   keyOf: ({ request }) => request.key,
   write: (all, keys, args) => {
-    const { request: usual, member } = all[0] as Wanted;
-    const { ttl, tokens, wait, label } = usual;
-    args.push(String(ttl), String(tokens), wait ? '1' : '0', `${member} ${toWord(label)}`);
-    for (const wanted of all) {
-      const { request } = wanted;
-      const { key, id, owner, replaces } = request;
+    for (const { request, who } of all) {
+      const { key, id, owner, ttl, tokens, wait, replaces } = request;
+      const word = toWord(id);
+      const by = owner === id ? '=' : toWord(owner);
+      const instead = replaces === undefined ? '=' : toWord(replaces);
       keys.push(lockKey(key), queueKey(key), tokenKey(key));
-      const isUsual =
-        owner === id &&
-        replaces === undefined &&
-        request.ttl === ttl &&
-        request.tokens === tokens &&
-        request.wait === wait &&
-        request.label === label &&
-        wanted.member === member;
-      args.push(isUsual ? toWord(id) : inFull(wanted));
+      args.push(`${word} ${who.words} ${by}`, `${ttl} ${tokens} ${wait ? 1 : 0} ${instead}`);
     }
   },
-  read: (answers, index, { request }) => {
-    const answer = (answers as readonly (number | readonly number[])[])[index];
+  read: (answers, index, { request }, count) => {
+    const answer = count === 1 ? answers : (answers as readonly unknown[])[index];
     if (typeof answer === 'number') {
-      return { granted: true, token: answer, tokens: request.tokens };
+      const tokens = answer < 0 ? 1 : request.tokens;
+      return { granted: true, token: Math.abs(answer), tokens };
     }
-    const [kind = 0, first = 0, tokens = 1] = answer ?? [];
+    const [kind = 0, first = 0, tokens = 1] = answer as readonly number[];
     const replaced = kind >= 2;
     if (kind % 2 === 1) return { granted: true, token: first, tokens, replaced };
     return { granted: false, retryAfter: first, replaced };
   },
 };
-
-function inFull({ request, member }: Wanted): string {
-  const { id, owner, ttl, tokens, wait, label, replaces } = request;
-  const word = toWord(id);
-  const by = owner === id ? '=' : toWord(owner);
-  const instead = replaces === undefined ? '=' : toWord(replaces);
-  return `${word} ${by} ${ttl} ${tokens} ${wait ? 1 : 0} ${member} ${toWord(label)} ${instead}`;
-}
 
 export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
   phase: 'release',

@@ -20,8 +20,9 @@ export function run(
   args: readonly string[],
 ): Promise<unknown> {
   const count = keys.length;
-  return client.evalsha(sha, count, ...keys, ...args).then(undefined, (error: unknown) => {
+  const words = keys.concat(args);
+  return client.evalsha(sha, count, words).then(undefined, (error: unknown) => {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return client.eval(source, count, ...keys, ...args);
+    return client.eval(source, count, words);
   });
 }

@@ -23,45 +23,28 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
  * that has lost its data starts above them.
  *
  * KEYS per lock: lock, queue, token.
- * ARGV: what most of them have in common, ttl, tokens, `1` to wait, `<client> <label>`; then per lock
- * the id, or all of `<id> <owner> <ttl> <tokens> <wait> <client> <label> <id to replace>`, where `=`
- * stands for the id as the owner, and for nothing to replace.
- * Answers per lock: the first token, if it is granted with all the tokens that were asked for; else a
- * list: 1 if granted + 2 if the replaced grant was there, then the first token and the number of
- * tokens, or the ms until the lock could be free.
+ * ARGV per lock: `<id> <client> <label> <owner>`, with `=` for an owner that is the id; and
+ * `<ttl> <tokens> <1 to wait> <id to replace, or =>`.
+ * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
+ * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
+ * the first token and the number of tokens, or the ms until the lock could be free. For a single lock,
+ * just that.
  */
 export const ACQUIRE = script(/* lua */ `
-local call, find = redis.call, string.find
+local call, match = redis.call, string.match
 ${TIME}
 local today = micros - micros % ${DAY}
 
-local function remember(fence, last, known)
-  if known and known >= today then
-    call('SET', fence, last, 'KEEPTTL')
-  else
-    call('SET', fence, last, 'PX', ${TOKEN_KEPT})
-  end
-end
-
--- All that is not usual is in here, so that most locks need not wait for it to be defined.
-local function contend(lock, queue, fence, id, ttl, tokens, wait, who, owner, replaces)
+-- What to do about a lock that is not simply free: answers a refusal, or grants it and answers nothing
+-- but whether it replaced another grant. It is in a function so that most need not wait for all of it.
+local function contend(lock, queue, fence, ask, ttl, wait, replaces)
   ${READ}${TELL}${QUEUE}${END_EARLY}
-  local client = string.match(who, '^%S+')
+  local id, client, owner = match(ask, '^(%S+) (%S+) %S+ (%S+)$')
   local replaced = 0
 
   local function grant()
-    local known = call('GET', fence)
-    local token, count = micros, tokens
-    if known then
-      known = tonumber(known)
-      -- Nor is it for us if it is not a number.
-      if not known or not (known <= ${LAST_TOKEN}) then error('${FOREIGN}', 0) end
-      if known >= micros then token, count = known + 1, 1 end
-    end
-    local block = string.format(' %.0f %d', token, count)
-    call('SET', lock, 'holdfast grant ' .. id .. ' ' .. who .. ' ' .. owner .. block, 'PX', ttl)
-    remember(fence, string.format('%.0f', token + count - 1), known)
-    return { 1 + replaced, token, count }
+    call('SET', lock, 'holdfast grant ' .. ask, 'PX', ttl)
+    return nil, replaced
   end
 
   local function busy(delay)
@@ -92,7 +75,9 @@ local function contend(lock, queue, fence, id, ttl, tokens, wait, who, owner, re
   end
   if kind == 'grant' and held.id == id then
     if tonumber(ttl) > call('PTTL', lock) then call('PEXPIRE', lock, ttl) end
-    return { 1, held.token, held.tokens }
+    local token, tokens = tokensOf(fence)
+    if token then return { 1, token, tokens } end
+    return grant()
   end
   if kind == 'grant' and held.owner == (owner == '=' and id or owner) then
     endEarly(lock, queue, held, 'superseded')
@@ -102,31 +87,42 @@ local function contend(lock, queue, fence, id, ttl, tokens, wait, who, owner, re
   return busy((not turn or turn == client) and 0 or ${RESERVATION})
 end
 
-local ttl, tokens, wait, who = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local usual = ' ' .. who .. ' = ' .. string.format('%.0f ', micros) .. tokens
-local last = string.format('%.0f', micros + tokens - 1)
-
-local function acquire(lock, queue, fence, ask)
-  if find(ask, ' ', 1, true) then
-    local id, owner, itsTtl, itsTokens, itsWait, itsWho, replaces =
-      string.match(ask, '^(%S+) (%S+) (%d+) (%d+) (%d) (%S+ %S+) (%S+)$')
-    return contend(lock, queue, fence, id, itsTtl, tonumber(itsTokens), itsWait, itsWho, owner, replaces)
-  end
-  local known = call('GET', fence)
-  if known then known = tonumber(known) or ${LAST_TOKEN} end
-  if (not known or known < micros) and call('EXISTS', queue) == 0
-    and call('SET', lock, 'holdfast grant ' .. ask .. usual, 'NX', 'PX', ttl) then
-    remember(fence, last, known)
-    return micros
-  end
-  return contend(lock, queue, fence, ask, ttl, tonumber(tokens), wait, who, '=', '=')
-end
-
 local replies = {}
-local n = 0
-for k = 1, #KEYS, 3 do
-  n = n + 1
-  replies[n] = acquire(KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[n + 4])
+local terms, ttl, asked, wait, replaces
+for i = 1, #KEYS / 3 do
+  local lock, queue, fence, ask = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[2 * i - 1]
+  if ARGV[2 * i] ~= terms then
+    terms = ARGV[2 * i]
+    ttl, asked, wait, replaces = match(terms, '^(%d+) (%d+) (%d) (%S+)$')
+  end
+  local reply, replaced
+  if call('EXISTS', queue) == 1 or not call('SET', lock, 'holdfast grant ' .. ask, 'NX', 'PX', ttl) then
+    reply, replaced = contend(lock, queue, fence, ask, ttl, wait, replaces)
+  end
+  if not reply then
+    local token, tokens = micros, asked
+    local known = call('GET', fence)
+    if known then
+      local start, count = match(known, '^(%d+) (%d+)$')
+      local last = start and start + count - 1
+      if not last or last > ${LAST_TOKEN} then
+        -- Not tokens of ours: they stay as they are, and the lock as if nobody had asked.
+        call('DEL', lock)
+        error('${FOREIGN}', 0)
+      end
+      if last >= micros then token, tokens = last + 1, 1 end
+      call('SET', fence, string.format('%.0f ', token) .. tokens, 'KEEPTTL')
+      if last < today then call('PEXPIRE', fence, ${TOKEN_KEPT}) end
+    else
+      call('SET', fence, string.format('%.0f ', token) .. tokens, 'PX', ${TOKEN_KEPT})
+    end
+    if replaced == 2 then
+      reply = { 3, token, tonumber(tokens) }
+    else
+      reply = tokens == asked and token or -token
+    end
+  end
+  replies[i] = reply
 end
-return replies
+return #replies == 1 and replies[1] or replies
 `);

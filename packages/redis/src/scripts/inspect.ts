@@ -4,7 +4,7 @@ import { READ, TIME } from './lua.ts';
 /**
  * Who holds a lock, and how many clients other than the one that asks wait for it. Changes nothing.
  *
- * KEYS: lock, queue. ARGV: client.
+ * KEYS: lock, queue, token. ARGV: client.
  * Answers owner, label, token, ms left and the number of those who wait; nothing if it is free.
  */
 export const INSPECT = script(/* lua */ `
@@ -16,5 +16,5 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], now, '+inf')) do
   local client = string.match(member, '^until (.+)$')
   if client and client ~= ARGV[1] then waiters = waiters + 1 end
 end
-return { held.owner, held.label, held.token, redis.call('PTTL', KEYS[1]), waiters }
+return { held.owner, held.label, tokensOf(KEYS[3]) or 0, redis.call('PTTL', KEYS[1]), waiters }
 `);

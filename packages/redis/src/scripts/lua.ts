@@ -22,10 +22,12 @@ local now = math.floor(micros / 1000)
 /**
  * `read(lock)`: what the key of a lock holds, if anything:
  *
- * - `holdfast grant <id> <client> <label> <owner> <first token> <tokens>`: it is held, by the owner `=`
- *   if that is the id,
+ * - `holdfast grant <id> <client> <label> <owner>`: it is held, by the owner `=` if that is the id,
  * - `holdfast kept …`: the same, released by its holder but busy until it expires,
  * - `holdfast reserved <client>`: it is free, for this client to ask.
+ *
+ * `tokensOf(fence)`: the tokens of the last grant, `<first> <number>` in a key of their own, which lives
+ * on when the grant is over.
  */
 export const READ = /* lua */ `
 local function read(lock)
@@ -34,13 +36,14 @@ local function read(lock)
   local kind, rest = string.match(value, '^holdfast (%l+) (.+)$')
   if kind == 'reserved' then return kind, { client = rest } end
   if kind ~= 'grant' and kind ~= 'kept' then error('${FOREIGN}', 0) end
-  local id, client, label, owner, token, tokens =
-    string.match(rest, '^(%S+) (%S+) (%S+) (%S+) (%d+) (%d+)$')
+  local id, client, label, owner = string.match(rest, '^(%S+) (%S+) (%S+) (%S+)$')
   if not id then error('${FOREIGN}', 0) end
-  return kind, {
-    id = id, client = client, label = label, owner = owner == '=' and id or owner,
-    token = tonumber(token), tokens = tonumber(tokens),
-  }
+  return kind, { id = id, client = client, label = label, owner = owner == '=' and id or owner }
+end
+
+local function tokensOf(fence)
+  local first, count = string.match(redis.call('GET', fence) or '', '^(%d+) (%d+)$')
+  return tonumber(first), tonumber(count)
 end
 `;
 

@@ -9,18 +9,19 @@ import { QUEUE, TELL, TIME } from './lua.ts';
  * Answers a string with a digit per grant, 1 for each that was there.
  */
 export const RELEASE = script(/* lua */ `
-local call = redis.call
+local call, find = redis.call, string.find
 
+-- All that is not usual is in here, so that most locks need not wait for it.
 local function serveNext(lock, queue)
   ${TIME}${TELL}${QUEUE}
   serve(lock, queue)
 end
 
--- Out of the way of the others, which are most.
-local function endLater(lock, queue, value, id, keepFor)
+local function endLater(lock, queue, value, ask)
+  local id, keepFor = string.match(ask, '^(%S+) ?(%d*)$')
   local kind, holder = string.match(value, '^holdfast (%l+) (%S+) ')
   if holder ~= id or (kind ~= 'grant' and kind ~= 'kept') then return '0' end
-  if not keepFor then
+  if keepFor == '' then
     call('DEL', lock)
     pcall(serveNext, lock, queue)
   elseif kind == 'grant' then
@@ -30,20 +31,21 @@ local function endLater(lock, queue, value, id, keepFor)
   return '1'
 end
 
-local function release(lock, queue, ask)
+local replies = ''
+for i, ask in ipairs(ARGV) do
+  local lock, queue, freed = KEYS[2 * i - 1], KEYS[2 * i], '0'
   local value = redis.pcall('GET', lock)
-  if type(value) ~= 'string' then return '0' end
-  if string.find(value, 'holdfast grant ' .. ask .. ' ', 1, true) ~= 1 then
-    local id, keepFor = string.match(ask, '^(%S+) ?(%d*)$')
-    return endLater(lock, queue, value, id, keepFor ~= '' and keepFor)
+  if type(value) == 'string' then
+    if find(value, 'holdfast grant ' .. ask .. ' ', 1, true) == 1 then
+      call('DEL', lock)
+      -- Whatever is the matter with the queue: the lock is free, and that is the answer.
+      if call('EXISTS', queue) == 1 then pcall(serveNext, lock, queue) end
+      freed = '1'
+    else
+      freed = endLater(lock, queue, value, ask)
+    end
   end
-  call('DEL', lock)
-  -- Whatever is the matter with the queue: the lock is free, and that is the answer.
-  if call('EXISTS', queue) == 1 then pcall(serveNext, lock, queue) end
-  return '1'
+  replies = replies .. freed
 end
-
-local replies = {}
-for i, ask in ipairs(ARGV) do replies[i] = release(KEYS[2 * i - 1], KEYS[2 * i], ask) end
-return table.concat(replies)
+return replies
 `);
