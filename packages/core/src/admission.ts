@@ -144,7 +144,7 @@ export class Admission implements QueueHost, Counter {
     if (this.leases.get(attempt.stored)?.id === attempt.id) return;
     // Its next attempt has another id, so that this cannot undo it.
     waiter.renounce(attempt.id);
-    void this.cleanup.takeBack(attempt);
+    this.cleanup.takeBack(attempt);
   }
 
   /** The store woke this locker for a key. */

@@ -1,3 +1,5 @@
+import { Chain, type Linked } from './chain.ts';
+import type { Deadline, Deadlines, DeadlineTable } from './deadlines.ts';
 import type { Lease } from './lease.ts';
 import type { LockStore, MaybePromise } from './store.ts';
 import { isPromiseLike, type StoreCalls } from './store-calls.ts';
@@ -22,16 +24,18 @@ export interface Unwanted {
 interface CleanupHost {
   readonly time: Time;
   readonly calls: StoreCalls;
+  readonly deadlines: DeadlineTable;
   readonly store: LockStore;
 }
 
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out. */
-class Ending {
+class Ending implements Linked<Ending> {
+  previous: Ending | undefined = undefined;
+  next: Ending | undefined = undefined;
   /** Whether the store freed it; `undefined` while that is open. */
-  freed: boolean | undefined;
+  freed: boolean | undefined = undefined;
   private retry = FIRST_RETRY;
-  private alarm: Alarm | undefined;
-  private resolve: ((freed: boolean) => void) | undefined;
+  private alarm: Alarm | undefined = undefined;
 
   constructor(
     private readonly engine: CleanupHost,
@@ -39,6 +43,7 @@ class Ending {
     /** After this it has run out by itself. */
     private readonly until: number,
     private readonly keepFor: number | undefined,
+    private readonly ended: (freed: boolean, ending: Ending) => void,
   ) {}
 
   /** Asks the store, or goes on with what it was asked already. */
@@ -55,17 +60,11 @@ class Ending {
     });
   }
 
-  wait(): Promise<boolean> {
-    return new Promise((resolve) => {
-      this.resolve = resolve;
-    });
-  }
-
   finish(freed: boolean): void {
     if (this.freed !== undefined) return;
     this.freed = freed;
     this.engine.time.cancel(this.alarm);
-    this.resolve?.(freed);
+    this.ended(freed, this);
   }
 
   private later(): void {
@@ -82,9 +81,40 @@ class Ending {
   }
 }
 
+/** An answer that is given in time, whatever the store does. */
+class Limited implements Deadline {
+  at = 0;
+  previous: Deadline | undefined = undefined;
+  next: Deadline | undefined = undefined;
+  readonly answer: Promise<boolean>;
+  private resolve!: (freed: boolean) => void;
+  private open = true;
+
+  constructor(private readonly deadlines: Deadlines) {
+    this.answer = new Promise((resolve) => {
+      this.resolve = resolve;
+    });
+    deadlines.start(this);
+  }
+
+  missed(): void {
+    this.open = false;
+    this.resolve(false);
+  }
+
+  give(freed: boolean): void {
+    if (!this.open) return;
+    this.open = false;
+    this.deadlines.met(this);
+    this.resolve(freed);
+  }
+}
+
 /** All the grants of a locker that are being ended. */
 export class Cleanup {
-  private readonly pending = new Map<Ending, Promise<boolean>>();
+  private readonly pending = new Chain<Ending>();
+  /** Those who wait until nothing is pending. */
+  private onSettled: (() => void)[] = [];
 
   constructor(private readonly engine: CleanupHost) {}
 
@@ -100,7 +130,10 @@ export class Cleanup {
     if (!isPromiseLike(reply)) return reply;
     // A renewal that was not confirmed may have been executed any time until now.
     const until = Math.max(lease.endsAt, now + Math.max(lease.longest, keepFor ?? 0));
-    return this.limited(this.run({ key, stored, id, terms: plan.terms }, until, keepFor, reply));
+    const limited = this.limit();
+    const grant = { key, stored, id, terms: plan.terms };
+    this.run(grant, until, (freed) => limited.give(freed), keepFor, reply);
+    return limited.answer;
   }
 
   /** Frees what might still be ours of a lock that was lost. */
@@ -115,57 +148,77 @@ export class Cleanup {
     const { key, stored, id, plan, longest } = lease;
     const now = this.engine.time.now();
     const keepFor = lease.keepFor(now);
-    void this.run({ key, stored, id, terms: plan.terms }, now + longest, keepFor);
+    this.run({ key, stored, id, terms: plan.terms }, now + longest, undefined, keepFor);
   }
 
   /**
    * Takes back an acquisition whose outcome is unknown or no longer wanted: it may have been granted,
    * or be granted any moment.
    */
-  takeBack(unwanted: Unwanted): MaybePromise<boolean> {
-    return this.run(unwanted, this.engine.time.now() + unwanted.terms.ttl);
+  takeBack(unwanted: Unwanted): void {
+    this.run(unwanted, this.engine.time.now() + unwanted.terms.ttl);
   }
 
   /** Answers within {@link RELEASE_LIMIT}, whatever the store does. */
   limited(freed: MaybePromise<boolean>): MaybePromise<boolean> {
     if (!(freed instanceof Promise)) return freed;
-    const { time } = this.engine;
-    return new Promise((resolve) => {
-      const alarm = time.after(RELEASE_LIMIT, () => resolve(false), true);
-      void freed.then((answer) => {
-        time.cancel(alarm);
-        resolve(answer);
-      });
-    });
+    const limited = this.limit();
+    void freed.then((answer) => limited.give(answer));
+    return limited.answer;
   }
 
   /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
   hurry(): void {
-    for (const ending of this.pending.keys()) ending.attempt();
+    for (const ending of this.all()) ending.attempt();
   }
 
   /** Resolves when all that is under way has ended. */
   async settled(): Promise<void> {
-    while (this.pending.size > 0) await Promise.all(this.pending.values());
+    while (this.pending.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.onSettled.push(resolve);
+      });
+    }
   }
 
   /** Gives up what is still under way. */
   stop(): void {
-    for (const ending of this.pending.keys()) ending.finish(false);
+    for (const ending of this.all()) ending.finish(false);
+  }
+
+  private limit(): Limited {
+    return new Limited(this.engine.deadlines.of(RELEASE_LIMIT));
+  }
+
+  private all(): Ending[] {
+    const all: Ending[] = [];
+    for (let ending = this.pending.first; ending !== undefined; ending = ending.next) {
+      all.push(ending);
+    }
+    return all;
   }
 
   private run(
     unwanted: Unwanted,
     until: number,
+    answered: (freed: boolean) => void = () => {},
     keepFor?: number,
     given?: PromiseLike<boolean>,
-  ): MaybePromise<boolean> {
-    const ending = new Ending(this.engine, unwanted, until, keepFor);
+  ): void {
+    const ended = (freed: boolean, ending: Ending): void => {
+      this.pending.remove(ending);
+      answered(freed);
+      if (this.pending.size === 0) this.tellSettled();
+    };
+    const ending = new Ending(this.engine, unwanted, until, keepFor, ended);
+    this.pending.append(ending);
     ending.attempt(given);
-    if (ending.freed !== undefined) return ending.freed;
-    const freed = ending.wait();
-    this.pending.set(ending, freed);
-    void freed.then(() => this.pending.delete(ending));
-    return freed;
+  }
+
+  private tellSettled(): void {
+    const waiting = this.onSettled;
+    if (waiting.length === 0) return;
+    this.onSettled = [];
+    for (const resolve of waiting) resolve();
   }
 }

@@ -3,6 +3,7 @@ import { Admission, type AdmissionHost } from './admission.ts';
 import type { Lock } from './api.ts';
 import { Cleanup } from './cleanup.ts';
 import type { Clock } from './clock.ts';
+import { DeadlineTable } from './deadlines.ts';
 import { Events } from './events.ts';
 import { Ids } from './ids.ts';
 import type { Keeper, Lease } from './lease.ts';
@@ -18,6 +19,7 @@ import { Time } from './time.ts';
 export class Engine implements Keeper, AdmissionHost {
   readonly time: Time;
   readonly events: Events;
+  readonly deadlines: DeadlineTable;
   readonly calls: StoreCalls;
   readonly terms: TermsTable;
   readonly ids: Ids;
@@ -40,7 +42,8 @@ export class Engine implements Keeper, AdmissionHost {
   ) {
     this.time = new Time(clock, () => this.renewer.verify());
     this.events = new Events(settings.name, store.name);
-    this.calls = new StoreCalls(this.time, this.events);
+    this.deadlines = new DeadlineTable(this.time);
+    this.calls = new StoreCalls(this.time, this.deadlines, this.events);
     this.terms = new TermsTable(store, settings);
     this.ids = new Ids(this.time);
     this.client = this.time.identity();
@@ -111,6 +114,7 @@ export class Engine implements Keeper, AdmissionHost {
     this.renewer.stop();
     this.cleanup.stop();
     this.time.letGo();
+    this.deadlines.rest();
     const { unsubscribe } = this;
     this.unsubscribe = () => {};
     await unsubscribe?.();

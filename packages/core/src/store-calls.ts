@@ -1,3 +1,4 @@
+import type { Deadline, Deadlines, DeadlineTable } from './deadlines.ts';
 import { LockStoreError, type StorePhase } from './errors.ts';
 import type { Events } from './events.ts';
 import type { MaybePromise } from './store.ts';
@@ -41,6 +42,7 @@ export class StoreCalls {
 
   constructor(
     private readonly time: Time,
+    private readonly deadlines: DeadlineTable,
     private readonly events: Events,
   ) {}
 
@@ -74,28 +76,24 @@ export class StoreCalls {
   }
 
   private await<T>(call: StoreCall<T>, reply: PromiseLike<T>): void {
-    let pending = true;
-    const settle = (): boolean => {
-      const first = pending;
-      pending = false;
-      if (first) this.time.cancel(alarm);
-      return first;
-    };
-    const alarm = this.time.after(
-      call.timeout,
-      () => {
-        pending = false;
-        const message = `The store did not answer within ${Math.round(call.timeout)} ms (${call.phase}).`;
-        this.fail(call, new LockStoreError(message, { phase: call.phase, key: call.key }));
-      },
-      true,
-    );
+    const pending = new PendingCall(() => this.timedOut(call));
+    const deadlines = this.deadlines.of(call.timeout);
+    deadlines.start(pending);
     reply.then(
-      (value) => (settle() ? call.answered(value) : call.late?.(value)),
+      (value) => {
+        if (pending.settle(deadlines)) call.answered(value);
+        else call.late?.(value);
+      },
       (error: unknown) => {
-        if (settle()) this.fail(call, error);
+        if (pending.settle(deadlines)) this.fail(call, error);
       },
     );
+  }
+
+  private timedOut<T>(call: StoreCall<T>): void {
+    const { phase, key, timeout } = call;
+    const message = `The store did not answer within ${Math.round(timeout)} ms (${phase}).`;
+    this.fail(call, new LockStoreError(message, { phase, key }));
   }
 
   private fail<T>(call: StoreCall<T>, cause: unknown): void {
@@ -107,5 +105,28 @@ export class StoreCalls {
     if (now - this.lastTold < ERROR_EVENT_EVERY || !this.events.heard('store-error')) return;
     this.lastTold = now;
     this.events.emit('store-error', { key: error.key, error });
+  }
+}
+
+/** A request whose answer is awaited. */
+class PendingCall implements Deadline {
+  at = 0;
+  previous: Deadline | undefined = undefined;
+  next: Deadline | undefined = undefined;
+  private open = true;
+
+  constructor(private readonly onMissed: () => void) {}
+
+  missed(): void {
+    this.open = false;
+    this.onMissed();
+  }
+
+  /** @returns whether the answer came in time */
+  settle(deadlines: Deadlines): boolean {
+    const { open } = this;
+    if (open) deadlines.met(this);
+    this.open = false;
+    return open;
   }
 }

@@ -87,6 +87,18 @@ export class Time {
     unlink(alarm);
   }
 
+  /** Changes whether an alarm keeps the process alive. */
+  keepAlive(alarm: Alarm, keepsAlive: boolean): void {
+    if (!this.mayKeepAlive || keepsAlive === (alarm.previous !== undefined)) return;
+    if (keepsAlive) {
+      linkBehind(this.vital, alarm);
+      alarm.timer?.ref?.();
+    } else {
+      unlink(alarm);
+      alarm.timer?.unref?.();
+    }
+  }
+
   /** From now on no alarm keeps the process alive. */
   letGo(): void {
     this.mayKeepAlive = false;
