@@ -11,6 +11,14 @@ declare module 'vitest' {
 
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
+export { startProxy, type FaultProxy } from './proxy.ts';
+export {
+  redisCommand,
+  startRedisCluster,
+  startRedisSentinel,
+  type TestCluster,
+  type TestSentinel,
+} from './redis-topologies.ts';
 export {
   freePort,
   startMemcached,

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,6 +134,29 @@ export async function startRedis(binary: string, options: RedisOptions = {}): Pr
     const server = new ServerProcess(child, folder, port);
     try {
       await untilOutput(child, /Ready to accept connections/);
+      return server;
+    } catch (error) {
+      await server.stop();
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+/** Starts a Sentinel with the directives of a configuration. */
+export async function startSentinel(
+  binary: string,
+  directives: readonly string[],
+): Promise<TestServer> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    const folder = await mkdtemp(join(tmpdir(), 'holdfast-sentinel-'));
+    const config = join(folder, 'sentinel.conf');
+    const lines = [`bind ${HOST}`, `port ${port}`, `dir ${folder}`, ...directives];
+    await writeFile(config, `${lines.join('\n')}\n`);
+    const child = launch(binary, [config, '--sentinel'], folder);
+    const server = new ServerProcess(child, folder, port);
+    try {
+      await untilOutput(child, /Sentinel ID is/);
       return server;
     } catch (error) {
       await server.stop();
