@@ -13,6 +13,19 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 const onServers = (name: string, root?: string) =>
   project(name, root, ['@holdfast/test-servers/global-setup']);
 
+/** A package's same tests, on the version of its peers that `test/on-<label>` installs. */
+const projectOn = (name: string, label: string, peers: string[]) => ({
+  extends: true as const,
+  resolve: { dedupe: peers },
+  test: {
+    name: `${name} on ${label}`,
+    root: `packages/${name}/test/on-${label}`,
+    dir: `packages/${name}/test`,
+    include: ['*.test.ts', `on-${label}/*.test.ts`],
+    globalSetup: ['@holdfast/test-servers/global-setup'],
+  },
+});
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
@@ -30,6 +43,8 @@ export default defineConfig({
       onServers('test-servers'),
       onServers('docs', 'docs'),
       onServers('redis'),
+      projectOn('redis', 'ioredis5', ['ioredis']),
+      projectOn('redis', 'ioredis5.3', ['ioredis']),
     ],
   },
 });

@@ -13,8 +13,8 @@ const PATIENCE = 2_000;
 export class MissedMessages {
   readonly grants = new RecentGrants();
   private readonly waits = new Map<string, Registration>();
-  /** Wake-ups that were looked up: the message may come all the same. */
-  private readonly lookedUp = new Set<string>();
+  /** Wake-ups that are being looked up, or were and told: the message may come all the same. */
+  private readonly lookedUp = new Map<string, 'asked' | 'told'>();
   /** Until messages arrive for the first time, or are long in coming. */
   private recording = true;
   private timer: NodeJS.Timeout | undefined;
@@ -43,9 +43,13 @@ export class MissedMessages {
     if (this.lookedUp.size > 0) this.lookedUp.delete(nameOf({ member, key }));
   }
 
-  /** Whether a wake-up is one that was looked up already. */
+  /** Whether a message tells of a wake-up that was looked up already. */
   isRepeated(member: string, key: string): boolean {
-    return this.lookedUp.size > 0 && this.lookedUp.delete(nameOf({ member, key }));
+    if (this.lookedUp.size === 0) return false;
+    const name = nameOf({ member, key });
+    const told = this.lookedUp.get(name) === 'told';
+    this.lookedUp.delete(name);
+    return told;
   }
 
   opening(): void {
@@ -76,14 +80,20 @@ export class MissedMessages {
   }
 
   lookUpWaits(waits: readonly Registration[]): void {
+    const { lookedUp } = this;
+    for (const wait of waits) lookedUp.set(nameOf(wait), 'asked');
+    const settle = (registration: Registration, reserved: boolean): void => {
+      const name = nameOf(registration);
+      // Otherwise it has come by message, or the client has asked.
+      if (lookedUp.get(name) !== 'asked') return;
+      lookedUp.delete(name);
+      if (!reserved) return;
+      lookedUp.set(name, 'told');
+      this.deliver({ type: 'wake', key: registration.key }, registration.member);
+    };
     this.calls.many(RESERVATIONS, waits, {
-      answered: (registration, reserved) => {
-        if (!reserved) return;
-        const { member, key } = registration;
-        this.lookedUp.add(nameOf(registration));
-        this.deliver({ type: 'wake', key }, member);
-      },
-      failed: () => {},
+      answered: settle,
+      failed: (registration) => settle(registration, false),
     });
   }
 

@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { createLocker } from '@holdfast/core';
+import { redisStore } from '@holdfast/redis';
+import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Bench, connections } from './kit.ts';
+
+let server: TestServer;
+beforeAll(async () => {
+  server = await startRedis(redisBinary());
+});
+afterAll(() => server.stop());
+const bench = new Bench(() => `redis://${server.host}:${server.port}`);
+
+test("locks that nobody waits for need no connection but the user's", async () => {
+  const admin = bench.client();
+  const locker = bench.locker();
+  for (let round = 0; round < 20; round++) await locker.withLock('connections:free', () => {});
+  expect(await connections(admin)).toHaveLength(1);
+});
+
+test('the first wait opens one connection, and the last locker closes it', async () => {
+  const admin = bench.client();
+  const client = bench.client();
+  const store = redisStore(client);
+  const lockers = [createLocker({ store }), createLocker({ store })] as const;
+  const [first, second] = lockers;
+  for (const key of ['connections:a', 'connections:b']) {
+    const lock = await first.lock(key);
+    const waiting = second.lock(key);
+    await new Promise((resolve) => second.on('waiting', resolve));
+    await expect.poll(async () => (await connections(admin)).length).toBe(2);
+    await lock.release();
+    await (await waiting).release();
+  }
+  expect(await admin.pubsub('CHANNELS', 'holdfast:*')).toHaveLength(1);
+  await first.close();
+  expect(await connections(admin)).toHaveLength(2);
+  await second.close();
+  await expect.poll(async () => (await connections(admin)).length).toBe(1);
+  expect(client.status).toBe('ready');
+  expect(await admin.pubsub('CHANNELS', 'holdfast:*')).toEqual([]);
+});
+
+test('a lock that is held for a while opens it too, to be told of a loss', async () => {
+  const admin = bench.client();
+  const locker = bench.locker(undefined, { ttl: 60_000 });
+  const lock = await locker.lock('connections:held');
+  await expect.poll(async () => (await connections(admin)).length).toBe(2);
+  await lock.release();
+});
+
+test('a connection that is cut is opened again', async () => {
+  const admin = bench.client();
+  const locker = bench.locker(undefined, { ttl: 60_000 });
+  const lock = await locker.lock('connections:cut');
+  const subscribers = async (): Promise<number> =>
+    ((await admin.pubsub('CHANNELS', 'holdfast:*')) as string[]).length;
+  await expect.poll(subscribers).toBe(1);
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await expect.poll(subscribers).toBe(1);
+  await bench.locker().forceRelease('connections:cut');
+  await expect.poll(() => lock.state).toBe('lost');
+});
+
+test('when the user ends the client, our connection ends with it', async () => {
+  const admin = bench.client();
+  const client = bench.client();
+  const locker = bench.locker(client);
+  await locker.lock('connections:ended');
+  await expect.poll(async () => (await connections(admin)).length).toBe(2);
+  await client.quit();
+  await expect.poll(async () => (await connections(admin)).length).toBe(0);
+  await expect(locker.lock('connections:other')).rejects.toMatchObject({
+    code: 'LOCK_STORE_UNAVAILABLE',
+    permanent: true,
+  });
+});
+
+test.each(['close', 'quit'])(
+  'nothing keeps a process alive after %s',
+  async (how) => {
+    const file = fileURLToPath(new URL('programs/hold-and-leave.ts', import.meta.url));
+    const args = ['--conditions=@holdfast/source', '--import', 'tsx', file];
+    const url = `redis://${server.host}:${server.port}`;
+    const child = spawn(process.execPath, [...args, url, how], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    const [code] = (await once(child, 'exit')) as [number];
+    expect(code).toBe(0);
+    const [, left] = /left (\d+)/.exec(output) ?? [];
+    expect(performance.timeOrigin + performance.now() - Number(left)).toBeLessThan(2_000);
+  },
+  20_000,
+);
