@@ -13,8 +13,10 @@ export interface ManyCall<Q, R> {
   readonly phase: StorePhase;
   readonly script: Script;
   readonly keyOf: (request: Q) => string;
-  /** Adds KEYS and ARGV. */
-  readonly write: (requests: readonly Q[], keys: string[], args: string[]) => void;
+  /** How many KEYS each request has. */
+  readonly keysEach: number;
+  readonly writeKeys: (request: Q, words: string[]) => void;
+  readonly writeArgs: (requests: readonly Q[], words: string[]) => void;
   /** From the script's answer, the part about one request of so many. */
   readonly read: (answer: unknown, index: number, request: Q, count: number) => R;
 }
@@ -41,7 +43,7 @@ export class Calls {
     args: readonly string[],
   ): Promise<unknown> {
     try {
-      return await run(this.client, script, keys, args);
+      return await run(this.client, script, keys.length, [...keys, ...args]);
     } catch (error) {
       throw toStoreError(error, this.client, phase);
     }
@@ -92,9 +94,9 @@ export class Calls {
   }
 
   private send<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
-    const keys: string[] = [];
-    const args: string[] = [];
-    call.write(requests, keys, args);
+    const words: string[] = [];
+    for (const request of requests) call.writeKeys(request, words);
+    call.writeArgs(requests, words);
     const failed = (error: unknown): void => {
       // Data of somebody else in the key of one lock is no harm to the others.
       if (requests.length > 1 && isForeign(error)) {
@@ -104,8 +106,8 @@ export class Calls {
       const cause = toStoreError(error, this.client, call.phase);
       for (const request of requests) outcome.failed(request, cause);
     };
-    run(this.client, call.script, keys, args).then((answer) => {
-      const count = requests.length;
+    const count = requests.length;
+    run(this.client, call.script, count * call.keysEach, words).then((answer) => {
       for (let index = 0; index < count; index++) {
         const request = requests[index] as Q;
         outcome.answered(request, call.read(answer, index, request, count));

@@ -37,7 +37,7 @@ export class Inbox {
   ) {
     const sharded = canShard(client);
     // The first letter tells senders how to send.
-    this.id = (sharded ? 's' : 'p') + randomBytes(9).toString('base64url');
+    this.id = (sharded ? 's' : 'p') + randomBytes(6).toString('base64url');
     this.missed = new MissedMessages(calls, (event, member) => this.deliver(member, event));
     if (sharded)
       this.shards = new ShardChannels(client.options.keyPrefix ?? '', this.id, this.missed);

@@ -50,15 +50,21 @@ export interface Wanted {
 export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   phase: 'acquire',
   script: ACQUIRE,
+  keysEach: 3,
   keyOf: ({ request }) => request.key,
-  write: (all, keys, args) => {
-    for (const { request, who } of all) {
-      const { key, id, owner, ttl, tokens, wait, replaces } = request;
-      const word = toWord(id);
+  writeKeys: ({ request: { key } }, words) => {
+    words.push(lockKey(key), queueKey(key), tokenKey(key));
+  },
+  writeArgs: (all, words) => {
+    const usual = all[0] as Wanted;
+    words.push(`${termsOf(usual)} ${usual.who.words}`);
+    for (const wanted of all) {
+      const { request, who } = wanted;
+      const { id, owner } = request;
+      const isUsual = owner === id && who === usual.who && hasTermsOf(request, usual.request);
       const by = owner === id ? '=' : toWord(owner);
-      const instead = replaces === undefined ? '=' : toWord(replaces);
-      keys.push(lockKey(key), queueKey(key), tokenKey(key));
-      args.push(`${word} ${who.words} ${by}`, `${ttl} ${tokens} ${wait ? 1 : 0} ${instead}`);
+      const word = toWord(id);
+      words.push(isUsual ? word : `${word} ${termsOf(wanted)} ${who.words} ${by}`);
     }
   },
   read: (answers, index, { request }, count) => {
@@ -74,14 +80,28 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   },
 };
 
+function termsOf({ request: { ttl, tokens, wait, replaces } }: Wanted): string {
+  return `${ttl} ${tokens} ${wait ? 1 : 0} ${replaces === undefined ? '=' : toWord(replaces)}`;
+}
+
+function hasTermsOf(request: AcquireRequest, usual: AcquireRequest): boolean {
+  return (
+    request.ttl === usual.ttl &&
+    request.tokens === usual.tokens &&
+    request.wait === usual.wait &&
+    request.replaces === usual.replaces
+  );
+}
+
 export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
   phase: 'release',
   script: RELEASE,
+  keysEach: 2,
   keyOf: ({ key }) => key,
-  write: (all, keys, args) => {
-    for (const { key, id, keepFor = 0 } of all) {
-      keys.push(lockKey(key), queueKey(key));
-      args.push(keepFor > 0 ? `${toWord(id)} ${Math.ceil(keepFor)}` : toWord(id));
+  writeKeys: ({ key }, words) => words.push(lockKey(key), queueKey(key)),
+  writeArgs: (all, words) => {
+    for (const { id, keepFor = 0 } of all) {
+      words.push(keepFor > 0 ? `${toWord(id)} ${Math.ceil(keepFor)}` : toWord(id));
     }
   },
   read: (answer, index) => (answer as string).charCodeAt(index) === ONE,
@@ -91,14 +111,13 @@ export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
 export const RENEWALS: ManyCall<RenewRequest, RenewReply | undefined> = {
   phase: 'renew',
   script: RENEW,
+  keysEach: 1,
   keyOf: ({ key }) => key,
-  write: (all, keys, args) => {
+  writeKeys: ({ key }, words) => words.push(lockKey(key)),
+  writeArgs: (all, words) => {
     const usual = (all[0] as RenewRequest).ttl;
-    args.push(String(usual));
-    for (const { key, id, ttl } of all) {
-      keys.push(lockKey(key));
-      args.push(ttl === usual ? toWord(id) : `${toWord(id)} ${ttl}`);
-    }
+    words.push(String(usual));
+    for (const { id, ttl } of all) words.push(ttl === usual ? toWord(id) : `${toWord(id)} ${ttl}`);
   },
   read: (answer, index) => ((answer as string).charCodeAt(index) === ONE ? 'renewed' : undefined),
 };
@@ -107,12 +126,11 @@ export const RENEWALS: ManyCall<RenewRequest, RenewReply | undefined> = {
 export const LOSSES: ManyCall<{ readonly key: string; readonly id: string }, StoreLoss | 'held'> = {
   phase: 'renew',
   script: LOSS,
+  keysEach: 2,
   keyOf: ({ key }) => key,
-  write: (all, keys, args) => {
-    for (const { key, id } of all) {
-      keys.push(lockKey(key), queueKey(key));
-      args.push(toWord(id));
-    }
+  writeKeys: ({ key }, words) => words.push(lockKey(key), queueKey(key)),
+  writeArgs: (all, words) => {
+    for (const { id } of all) words.push(toWord(id));
   },
   read: (answers, index) => (answers as readonly (StoreLoss | 'held')[])[index] ?? 'held',
 };
@@ -121,11 +139,10 @@ export const LOSSES: ManyCall<{ readonly key: string; readonly id: string }, Sto
 export const REFRESHES: ManyCall<Registration, number> = {
   phase: 'acquire',
   script: REFRESH,
+  keysEach: 2,
   keyOf: ({ key }) => key,
-  write: (all, keys, args) => {
-    args.push((all[0] as Registration).member);
-    for (const { key } of all) keys.push(lockKey(key), queueKey(key));
-  },
+  writeKeys: ({ key }, words) => words.push(lockKey(key), queueKey(key)),
+  writeArgs: (all, words) => words.push((all[0] as Registration).member),
   read: (hints, index) => (hints as readonly number[])[index] ?? 0,
 };
 
@@ -133,12 +150,11 @@ export const REFRESHES: ManyCall<Registration, number> = {
 export const RESERVATIONS: ManyCall<Registration, boolean> = {
   phase: 'acquire',
   script: RESERVED,
+  keysEach: 1,
   keyOf: ({ key }) => key,
-  write: (all, keys, args) => {
-    for (const { key, member } of all) {
-      keys.push(lockKey(key));
-      args.push(member);
-    }
+  writeKeys: ({ key }, words) => words.push(lockKey(key)),
+  writeArgs: (all, words) => {
+    for (const { member } of all) words.push(member);
   },
   read: (answers, index) => (answers as readonly number[])[index] === 1,
 };

@@ -12,17 +12,19 @@ export function script(source: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') };
 }
 
-/** Runs a script by its name, and by its text where the server does not know it (any more). */
+/**
+ * Runs a script by its name, and by its text where the server does not know it (any more).
+ *
+ * @param words its KEYS, so many, and then its ARGV
+ */
 export function run(
   client: RedisClient | RedisCluster,
   { sha, source }: Script,
-  keys: readonly string[],
-  args: readonly string[],
+  keys: number,
+  words: string[],
 ): Promise<unknown> {
-  const count = keys.length;
-  const words = keys.concat(args);
-  return client.evalsha(sha, count, words).then(undefined, (error: unknown) => {
+  return client.evalsha(sha, keys, words).then(undefined, (error: unknown) => {
     if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return client.eval(source, count, words);
+    return client.eval(source, keys, words);
   });
 }

@@ -72,15 +72,17 @@ test('a hand-off within the process takes none', async () => {
 
 test('all renewals that are due take one request per 200', async () => {
   const admin = bench.client();
-  const locker = bench.locker(undefined, { ttl: 3_000 });
+  const locker = bench.locker(undefined, { ttl: 2_000 });
   await warmUp(locker);
   const keys = Array.from({ length: 1_000 }, (_, index) => `round-trips:renew:${index}`);
   const locks = await Promise.all(keys.map((key) => locker.lock(key)));
   const before = await calls(admin);
   let renewed = 0;
   locker.on('renewed', () => (renewed += 1));
-  await expect.poll(() => renewed, { timeout: 5_000 }).toBeGreaterThanOrEqual(1_000);
-  expect((await calls(admin)) - before).toBeLessThanOrEqual(10);
+  await expect.poll(() => renewed, { timeout: 10_000 }).toBeGreaterThanOrEqual(3_000);
+  // And once more, to look up what messages were missed before they arrived; at first by name, then
+  // by text, because the server does not know that script yet.
+  expect((await calls(admin)) - before).toBeLessThanOrEqual(renewed / 200 + 10);
   await Promise.all(locks.map((lock) => lock.release()));
 });
 

@@ -23,27 +23,28 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
  * that has lost its data starts above them.
  *
  * KEYS per lock: lock, queue, token.
- * ARGV per lock: `<id> <client> <label> <owner>`, with `=` for an owner that is the id; and
- * `<ttl> <tokens> <1 to wait> <id to replace, or =>`.
+ * ARGV: what most of them have in common, `<ttl> <tokens> <1 to wait> <id to replace, or => <client>
+ * <label>`; then per lock its id, or `<id> <ttl> <tokens> <wait> <replaces> <client> <label> <owner>`,
+ * where `=` is an owner that is the id.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
  * the first token and the number of tokens, or the ms until the lock could be free. For a single lock,
  * just that.
  */
 export const ACQUIRE = script(/* lua */ `
-local call, match = redis.call, string.match
+local call, find, match = redis.call, string.find, string.match
 ${TIME}
 local today = micros - micros % ${DAY}
 
 -- What to do about a lock that is not simply free: answers a refusal, or grants it and answers nothing
 -- but whether it replaced another grant. It is in a function so that most need not wait for all of it.
-local function contend(lock, queue, fence, ask, ttl, wait, replaces)
+local function contend(lock, queue, fence, id, rest, ttl, wait, replaces)
   ${READ}${TELL}${QUEUE}${END_EARLY}
-  local id, client, owner = match(ask, '^(%S+) (%S+) %S+ (%S+)$')
+  local client, owner = match(rest, '^ (%S+) %S+ (%S+)$')
   local replaced = 0
 
   local function grant()
-    call('SET', lock, 'holdfast grant ' .. ask, 'PX', ttl)
+    call('SET', lock, 'holdfast grant ' .. id .. rest, 'PX', ttl)
     return nil, replaced
   end
 
@@ -88,16 +89,17 @@ local function contend(lock, queue, fence, ask, ttl, wait, replaces)
 end
 
 local replies = {}
-local terms, ttl, asked, wait, replaces
+local usualTtl, usualTokens, usualWait, usualReplaces, usualWho = match(ARGV[1], '^(%d+) (%d+) (%d) (%S+) (.+)$')
+local usualRest = ' ' .. usualWho .. ' ='
 for i = 1, #KEYS / 3 do
-  local lock, queue, fence, ask = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[2 * i - 1]
-  if ARGV[2 * i] ~= terms then
-    terms = ARGV[2 * i]
-    ttl, asked, wait, replaces = match(terms, '^(%d+) (%d+) (%d) (%S+)$')
+  local lock, queue, fence, id = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[i + 1]
+  local ttl, asked, wait, replaces, rest = usualTtl, usualTokens, usualWait, usualReplaces, usualRest
+  if find(id, ' ', 1, true) then
+    id, ttl, asked, wait, replaces, rest = match(id, '^(%S+) (%d+) (%d+) (%d) (%S+)( .+)$')
   end
   local reply, replaced
-  if call('EXISTS', queue) == 1 or not call('SET', lock, 'holdfast grant ' .. ask, 'NX', 'PX', ttl) then
-    reply, replaced = contend(lock, queue, fence, ask, ttl, wait, replaces)
+  if call('EXISTS', queue) == 1 or not call('SET', lock, 'holdfast grant ' .. id .. rest, 'NX', 'PX', ttl) then
+    reply, replaced = contend(lock, queue, fence, id, rest, ttl, wait, replaces)
   end
   if not reply then
     local token, tokens = micros, asked
