@@ -11,7 +11,6 @@ declare module 'vitest' {
 
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
-export { startProxy, type FaultProxy } from './proxy.ts';
 export {
   redisCommand,
   startRedisCluster,
