@@ -45,6 +45,7 @@ export default defineConfig({
       onServers('redis'),
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
+      onServers('memcached'),
     ],
   },
 });

@@ -1,7 +1,8 @@
 // `pnpm bench [name …]`: runs the benchmarks of these names, or all.
+import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
 
-const benchmarks: Record<string, () => Promise<boolean>> = { memory };
+const benchmarks: Record<string, () => Promise<boolean>> = { memory, memcached };
 
 const names = process.argv.slice(2);
 let reached = true;
