@@ -15,7 +15,9 @@ export async function run(): Promise<boolean> {
   try {
     const address = `${server.host}:${server.port}`;
     for (const work of WORKS) {
-      const ns = await inTurns(VARIANTS, 5, (name) => inChild<number>(child, [name, work, address]));
+      const ns = await inTurns(VARIANTS, 5, (name) =>
+        inChild<number>(child, [name, work, address]),
+      );
       const ratio = ns['raw memjs'] / ns.holdfast;
       reached &&= ratio >= GOAL;
       rows.push([

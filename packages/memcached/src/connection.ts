@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { ReplyReader, setOpaque, type Reply } from './frames.ts';
-import { connectionTo, type MemjsConnection, type MemjsServer } from './memjs.ts';
+import { connectionTo, socketOf, type MemjsConnection, type MemjsServer } from './memjs.ts';
 
 /** A server that owes an answer for so long, in ms, may be gone without a word. */
 const SILENCE = 1_000;
@@ -74,7 +74,7 @@ export class Connection {
     this.server = connectionTo(origin);
     this.server.onError(0, (error) => this.fail(error));
     this.server.sock(false, (socket) => this.begin(socket));
-    this.adopt(this.server._socket);
+    this.adopt(socketOf(this.server));
   }
 
   /** @param frame a request but for its opaque field */
@@ -95,7 +95,8 @@ export class Connection {
     if (!this.owes) this.end(new Error('It is not needed any more.'));
   }
 
-  end(error: Error): void {
+  /** @param broken whether what is under way may still be settled on another connection */
+  end(error: Error, broken = false): void {
     if (this.ended) return;
     this.ended = true;
     clearTimeout(this.watch);
@@ -104,8 +105,9 @@ export class Connection {
     else this.socket.destroy();
     const { exchanges, first } = this;
     this.exchanges = [];
+    this.outbox = [];
     for (const exchange of exchanges.slice(first)) {
-      if (this.ready) exchange.broken(error);
+      if (broken) exchange.broken(error);
       else exchange.failed(error);
     }
   }
@@ -168,12 +170,14 @@ export class Connection {
   }
 
   private fail(cause: unknown): void {
-    const { host, port } = this.origin;
     // Some errors of memjs are strings.
     const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `memcached ${host}:${port}: ${reason}`;
-    const refused = REFUSED.test(reason);
-    this.end(refused ? new RefusedError(message, { cause }) : new Error(message, { cause }));
+    if (REFUSED.test(reason)) this.end(new RefusedError(this.message(reason), { cause }));
+    else this.end(new Error(this.message(reason), { cause }), this.ready);
+  }
+
+  private message(reason: string): string {
+    return `memcached ${this.origin.host}:${this.origin.port}: ${reason}`;
   }
 
   private lookIn(ms: number): ReturnType<typeof setTimeout> {
@@ -186,7 +190,7 @@ export class Connection {
     if (this.ended || !this.owes) return;
     const silence = performance.now() - this.owedSince;
     if (silence >= LOST) {
-      this.fail(new Error('The server does not answer.'));
+      this.end(new Error(this.message('The server does not answer.')));
       return;
     }
     if (silence >= SILENCE) this.owner.onSilent(this);

@@ -69,7 +69,7 @@ export class ReplyReader {
     const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
     let at = 0;
     while (at < bytes.length) {
-      if (bytes[at] !== REPLY) throw new Error('The server does not speak the binary protocol.');
+      if (bytes[at] !== REPLY) throw notReplies(bytes, at);
       if (bytes.length - at < HEADER) break;
       const end = at + HEADER + bytes.readUInt32BE(at + 8);
       if (bytes.length < end) break;
@@ -78,6 +78,12 @@ export class ReplyReader {
     }
     this.rest = at === bytes.length ? NOTHING : bytes.subarray(at);
   }
+}
+
+/** For instance `ERROR Too many open connections`. */
+function notReplies(bytes: Buffer, at: number): Error {
+  const said = JSON.stringify(bytes.toString('latin1', at, at + 80).trim());
+  return new Error(`The server does not speak the binary protocol, but said ${said}.`);
 }
 
 function replyAt(bytes: Buffer, at: number, end: number): Reply {

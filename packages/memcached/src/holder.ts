@@ -22,8 +22,7 @@ const changing = (): Error => new Error('The item changes faster than it can be 
 /** Each CAS id stands for a block of tokens; above this there is no number for them. */
 const LARGEST_CAS = BigInt(Math.floor(Number.MAX_SAFE_INTEGER / MAX_TOKENS) - 1);
 
-const firstToken = ({ cas }: Version): number =>
-  cas > LARGEST_CAS ? 0 : Number(cas) * MAX_TOKENS;
+const firstToken = ({ cas }: Version): number => (cas > LARGEST_CAS ? 0 : Number(cas) * MAX_TOKENS);
 
 /** How an item may be taken that is there already. */
 interface Taking {

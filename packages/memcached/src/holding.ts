@@ -23,7 +23,7 @@ export interface Format {
   encode(holding: Holding): string;
   /** @returns `undefined` for a lock that nobody holds */
   decode(value: string): Holding | undefined;
-  encodeKey?(request: EncodeKeyRequest): string;
+  readonly encodeKey?: (request: EncodeKeyRequest) => string;
 }
 
 /** An item that nobody holds. */
@@ -38,10 +38,11 @@ export const jsonFormat: Format = {
 
   decode(value) {
     if (value === FREE) return undefined;
-    const parsed = parse(value);
-    const { id, label } = parsed;
-    if (typeof id !== 'string' || typeof label !== 'string') return FOREIGN;
-    return { ...parsed, id, label, owner: parsed.owner ?? id };
+    const { id, label, owner = id, token, over, kept } = parse(value);
+    if (typeof id !== 'string' || typeof label !== 'string' || typeof owner !== 'string') {
+      return FOREIGN;
+    }
+    return { id, label, owner, token, over, kept };
   },
 };
 
@@ -82,7 +83,9 @@ export const memlockFormat: Format = {
       });
     }
     if (owner?.startsWith(KEPT_PREFIX) === true || !isWellFormed(owner ?? '')) {
-      throw new LockArgumentError("`owner` is not one that `compat: 'memlock'` can store.", { key });
+      throw new LockArgumentError("`owner` is not one that `compat: 'memlock'` can store.", {
+        key,
+      });
     }
     const stored = MEMLOCK_PREFIX + key;
     if (Buffer.byteLength(stored) > MEMLOCK_LONGEST || ODD.test(key) || !isWellFormed(key)) {

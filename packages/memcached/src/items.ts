@@ -90,12 +90,7 @@ export class BinaryItems implements Items {
     });
   }
 
-  write(
-    key: string,
-    value: string,
-    exptime: number,
-    over?: Version,
-  ): Promise<Version | undefined> {
+  write(key: string, value: string, exptime: number, over?: Version): Promise<Version | undefined> {
     // 0 would be for ever, and a fraction is cut off to 0.
     if (!Number.isInteger(exptime) || exptime < 1 || exptime > LONGEST_EXPTIME) {
       throw new RangeError(`No exptime for a lock: ${exptime}.`);

@@ -41,3 +41,8 @@ export function connectionTo(server: MemjsServer): MemjsConnection {
   const options = { ...server.options, keepAlive: true };
   return new (server.constructor as ServerClass)(host, port, username, password, options);
 }
+
+/** Its socket, which is there as soon as it is asked for. */
+export function socketOf({ _socket: socket }: MemjsConnection): Socket | undefined {
+  return socket;
+}
