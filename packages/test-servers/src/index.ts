@@ -11,6 +11,7 @@ declare module 'vitest' {
 
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
+export { startProxy, type FaultProxy } from './proxy.ts';
 export {
   redisCommand,
   startRedisCluster,
