@@ -3,29 +3,12 @@ import { storeConformance } from '@holdfast/testing';
 import { Client } from 'memjs';
 import { describe, test } from 'vitest';
 import { memcachedStore } from '../src/index.ts';
-
-const capabilities = {
-  fencing: 'best-effort',
-  wakeUp: 'poll',
-  minTtl: 2_000,
-  granularity: 1_000,
-  sharedClock: false,
-  exactLoss: false,
-  checkEvery: 2_000,
-} as const;
-
-const memcached = useMemcached();
+import { capabilities } from './kit/capabilities.ts';
 
 describe.concurrent('the memcached store', () => {
+  const memcached = useMemcached();
   const createStore = () => memcachedStore(Client.create(memcached.servers));
   for (const { name, run } of storeConformance({ createStore, capabilities })) {
-    test(name, run, 60_000);
-  }
-});
-
-describe.concurrent("the memcached store with compat: 'memlock'", () => {
-  const createStore = () => memcachedStore(Client.create(memcached.servers), { compat: 'memlock' });
-  for (const { name, run } of storeConformance({ createStore, capabilities })) {
-    test(name, run, 60_000);
+    test(name, { timeout: 60_000 }, run);
   }
 });

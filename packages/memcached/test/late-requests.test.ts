@@ -1,0 +1,111 @@
+import { createLocker, LockStoreError, type Locker } from '@holdfast/core';
+import { Client } from 'memjs';
+import { afterEach, describe, expect } from 'vitest';
+import { memcachedStore } from '../src/index.ts';
+import { Gate } from './kit/gate.ts';
+import { test, until, type Site } from './kit/site.ts';
+
+const endings: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const end of endings.splice(0).toReversed()) await end();
+});
+
+/** A locker whose connections go through a gate. */
+async function behindGate(site: Site): Promise<{ gate: Gate; locker: Locker }> {
+  const gate = await Gate.open(site.server);
+  const locker = createLocker({ store: memcachedStore(Client.create(gate.address)) });
+  endings.push(
+    () => gate.end(),
+    () => locker.close(),
+  );
+  return { gate, locker };
+}
+
+describe('a request that the server gets late', () => {
+  test('leaves no lock behind, though its connection broke long ago', async ({ site }) => {
+    const { gate, locker } = await behindGate(site);
+    await locker.withLock('first', () => {});
+    gate.passage.shut = true;
+    const attempt = locker.tryLock('key');
+    await until('it was sent', () => gate.passage.heldBytes > 0);
+    gate.closed = true;
+    gate.passage.cut();
+    // It went out and was not answered, and there is nobody to ask what became of it.
+    await expect(attempt).rejects.toBeInstanceOf(LockStoreError);
+    gate.closed = false;
+    // What was given up in the background: nothing of it may be left for the late request.
+    await until('it was taken back', async () => (await site.value('holdfast:key')) !== undefined);
+    expect(await site.value('holdfast:key')).toBe('');
+    gate.passages[0]?.deliver();
+    await site.ask('version');
+    expect(await site.value('holdfast:key')).toBe('');
+    const other = site.locker();
+    const lock = await other.tryLock('key');
+    expect(lock?.state).toBe('held');
+    expect(await locker.tryLock('key')).toBeNull();
+    expect(await lock?.release()).toBe(true);
+    expect(await site.value('holdfast:key')).toBeUndefined();
+  });
+
+  test('finds its lock taken by its own second try', async ({ site }) => {
+    const { gate, locker } = await behindGate(site);
+    await locker.withLock('first', () => {});
+    const [passage] = gate.passages;
+    gate.passage.shut = true;
+    const attempt = locker.tryLock('key');
+    await until('it was sent', () => passage?.heldBytes !== 0);
+    passage?.cut();
+    const lock = await attempt;
+    const before = await site.value('holdfast:key');
+    passage?.deliver();
+    await site.ask('version');
+    expect(await site.value('holdfast:key')).toBe(before);
+    expect(await lock?.release()).toBe(true);
+  });
+
+  test('on a connection that fell silent is settled, and a new one serves meanwhile', async ({
+    site,
+  }) => {
+    const { gate, locker } = await behindGate(site);
+    await locker.withLock('first', () => {});
+    const [passage] = gate.passages;
+    gate.passage.shut = true;
+    const lock = await locker.lock('key', { wait: 60_000 });
+    expect(gate.passages).toHaveLength(2);
+    await locker.withLock('other', () => {});
+    // The late request recognises the lock, and the locker is not impressed.
+    passage?.deliver();
+    await locker.withLock('other', () => {});
+    await lock.extend();
+    expect(lock.state).toBe('held');
+    expect(await site.locker().tryLock('key')).toBeNull();
+    expect(await lock.release()).toBe(true);
+    expect(await site.locker().tryLock('key')).not.toBeNull();
+    expect(gate.passages).toHaveLength(2);
+  });
+
+  test('on a connection that fell silent is taken back when nobody wants it any more', async ({
+    site,
+  }) => {
+    const { gate, locker } = await behindGate(site);
+    await locker.withLock('first', () => {});
+    const [passage] = gate.passages;
+    gate.passage.shut = true;
+    await expect(locker.tryLock('key')).rejects.toBeInstanceOf(LockStoreError);
+    expect(await site.value('holdfast:key')).toBeUndefined();
+    passage?.deliver();
+    const other = site.locker();
+    const lock = await other.lock('key', { wait: 5_000 });
+    expect(await lock.release()).toBe(true);
+  });
+});
+
+describe('a server that never answered', () => {
+  test('is not flooded with connections', async ({ site }) => {
+    const { gate, locker } = await behindGate(site);
+    gate.shut = true;
+    await expect(locker.lock('key', { wait: 4_000 })).rejects.toBeInstanceOf(LockStoreError);
+    expect(gate.passages).toHaveLength(1);
+  });
+});
