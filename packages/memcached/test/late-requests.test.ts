@@ -1,28 +1,18 @@
-import { createLocker, LockStoreError, type Locker } from '@holdfast/core';
+import { LockStoreError, type Locker } from '@holdfast/core';
 import { Client } from 'memjs';
-import { afterEach, describe, expect } from 'vitest';
-import { memcachedStore } from '../src/index.ts';
+import { describe, expect } from 'vitest';
 import { Gate } from './kit/gate.ts';
 import { test, until, type Site } from './kit/site.ts';
-
-const endings: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const end of endings.splice(0).toReversed()) await end();
-});
 
 /** A locker whose connections go through a gate. */
 async function behindGate(site: Site): Promise<{ gate: Gate; locker: Locker }> {
   const gate = await Gate.open(site.server);
-  const locker = createLocker({ store: memcachedStore(Client.create(gate.address)) });
-  endings.push(
-    () => gate.end(),
-    () => locker.close(),
-  );
+  site.onEnd(() => gate.end());
+  const locker = site.locker({}, Client.create(gate.address));
   return { gate, locker };
 }
 
-describe('a request that the server gets late', () => {
+describe.concurrent('a request that the server gets late', () => {
   test('leaves no lock behind, though its connection broke long ago', async ({ site }) => {
     const { gate, locker } = await behindGate(site);
     await locker.withLock('first', () => {});
@@ -101,7 +91,7 @@ describe('a request that the server gets late', () => {
   });
 });
 
-describe('a server that never answered', () => {
+describe.concurrent('a server that never answered', () => {
   test('is not flooded with connections', async ({ site }) => {
     const { gate, locker } = await behindGate(site);
     gate.shut = true;

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker, type Locker, type LockerOptions } from '@holdfast/core';
@@ -15,8 +16,7 @@ import { memcachedStore, type MemcachedStoreOptions } from '../../src/index.ts';
 
 /** A memcached of one test's own, behind a proxy, and what the test makes on top of it. */
 export class Site {
-  private readonly lockers: Locker[] = [];
-  private readonly clients: Client[] = [];
+  private readonly endings: (() => unknown)[] = [];
 
   private constructor(
     /** May be exchanged: the proxy leads to whatever it is. */
@@ -43,6 +43,19 @@ export class Site {
     return `${this.proxy.host}:${this.proxy.port}`;
   }
 
+  /** Freezes the server, and waits until all of it stands still. */
+  async freeze(): Promise<void> {
+    const { server } = this;
+    server.freeze();
+    const tasks = `/proc/${server.pid}/task`;
+    const stopped = async (task: string): Promise<boolean> =>
+      / T /.test(await readFile(`${tasks}/${task}/stat`, 'utf8'));
+    await until('the server is frozen', async () => {
+      const states = await Promise.all((await readdir(tasks).catch(() => [])).map(stopped));
+      return states.every(Boolean);
+    });
+  }
+
   /** Kills the server, and starts another at the same address. */
   async restart(): Promise<void> {
     await this.server.stop();
@@ -51,7 +64,7 @@ export class Site {
 
   client(options: ClientOptions & ServerOptions = {}): Client {
     const client: Client = Client.create(this.address, options);
-    this.clients.push(client);
+    this.onEnd(() => client.close());
     return client;
   }
 
@@ -59,8 +72,13 @@ export class Site {
   locker(options: LockerOptions & MemcachedStoreOptions = {}, client = this.client()): Locker {
     const { compat, ...rest } = options;
     const locker = createLocker({ store: memcachedStore(client, { compat }), ...rest });
-    this.lockers.push(locker);
+    this.onEnd(() => locker.close());
     return locker;
+  }
+
+  /** The last comes first. */
+  onEnd(end: () => unknown): void {
+    this.endings.push(end);
   }
 
   /** Asks the server, not the proxy, in its text protocol. */
@@ -79,7 +97,9 @@ export class Site {
   }
 
   async item(stored: string): Promise<{ value: string; cas: number } | undefined> {
-    const found = /^VALUE \S+ \d+ \d+ (\d+)\r\n([^]*)\r\nEND$/.exec(await this.ask(`gets ${stored}`));
+    const found = /^VALUE \S+ \d+ \d+ (\d+)\r\n([^]*)\r\nEND$/.exec(
+      await this.ask(`gets ${stored}`),
+    );
     return found === null ? undefined : { value: found[2] as string, cas: Number(found[1]) };
   }
 
@@ -91,8 +111,7 @@ export class Site {
   async end(): Promise<void> {
     this.server.thaw();
     this.proxy.heal();
-    for (const locker of this.lockers) await locker.close();
-    for (const client of this.clients) client.close();
+    for (const end of this.endings.toReversed()) await end();
     await this.proxy.stop();
     await this.server.stop();
   }
