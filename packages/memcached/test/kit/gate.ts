@@ -5,6 +5,8 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 export class Passage {
   /** From now on neither side hears of the other, and both believe it is there. */
   shut = false;
+  /** Whether the client is still there. */
+  open = true;
   private readonly held: Buffer[] = [];
 
   constructor(
@@ -15,6 +17,9 @@ export class Passage {
       socket.setNoDelay(true);
       socket.on('error', () => {});
     }
+    client.on('close', () => {
+      this.open = false;
+    });
     client.on('data', (chunk: Buffer) => {
       if (this.shut) this.held.push(chunk);
       else server.write(chunk);
@@ -76,6 +81,11 @@ export class Gate {
 
   get address(): string {
     return `127.0.0.1:${(this.listener.address() as AddressInfo).port}`;
+  }
+
+  /** How many connections there are now. */
+  get open(): number {
+    return this.passages.filter((passage) => passage.open).length;
   }
 
   /** The latest connection. */

@@ -1,0 +1,86 @@
+import { createLocker } from '@holdfast/core';
+import { Client } from 'memjs';
+import { describe, expect } from 'vitest';
+import { memcachedStore } from '../src/index.ts';
+import { startChild } from './kit/child.ts';
+import { Gate } from './kit/gate.ts';
+import { test, until, type Site } from './kit/site.ts';
+
+/** A client whose connections can be counted. */
+async function countedClient(site: Site): Promise<{ gate: Gate; client: Client }> {
+  const gate = await Gate.open(site.server);
+  const client = Client.create(gate.address);
+  site.onEnd(() => gate.end());
+  site.onEnd(() => client.close());
+  return { gate, client };
+}
+
+describe('connections', () => {
+  test('are made when they are needed, and closed with the last locker', async ({ site }) => {
+    const { gate, client } = await countedClient(site);
+    const store = memcachedStore(client);
+    const [a, b] = [createLocker({ store }), createLocker({ store })];
+    expect(gate.open).toBe(0);
+    await a.withLock('key', () => {});
+    await b.withLock('key', () => {});
+    expect(gate.open).toBe(1);
+    await a.close();
+    await b.withLock('key', () => {});
+    expect(gate.open).toBe(1);
+    await b.close();
+    await until('it is closed', () => gate.open === 0);
+    const c = createLocker({ store });
+    await c.withLock('key', () => {});
+    expect(gate.open).toBe(1);
+    await c.close();
+    await until('it is closed', () => gate.open === 0);
+  });
+
+  test("of the user's client stay open", async ({ site }) => {
+    const { gate, client } = await countedClient(site);
+    await client.set('user', 'data', {});
+    expect(gate.open).toBe(1);
+    const locker = createLocker({ store: memcachedStore(client) });
+    await locker.withLock('key', () => {});
+    expect(gate.open).toBe(2);
+    await locker.close();
+    await until('ours is closed', () => gate.open === 1);
+    expect(String((await client.get('user')).value)).toBe('data');
+    expect(gate.passages).toHaveLength(2);
+  });
+
+  test('are closed though requests on them are not answered', async ({ site }) => {
+    const { gate, client } = await countedClient(site);
+    const locker = createLocker({ store: memcachedStore(client) });
+    const lock = await locker.lock('key');
+    gate.passage.shut = true;
+    gate.shut = true;
+    const released = lock.release();
+    await locker.close();
+    expect(await released).toBe(false);
+    await until('all are closed', () => gate.open === 0);
+  });
+
+  test('and held locks do not keep a process alive', async ({ site }) => {
+    const child = await startChild(site.address, 'leave');
+    expect(await child.exit()).toBe('held');
+    expect(await site.value('holdfast:key')).toBeDefined();
+  });
+});
+
+test('closing releases what is held, and refuses what waits', async ({ site }) => {
+  const locker = site.locker();
+  const lock = await locker.lock('key');
+  const waiting = site.locker().lock('key');
+  const own = expect(locker.lock('key')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+  await locker.close();
+  await own;
+  expect(lock.signal.reason).toMatchObject({ reason: 'closed' });
+  expect(await (await waiting).release()).toBe(true);
+});
+
+test('a store made of a closed client opens its own connections all the same', async ({ site }) => {
+  const client = Client.create(site.address);
+  client.close();
+  await site.locker({}, client).withLock('key', () => {});
+});
