@@ -11,7 +11,7 @@ async function lossOf(lock: Lock): Promise<LockLostError> {
   return lock.signal.reason as LockLostError;
 }
 
-const losses: Record<string, { take(site: Site): unknown; reasons: readonly LossReason[] }> = {
+const losses: Record<string, { take: (site: Site) => unknown; reasons: readonly LossReason[] }> = {
   flush_all: { take: (site) => site.ask('flush_all'), reasons: ['evicted'] },
   'an eviction': { take: (site) => site.ask(`delete ${STORED}`), reasons: ['evicted'] },
   'a release by somebody else': {

@@ -1,4 +1,4 @@
-import { LockArgumentError } from '@holdfast/core';
+import { LockArgumentError, LockStoreError } from '@holdfast/core';
 import { describe, expect } from 'vitest';
 import { test, until, type Site } from './kit/site.ts';
 
@@ -117,7 +117,8 @@ describe.concurrent("with compat: 'memlock'", () => {
     const locker = site.locker({ compat, storeTimeout: 200 });
     await locker.withLock('warm', { owner: 'node-1' }, () => {});
     site.proxy.delayReplies(500);
-    await expect(locker.tryLock('job', { owner: 'node-1' })).rejects.toThrow();
+    const attempt = locker.tryLock('job', { owner: 'node-1' });
+    await expect(attempt).rejects.toBeInstanceOf(LockStoreError);
     site.proxy.heal();
     await until('it is free', async () => new GoClient(site, 'go-1').lock(), 5_000);
   });

@@ -20,7 +20,7 @@ async function lossOf(lock: Lock): Promise<LockLostError> {
 }
 
 /** In every way in which a server does not answer, and comes back. */
-const outages: Record<string, { begin(site: Site): unknown; end(site: Site): unknown }> = {
+const outages: Record<string, { begin: (site: Site) => unknown; end: (site: Site) => unknown }> = {
   'is frozen (SIGSTOP)': {
     begin: (site) => site.freeze(),
     end: ({ server }) => server.thaw(),

@@ -35,7 +35,7 @@ export class Child {
     for (;;) {
       const { value, done } = await this.lines.next();
       if (done === true) break;
-      this.last = value as string;
+      this.last = value;
     }
     if (this.process.exitCode === null) await once(this.process, 'exit');
     if (this.process.exitCode !== 0)
