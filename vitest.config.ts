@@ -34,6 +34,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', './vitest.summary.ts'],
+    // Most of a concurrent test is waiting for a lease to end.
+    maxConcurrency: 16,
     projects: [
       project('core'),
       project('testing'),

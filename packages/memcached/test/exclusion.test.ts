@@ -12,7 +12,7 @@ const request = (key: string): AcquireRequest => {
   return { ...common, tokens: 1, wait: false };
 };
 
-describe('between processes', () => {
+describe.concurrent('between processes', () => {
   test('4 of them never hold a lock at once, and their tokens grow', async ({ site }) => {
     await site.ask('set counter 0 0 3\r\n0 0');
     const increments = 150;
@@ -55,7 +55,7 @@ describe('between processes', () => {
   });
 });
 
-describe('a late release', () => {
+describe.concurrent('a late release', () => {
   test('never frees the next holder, in 1,000 races', async ({ site }) => {
     const [late, next] = [memcachedStore(site.client()), memcachedStore(site.client())];
     let granted = 0;

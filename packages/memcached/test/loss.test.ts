@@ -21,7 +21,8 @@ const losses: Record<string, { take: (site: Site) => unknown; reasons: readonly 
   'another holder': {
     take: async (site) => {
       await site.ask(`delete ${STORED}`);
-      await site.locker().lock('key');
+      // It must not change the item while the test looks at it.
+      await site.locker({ ttl: 60_000 }).lock('key', { renew: false });
     },
     reasons: ['stolen'],
   },

@@ -13,7 +13,7 @@ const lostReplies: Record<string, (site: Site) => void> = {
 };
 
 for (const [what, lose] of Object.entries(lostReplies)) {
-  describe(`when ${what}`, () => {
+  describe.concurrent(`when ${what}`, () => {
     test('a lock that was granted is recognised as our own', async ({ site }) => {
       const [locker, other] = [site.locker(), site.locker()];
       lose(site);
@@ -68,7 +68,7 @@ for (const [what, lose] of Object.entries(lostReplies)) {
   });
 }
 
-describe('memjs', () => {
+describe.concurrent('memjs', () => {
   test('has no time-out of its own over locks', async ({ site }) => {
     const locker = site.locker({}, site.client({ timeout: 0.2, retries: 1 }));
     site.proxy.delayReplies(600);
@@ -83,18 +83,6 @@ describe('memjs', () => {
     const locker = site.locker({}, client);
     for (let round = 0; round < 20; round++) await locker.withLock('key', () => {});
     expect(client.seq).toBe(start);
-  });
-
-  test('writes nothing on the console, and its logger stays', async ({ site }) => {
-    const log = vi.spyOn(console, 'log').mockImplementation(() => {});
-    const client = site.client();
-    const locker = site.locker({}, client);
-    await locker.withLock('key', () => {});
-    await site.server.kill();
-    await expect(locker.tryLock('key')).rejects.toBeInstanceOf(LockStoreError);
-    expect(log).not.toHaveBeenCalled();
-    expect(Reflect.get(client.options, 'logger')).toBe(console);
-    log.mockRestore();
   });
 
   test('goes on serving its user, who notices nothing', async ({ site }) => {
@@ -120,7 +108,7 @@ describe('memjs', () => {
   });
 });
 
-describe('leases', () => {
+describe.concurrent('leases', () => {
   test('of fractions and of the least ttl run out', async ({ site }) => {
     const locker = site.locker();
     const locks = [
@@ -145,7 +133,7 @@ describe('leases', () => {
   });
 });
 
-describe('a server without CAS ids', () => {
+describe.concurrent('a server without CAS ids', () => {
   test('is refused, whether or not the key is held', async () => {
     const site = await Site.start(['-C']);
     try {
@@ -166,4 +154,16 @@ describe('a server without CAS ids', () => {
       await site.end();
     }
   });
+});
+
+test('memjs writes nothing on the console, and its logger stays', async ({ site }) => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+  const client = site.client();
+  const locker = site.locker({}, client);
+  await locker.withLock('key', () => {});
+  await site.server.kill();
+  await expect(locker.tryLock('key')).rejects.toBeInstanceOf(LockStoreError);
+  expect(log).not.toHaveBeenCalled();
+  expect(Reflect.get(client.options, 'logger')).toBe(console);
+  log.mockRestore();
 });

@@ -15,7 +15,7 @@ async function withTwo(work: (sites: readonly [Site, Site]) => Promise<void>): P
   }
 }
 
-describe('with several servers', () => {
+describe.concurrent('with several servers', () => {
   test('each lock is where the client would look for its key', async () => {
     await withTwo(async (sites) => {
       const client = Client.create(sites.map((site) => site.address).join(','));
@@ -60,7 +60,7 @@ describe('with several servers', () => {
   });
 });
 
-describe('a client', () => {
+describe.concurrent('a client', () => {
   test('that is none is refused', () => {
     const nothings = [undefined, null, {}, 'localhost', { servers: [], server: () => null }];
     for (const nothing of nothings) {
