@@ -130,7 +130,7 @@ function checkClient(client: MemjsClient): void {
   if (!Array.isArray(servers) || servers.length === 0 || typeof server !== 'function') {
     throw new LockArgumentError('`memcachedStore` needs a memjs client.');
   }
-  if (options?.failover === true) {
+  if (options?.failover) {
     throw new LockArgumentError(
       '`memcachedStore` needs a memjs client without `failover`: with it a key moves to another ' +
         'server while its holder is still at work, and is then held twice.',
