@@ -1,14 +1,16 @@
 import type { AcquireRequest } from '@holdfast/core';
+import { Client } from 'memjs';
 import { describe, expect, vi } from 'vitest';
 import { Connections } from '../src/connections.ts';
 import { Grants } from '../src/grants.ts';
 import { Holder } from '../src/holder.ts';
 import { jsonFormat } from '../src/holding.ts';
 import { BinaryItems, type Item, type Items, type Version } from '../src/items.ts';
-import { test, type Site } from './kit/site.ts';
+import { Gate } from './kit/gate.ts';
+import { test, until, type Site } from './kit/site.ts';
 
-function itemsOf(site: Site): BinaryItems {
-  const connections = new Connections(site.client(), () => {});
+function itemsOf(site: Site, client = site.client()): BinaryItems {
+  const connections = new Connections(client, () => {});
   site.onEnd(() => connections.close());
   return new BinaryItems(connections);
 }
@@ -71,6 +73,22 @@ describe('items', () => {
       expect(read.map((item) => item?.value)).toEqual(['a0', 'b0', 'c0', 'd0']);
     }
     expect(connections.for('key')).toBe(connection);
+  });
+
+  test('are not taken for others when a reply is lost on the way', async ({ site }) => {
+    const gate = await Gate.open(site.server);
+    site.onEnd(() => gate.end());
+    const items = itemsOf(site, Client.create(gate.address));
+    await items.read('first');
+    gate.passage.mute = true;
+    const lost = items.write('a', 'one', 10);
+    await until('it is written', async () => (await site.value('a')) === 'one');
+    gate.passage.mute = false;
+    // Nobody knows what became of either, so that they have to be read.
+    expect(await items.write('b', 'two', 10)).toBeUndefined();
+    expect(await lost).toBeUndefined();
+    expect((await items.read('a'))?.value).toBe('one');
+    expect((await items.read('b'))?.value).toBe('two');
   });
 
   test('may be asked for without a pause for long', async ({ site }) => {

@@ -1,14 +1,18 @@
-import { LockStoreError, type Locker } from '@holdfast/core';
+import { LockStoreError, type Locker, type LockerOptions } from '@holdfast/core';
 import { Client } from 'memjs';
 import { describe, expect } from 'vitest';
+import type { MemcachedStoreOptions } from '../src/index.ts';
 import { Gate } from './kit/gate.ts';
 import { test, until, type Site } from './kit/site.ts';
 
 /** A locker whose connections go through a gate. */
-async function behindGate(site: Site): Promise<{ gate: Gate; locker: Locker }> {
+async function behindGate(
+  site: Site,
+  options: LockerOptions & MemcachedStoreOptions = {},
+): Promise<{ gate: Gate; locker: Locker }> {
   const gate = await Gate.open(site.server);
   site.onEnd(() => gate.end());
-  const locker = site.locker({}, Client.create(gate.address));
+  const locker = site.locker(options, Client.create(gate.address));
   return { gate, locker };
 }
 
@@ -61,7 +65,7 @@ describe.concurrent('a request that the server gets late', () => {
     await locker.withLock('first', () => {});
     const [passage] = gate.passages;
     gate.passage.shut = true;
-    const lock = await locker.lock('key', { wait: 60_000 });
+    const lock = await locker.lock('key', { wait: 15_000 });
     expect(gate.passages).toHaveLength(2);
     await locker.withLock('other', () => {});
     // The late request recognises the lock, and the locker is not impressed.
@@ -88,6 +92,35 @@ describe.concurrent('a request that the server gets late', () => {
     const other = site.locker();
     const lock = await other.lock('key', { wait: 5_000 });
     expect(await lock.release()).toBe(true);
+  });
+});
+
+describe.concurrent('a reply that is lost on the way', () => {
+  test('does not shift those behind it', async ({ site }) => {
+    const { gate, locker } = await behindGate(site, { storeTimeout: 600 });
+    await locker.withLock('first', () => {});
+    gate.passage.mute = true;
+    await expect(locker.tryLock('a')).rejects.toBeInstanceOf(LockStoreError);
+    gate.passage.mute = false;
+    const lock = await locker.tryLock('b');
+    expect((await locker.inspect('b'))?.fencingToken).toBe(lock?.fencingToken);
+    expect(await lock?.release()).toBe(true);
+    await until('what was given up is free', async () => {
+      return (await site.value('holdfast:a')) === undefined;
+    });
+  });
+
+  test('leaves no lock behind, whether or not items tell acquisitions apart', async ({ site }) => {
+    for (const compat of [undefined, 'memlock'] as const) {
+      const { gate, locker } = await behindGate(site, { compat, storeTimeout: 300, ttl: 60_000 });
+      await locker.withLock('first', { owner: 'one' }, () => {});
+      gate.passage.mute = true;
+      const attempt = locker.tryLock('key', { owner: 'one' });
+      await expect(attempt).rejects.toBeInstanceOf(LockStoreError);
+      const other = site.locker({ compat });
+      const lock = await other.lock('key', { owner: 'two', wait: 15_000 });
+      expect(await lock.release()).toBe(true);
+    }
   });
 });
 

@@ -1,7 +1,14 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LockLostError, LockNotAcquiredError, LockStoreError, type Lock } from '@holdfast/core';
+import {
+  LockLostError,
+  LockNotAcquiredError,
+  LockStoreError,
+  type Lock,
+  type StoreEvent,
+} from '@holdfast/core';
 import { describe, expect } from 'vitest';
+import { memcachedStore } from '../src/index.ts';
 import { test, until, type Site } from './kit/site.ts';
 
 /** How long a promise took to settle, in ms, and what it rejected with. */
@@ -151,6 +158,21 @@ describe.concurrent('a short outage', () => {
 });
 
 describe.concurrent('a restarted server', () => {
+  test('is announced, so that held locks are checked at once', async ({ site }) => {
+    const store = memcachedStore(site.client());
+    const events: StoreEvent[] = [];
+    site.onEnd(store.subscribe('client', (event) => events.push(event)));
+    const ask = async () => store.inspect({ key: 'key', client: 'client' });
+    await ask();
+    await ask();
+    expect(events).toEqual([]);
+    await site.restart();
+    // The first may find the connection broken.
+    await ask().catch(ask);
+    await ask();
+    expect(events).toEqual([{ type: 'reconnected' }]);
+  });
+
   test('has forgotten the lock, which its holder is told at the first answer', async ({ site }) => {
     const lock = await site.locker({ ttl: 60_000 }).lock('key');
     await site.restart();

@@ -5,6 +5,8 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 export class Passage {
   /** From now on neither side hears of the other, and both believe it is there. */
   shut = false;
+  /** From now on the client does not hear the server. */
+  mute = false;
   /** Whether the client is still there. */
   open = true;
   private readonly held: Buffer[] = [];
@@ -25,7 +27,7 @@ export class Passage {
       else server.write(chunk);
     });
     server.on('data', (chunk: Buffer) => {
-      if (!this.shut && !client.destroyed) client.write(chunk);
+      if (!this.shut && !this.mute && !client.destroyed) client.write(chunk);
     });
   }
 
