@@ -219,9 +219,9 @@ describe('what is remembered of grants', () => {
       for (let round = 0; round < 20; round++) {
         for (let index = 0; index < 2_000; index++) {
           const id = `${round}:${index}`;
-          const until = performance.now() + 2_000;
-          grants.add(id, { id, owner: id, label: '', token: 1, version, until });
-          grants.doubt(`doubtful ${id}`, id, until);
+          const endsAt = performance.now() + 2_000;
+          grants.add(id, { id, owner: id, label: '', token: 1, version, until: endsAt });
+          grants.doubt(`doubtful ${id}`, id, endsAt);
           if (index % 2 === 0) grants.drop(id, id);
         }
         vi.advanceTimersByTime(10_000);
