@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
 const VERSIONS = ['5.4', '5.9', '6.0'];
-const PACKAGES = ['core', 'testing'];
+const PACKAGES = ['core', 'testing', 'memcached'];
 const FILES = PACKAGES.flatMap((name) => [`${name}.mts`, `${name}.cts`]);
 
 /** How consumers may be set up. */
@@ -19,6 +19,7 @@ describe('the types of what is published are clean', () => {
     project = await makeConsumer(PACKAGES, {});
     withNode = await makeConsumer(PACKAGES, {
       '@types/node': 'consumer/node_modules/@types/node',
+      '@types/memjs': 'consumer/node_modules/@types/memjs',
     });
   }, 120_000);
   afterAll(async () => {
@@ -29,8 +30,11 @@ describe('the types of what is published are clean', () => {
   for (const version of VERSIONS) {
     for (const [setup, options] of Object.entries(SETUPS)) {
       test(`on TypeScript ${version}, ${setup}`, { timeout: 120_000 }, async () => {
-        const { folder } = setup.includes('Node') ? withNode : project;
-        expect(await compile(version, folder, FILES, options)).toBe('');
+        const node = setup.includes('Node');
+        const { folder } = node ? withNode : project;
+        // Drivers' own types need Node's.
+        const files = node ? [...FILES, 'memcached-memjs.mts'] : FILES;
+        expect(await compile(version, folder, files, options)).toBe('');
       });
     }
 
