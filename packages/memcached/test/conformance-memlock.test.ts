@@ -13,6 +13,6 @@ describe.concurrent("the memcached store with compat: 'memlock'", () => {
     // Its keys are the user's own, so it has to refuse some.
     const refuses = name === 'keys do not touch each other';
     const refused = () => expect(run()).rejects.toBeInstanceOf(LockArgumentError);
-    test(name, { timeout: 60_000 }, refuses ? refused : run);
+    test(name, refuses ? refused : run);
   }
 });

@@ -9,6 +9,6 @@ describe.concurrent('the memcached store', () => {
   const memcached = useMemcached();
   const createStore = () => memcachedStore(Client.create(memcached.servers));
   for (const { name, run } of storeConformance({ createStore, capabilities })) {
-    test(name, { timeout: 60_000 }, run);
+    test(name, run);
   }
 });

@@ -9,7 +9,6 @@ declare module 'vitest' {
   }
 }
 
-export { startProxy, type FaultProxy } from './proxy.ts';
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
 export {

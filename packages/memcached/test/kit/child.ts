@@ -52,7 +52,8 @@ process.once('exit', () => {
 /** Starts a process, and waits until it has connected. */
 export async function startChild(address: string, ...work: string[]): Promise<Child> {
   const file = fileURLToPath(new URL('child-main.ts', import.meta.url));
-  const args = ['--import', 'tsx', '--conditions=@holdfast/source', file, address, ...work];
+  const tsx = import.meta.resolve('tsx');
+  const args = ['--import', tsx, '--conditions=@holdfast/source', file, address, ...work];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   running.add(child);
   child.once('exit', () => running.delete(child));

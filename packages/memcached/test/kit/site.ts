@@ -11,11 +11,8 @@ import {
   type TestServer,
 } from '@holdfast/test-servers';
 import { Client, type ClientOptions, type ServerOptions } from 'memjs';
-import { test as base, vi } from 'vitest';
+import { test as base } from 'vitest';
 import { memcachedStore, type MemcachedStoreOptions } from '../../src/index.ts';
-
-// Leases are seconds, and the machine may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 /** A memcached of one test's own, behind a proxy, and what the test makes on top of it. */
 export class Site {
