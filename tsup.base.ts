@@ -6,7 +6,9 @@ export const library: Options = {
   format: ['esm', 'cjs'],
   target: 'node20',
   platform: 'node',
-  splitting: true,
+  // With it, tsup rewrites the CommonJS output into the syntax of 2019, which runs far slower. Without it
+  // each entry has all it needs, so a package has only one.
+  splitting: false,
   // Keep `node:` in front of Node's own modules.
   removeNodeProtocol: false,
   sourcemap: true,
