@@ -14,6 +14,7 @@ const onServers = (name: string, root?: string) =>
   project(name, root, ['@holdfast/test-servers/global-setup']);
 
 /** A package's same tests, on the version of its peers that `test/on-<label>` installs. */
+/** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
 const projectOn = (name: string, label: string, peers: string[]) => ({
   extends: true as const,
   resolve: { dedupe: peers },
@@ -22,6 +23,9 @@ const projectOn = (name: string, label: string, peers: string[]) => ({
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
     include: ['*.test.ts', `on-${label}/*.test.ts`],
+    include: ['*.test.ts'],
+    // What is built is tested once, on all versions.
+    exclude: ['built-*.test.ts'],
     globalSetup: ['@holdfast/test-servers/global-setup'],
   },
 });
@@ -48,6 +52,8 @@ export default defineConfig({
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
       onServers('memcached'),
+      onServers('express'),
+      projectOn('express', 'express4', ['express']),
     ],
   },
 });

@@ -1,0 +1,11 @@
+export { getLock } from './get-lock.ts';
+export { lockRoute } from './lock-route.ts';
+export type {
+  LockedHandler,
+  LockRoute,
+  LockRouteOptions,
+  Middleware,
+  PerRequest,
+  RouteRequest,
+  StrictLockRouteOptions,
+} from './types.ts';
