@@ -53,6 +53,7 @@ export default defineConfig({
       projectOn('redis', 'ioredis5.3', ['ioredis']),
       onServers('memcached'),
       onServers('express'),
+      onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
     ],
   },

@@ -1,0 +1,26 @@
+import type { AddressInfo } from 'node:net';
+import { createLocker } from '@holdfast/core';
+import { orderApp } from './app.ts';
+import { memoryBackend } from './backend.ts';
+
+const ports = (process.env['PORTS'] ?? '3001,3002').split(',').map(Number);
+const backend = memoryBackend();
+
+const instances = ports.map((port) => {
+  // Each has a locker of its own, as if it ran elsewhere: all they share is the store.
+  const locker = createLocker({ store: backend.store, name: `orders:${port}` });
+  const server = orderApp(locker, backend).listen(port, (error) => {
+    if (error !== undefined) throw error;
+    console.log(`Orders on http://localhost:${(server.address() as AddressInfo).port}`);
+  });
+  return { locker, server };
+});
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const { server, locker } of instances) {
+      server.close();
+      void locker.close({ drain: 5_000 });
+    }
+  });
+}
