@@ -39,7 +39,7 @@ class Ending implements Linked<Ending> {
 
   constructor(
     private readonly engine: CleanupHost,
-    private readonly grant: Unwanted,
+    readonly grant: Unwanted,
     /** After this it has run out by itself. */
     private readonly until: number,
     private readonly keepFor: number | undefined,
@@ -170,6 +170,13 @@ export class Cleanup {
   /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
   hurry(): void {
     for (const ending of this.all()) ending.attempt();
+  }
+
+  /** Resolves when nothing is under way any more for a grant. */
+  async confirmed(id: string): Promise<void> {
+    for (const [ending, freed] of this.pending) {
+      if (ending.grant.id === id) await freed;
+    }
   }
 
   /** Resolves when all that is under way has ended. */

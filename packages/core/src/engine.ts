@@ -92,6 +92,10 @@ export class Engine implements Keeper, AdmissionHost {
     return this.cleanup.releaseLost(lease);
   }
 
+  confirmed(lease: Lease): Promise<void> {
+    return this.cleanup.confirmed(lease.id);
+  }
+
   vacated(lease: Lease): void {
     if (this.leases.get(lease.stored) !== lease) return;
     this.leases.delete(lease.stored);

@@ -13,6 +13,8 @@ export interface HandleInternals {
   running: boolean;
   /** Ends the renewal, or begins it again. */
   renewing(on: boolean): void;
+  /** Resolves when nothing of a release is under way any more. */
+  confirmed(): Promise<unknown>;
   /** As `release()`, without a promise where none is needed. */
   end(): MaybePromise<boolean>;
 }

@@ -33,6 +33,6 @@ export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './event
 export { storedKey } from './keys.ts';
 export { withSignal } from './lock-view.ts';
 export { createLocker } from './locker.ts';
-export { currentLock, runWithLock, setRenewal } from './scope.ts';
+export { currentLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
 export * from './store.ts';
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';

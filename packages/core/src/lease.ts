@@ -19,6 +19,8 @@ export interface Keeper {
   release(lease: Lease, now: number): MaybePromise<boolean>;
   /** Its holder releases what was lost already. */
   releaseLost(lease: Lease): MaybePromise<boolean>;
+  /** Resolves when no release of it is under way any more. */
+  confirmed(lease: Lease): Promise<void>;
   /** It was lost. */
   vacated(lease: Lease): void;
   /** When something is due for it has changed. */

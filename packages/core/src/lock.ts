@@ -130,6 +130,10 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     this.setRenewing(on);
   }
 
+  confirmed(): Promise<unknown> {
+    return this.plan.engine.confirmed(this);
+  }
+
   end(): MaybePromise<boolean> {
     const { engine } = this.plan;
     const now = engine.time.checkedNow();

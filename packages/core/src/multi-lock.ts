@@ -192,6 +192,10 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     for (const part of this.parts) part.setRenewing(on);
   }
 
+  confirmed(): Promise<unknown> {
+    return Promise.all(this.parts.map((part) => this.plan.engine.confirmed(part)));
+  }
+
   end(): MaybePromise<boolean> {
     const { engine, signal } = this.plan;
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;

@@ -79,6 +79,19 @@ export function setRenewal(lock: Lock, on: boolean): void {
   internalsOf(lock)?.renewing(on);
 }
 
+/**
+ * For adapters: resolves when the store has confirmed the release of a lock, or can no longer hold it.
+ * `release()` itself answers within a second, and goes on in the background.
+ *
+ * @example
+ * ```ts
+ * if (!(await lock.release())) await releaseConfirmed(lock);
+ * ```
+ */
+export async function releaseConfirmed(lock: Lock): Promise<void> {
+  await internalsOf(lock)?.confirmed();
+}
+
 export function inScope<T>(lock: Lock, work: (lock: Lock) => T): T {
   return scopes.run({ lock, outer: scopes.getStore() }, work, lock);
 }
