@@ -1,6 +1,16 @@
-import { LockAbortedError, runWithLock, setRenewal, withSignal, type Lock } from '@holdfast/core';
+import {
+  LockAbortedError,
+  releaseConfirmed,
+  runWithLock,
+  setRenewal,
+  withSignal,
+  type Lock,
+} from '@holdfast/core';
 import type { Follower } from './response-life.ts';
 import { runHandler, type Visit } from './work.ts';
+
+/** ms after which `release()` answers, confirmed or not. */
+const RELEASE_LIMIT = 1_000;
 
 /**
  * A lock and the work under it: released when both the work and the response are done.
@@ -93,8 +103,14 @@ export class Holding implements Follower {
   /** Resolves when the store has confirmed it, or when a response may not wait any longer. */
   private release(): Promise<void> {
     if (this.released === undefined) {
-      const { releaseTimeout } = this.visit.settings;
-      this.released = atMost(releaseTimeout, this.lock.release());
+      const { lock, visit } = this;
+      const { releaseTimeout } = visit.settings;
+      const answered = lock.release();
+      const confirmed: Promise<unknown> =
+        releaseTimeout > RELEASE_LIMIT
+          ? answered.then((freed) => freed || releaseConfirmed(lock))
+          : answered;
+      this.released = atMost(releaseTimeout, confirmed);
       this.over();
       void this.released.then(this.letEndGo);
     }

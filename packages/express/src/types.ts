@@ -67,10 +67,7 @@ export interface LockRouteOptions<
    * means is the same with `false`: its wait is cancelled, and in the middleware form renewal ends.
    */
   abortOnDisconnect?: boolean | undefined;
-  /**
-   * The longest that the end of a response waits for the store to confirm the release. Default 1 000,
-   * which is also the most that has an effect.
-   */
+  /** The longest that the end of a response waits for the store to confirm the release. Default 1 000. */
   releaseTimeout?: number | undefined;
 }
 

@@ -183,6 +183,27 @@ describe('a release that is not confirmed', () => {
     await releasing;
   });
 
+  test('delays it for longer than release() itself takes, if it may', async () => {
+    const { clock, store, locker } = testLocker({ ttl: 60_000, storeTimeout: 500 });
+    store.fail({ verb: 'release', times: Infinity });
+    const app = express();
+    const lock = lockRoute({ locker, key: 'k', releaseTimeout: 60_000 });
+    app.post('/pay', lock, (_req, res) => res.send('ok'));
+    const { url } = await serve(app);
+    let ended = false;
+    const reply = post(`${url}/pay`).then((response) => {
+      ended = true;
+      return response.text();
+    });
+    await until(() => clock.timers > 0);
+    await clock.advance(10_000);
+    expect(ended).toBe(false);
+    store.heal();
+    await clock.advance(5_000);
+    expect(await reply).toBe('ok');
+    expect(await locker.inspect('k')).toBeNull();
+  });
+
   test('because it fails, does not reach the client, and is made up for', async () => {
     const { clock, store, locker } = testLocker();
     store.fail({ verb: 'release', times: 2 });
