@@ -108,7 +108,7 @@ export class Holding implements Follower {
       const answered = lock.release();
       const confirmed: Promise<unknown> =
         releaseTimeout > RELEASE_LIMIT
-          ? answered.then((freed) => freed || releaseConfirmed(lock))
+          ? answered.then<unknown>((freed) => freed || releaseConfirmed(lock))
           : answered;
       this.released = atMost(releaseTimeout, confirmed);
       this.over();
