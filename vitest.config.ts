@@ -13,7 +13,6 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 const onServers = (name: string, root?: string) =>
   project(name, root, ['@holdfast/test-servers/global-setup']);
 
-/** A package's same tests, on the version of its peers that `test/on-<label>` installs. */
 /** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
 const projectOn = (name: string, label: string, peers: string[]) => ({
   extends: true as const,
@@ -23,7 +22,6 @@ const projectOn = (name: string, label: string, peers: string[]) => ({
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
     include: ['*.test.ts', `on-${label}/*.test.ts`],
-    include: ['*.test.ts'],
     // What is built is tested once, on all versions.
     exclude: ['built-*.test.ts'],
     globalSetup: ['@holdfast/test-servers/global-setup'],

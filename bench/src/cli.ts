@@ -1,12 +1,9 @@
 // `pnpm bench [name …]`: runs the benchmarks of these names, or all.
+import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
 
-const benchmarks: Record<string, () => Promise<boolean>> = { memory, memcached };
-import { run as express } from './express/index.ts';
-import { run as memory } from './memory/index.ts';
-
-const benchmarks: Record<string, () => Promise<boolean>> = { memory, express };
+const benchmarks: Record<string, () => Promise<boolean>> = { memory, memcached, express };
 
 const names = process.argv.slice(2);
 let reached = true;

@@ -43,7 +43,7 @@ class Ending implements Linked<Ending> {
     /** After this it has run out by itself. */
     private readonly until: number,
     private readonly keepFor: number | undefined,
-    private readonly ended: (freed: boolean, ending: Ending) => void,
+    private ended: (freed: boolean, ending: Ending) => void,
   ) {}
 
   /** Asks the store, or goes on with what it was asked already. */
@@ -65,6 +65,17 @@ class Ending implements Linked<Ending> {
     this.freed = freed;
     this.engine.time.cancel(this.alarm);
     this.ended(freed, this);
+  }
+
+  /** Resolves when it has finished. */
+  finished(): Promise<void> {
+    const { ended } = this;
+    return new Promise((resolve) => {
+      this.ended = (freed, ending) => {
+        ended(freed, ending);
+        resolve();
+      };
+    });
   }
 
   private later(): void {
@@ -174,9 +185,8 @@ export class Cleanup {
 
   /** Resolves when nothing is under way any more for a grant. */
   async confirmed(id: string): Promise<void> {
-    for (const [ending, freed] of this.pending) {
-      if (ending.grant.id === id) await freed;
-    }
+    const concerned = this.all().filter(({ grant }) => grant.id === id);
+    await Promise.all(concerned.map((ending) => ending.finished()));
   }
 
   /** Resolves when all that is under way has ended. */
