@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
 // Tests run against the packages' sources: every package's `exports` names its sources under this
 // condition, so nothing has to be built first.
@@ -9,9 +10,28 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
   test: { name, root, include: ['test/*.test.ts'], globalSetup },
 });
 
+const servers = '@holdfast/test-servers/global-setup';
+
 /** With real servers, each test file its own. */
-const onServers = (name: string, root?: string) =>
-  project(name, root, ['@holdfast/test-servers/global-setup']);
+const onServers = (name: string, root?: string) => project(name, root, [servers]);
+
+/** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
+const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
+  extends: true as const,
+  resolve: { dedupe: peers },
+  test: {
+    name: `${name} on ${label}`,
+    root: `packages/${name}/test/on-${label}`,
+    dir: `packages/${name}/test`,
+    include: ['*.test.ts'],
+    // These test the built package, and all versions at once.
+    exclude: ['built-*.test.ts'],
+    globalSetup: [servers],
+    env,
+  },
+});
+
+const nest = Object.keys(nest10.devDependencies);
 
 /** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
 const projectOn = (name: string, label: string, peers: string[]) => ({
@@ -53,6 +73,9 @@ export default defineConfig({
       onServers('express'),
       onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
+      onServers('nestjs'),
+      projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),
+      projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' }),
     ],
   },
 });

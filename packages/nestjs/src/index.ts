@@ -1,0 +1,26 @@
+import 'reflect-metadata';
+
+export { currentLock } from '@holdfast/core';
+export { assertLocked } from './assert-locked.ts';
+export { InjectLocker } from './inject-locker.decorator.ts';
+export type {
+  LockModuleAsyncOptions,
+  LockModuleIdentity,
+  LockModuleOptions,
+  LockModuleSettings,
+  LockOptionsFactory,
+  ShortLockOptionsFactory,
+} from './lock-module.options.ts';
+export { LockInterceptor } from './lock.interceptor.ts';
+export { LockModule } from './lock.module.ts';
+export { getLockerToken } from './names.ts';
+export type { UseLockOptions, WithLockOptions } from './options.ts';
+export { UseLock, type ContextKeyFunction } from './use-lock.decorator.ts';
+export { WithLock } from './with-lock.decorator.ts';
+export type {
+  KeyMismatch,
+  LockableResult,
+  LockKeyFunction,
+  ResultMismatch,
+  WithLockDecorator,
+} from './with-lock.types.ts';

@@ -1,0 +1,95 @@
+import type { Observable } from 'rxjs';
+import { Claim, type Take } from './claim.ts';
+import { follow } from './follow.ts';
+import { GuardedIterator } from './guarded-iterator.ts';
+import { guardedObservable, observableOf } from './guarded-observable.ts';
+import type { Hold } from './hold.ts';
+import { isAsyncIterable } from './kinds.ts';
+import { LockedResult } from './locked-result.ts';
+
+/** What a method returns, as far as that can be known before it runs. */
+export type ResultKind = 'promise' | 'observable' | 'iterable' | 'unknown';
+
+/** One call of a method that runs under a lock. */
+export interface LockedCall {
+  readonly take: Take;
+  /** Runs the method. */
+  readonly invoke: () => unknown;
+  /** The method has run: what else the lock is held for. */
+  readonly invoked: (hold: Hold) => void;
+}
+
+/**
+ * @param target the prototype that has the method
+ */
+export function resultKindOf(
+  method: object,
+  target: object,
+  property: string | symbol,
+): ResultKind {
+  const tag = Object.prototype.toString.call(method);
+  if (tag === '[object AsyncFunction]') return 'promise';
+  if (tag === '[object AsyncGeneratorFunction]') return 'iterable';
+  const declared = Reflect.getMetadata('design:returntype', target, property) as
+    | { prototype?: { lift?: unknown; subscribe?: unknown } }
+    | undefined;
+  if ((declared as unknown) === Promise) return 'promise';
+  const { lift, subscribe } = declared?.prototype ?? {};
+  return typeof lift === 'function' && typeof subscribe === 'function' ? 'observable' : 'unknown';
+}
+
+/** Calls a method under a lock, so that its caller gets what the method is declared to return. */
+export function callLocked(kind: ResultKind, call: LockedCall): unknown {
+  if (kind === 'promise') return run(call);
+  if (kind === 'observable') return observe(call);
+  if (kind === 'iterable') return iterate(call);
+  return new LockedResult({
+    run: () => run(call),
+    observe: () => observe(call),
+    iterate: () => iterate(call),
+  });
+}
+
+/** At once; the lock is held until the promise has settled, and while its value is consumed. */
+async function run(call: LockedCall): Promise<unknown> {
+  const taken = await call.take(new AbortController());
+  if (!('hold' in taken)) return taken.value;
+  const { hold } = taken;
+  const part = hold.begin();
+  let result: unknown;
+  try {
+    result = await hold.run(() => call.invoke());
+    call.invoked(hold);
+    result = follow(result, hold, call.take);
+  } catch (error) {
+    await part.end();
+    throw error;
+  }
+  await part.end();
+  return result;
+}
+
+/** When it is subscribed, each time. */
+function observe(call: LockedCall): Observable<unknown> {
+  return guardedObservable({
+    claim: new Claim(call.take),
+    open: () => observableOf(call.invoke()),
+  });
+}
+
+/** When it is pulled. */
+function iterate(call: LockedCall): GuardedIterator {
+  return new GuardedIterator(new Claim(call.take), () => iteratorOf(call.invoke()));
+}
+
+function iteratorOf(result: unknown): AsyncIterator<unknown> {
+  if (isAsyncIterable(result)) return result[Symbol.asyncIterator]();
+  return settledIterator(Promise.resolve(result));
+}
+
+/** Of what a promise resolves to; a value that is no iterable is the only one. */
+async function* settledIterator(promise: Promise<unknown>): AsyncGenerator {
+  const value = await promise;
+  if (isAsyncIterable(value)) yield* value;
+  else yield value;
+}

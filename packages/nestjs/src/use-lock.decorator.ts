@@ -1,0 +1,82 @@
+import { LockArgumentError, type Key } from '@holdfast/core';
+import { UseInterceptors, type ExecutionContext } from '@nestjs/common';
+import { handlerReturned } from './handler-run.ts';
+import { BaseLockInterceptor, injectLocker } from './lock.interceptor.ts';
+import { checkName } from './names.ts';
+import { checkOptions, type UseLockOptions } from './options.ts';
+import { proxyMethod } from './proxy-method.ts';
+
+/** The key of a request's lock. `null`: this request needs no lock. */
+export type ContextKeyFunction = (
+  context: ExecutionContext,
+) => Key | null | PromiseLike<Key | null>;
+
+/**
+ * Runs a route handler, resolver or message handler, or all of a controller, under a lock whose key
+ * comes from the request, with a {@link LockInterceptor}. With `@WithLock` on the same method and for
+ * the same key, the lock is taken once.
+ *
+ * @param key constant, several, or a function of the execution context, which may be async
+ * @throws LockArgumentError when the class is defined
+ * @throws LockNotAcquiredError at the request, unless `onLocked` says otherwise, and all that
+ * `Locker.lock()` throws
+ * @example
+ * ```ts
+ * @UseLock((context) => `order:${context.switchToHttp().getRequest().params.id}`)
+ * @Post(':id/ship')
+ * ship() {}
+ * ```
+ */
+export function UseLock(
+  key: Key | ContextKeyFunction,
+  options?: UseLockOptions,
+): ClassDecorator & MethodDecorator {
+  const checked = checkOptions(options);
+  const name = checkName(checked.name);
+  if (typeof key !== 'string' && typeof key !== 'function' && !Array.isArray(key)) {
+    throw new LockArgumentError('The key of @UseLock must be a string, a list or a function.');
+  }
+  class RequestLock extends BaseLockInterceptor {
+    protected override getKey(context: ExecutionContext): ReturnType<ContextKeyFunction> {
+      return typeof key === 'function' ? key(context) : key;
+    }
+
+    protected override getOptions(): UseLockOptions {
+      return checked;
+    }
+  }
+  injectLocker(RequestLock, name);
+  const intercept = UseInterceptors(RequestLock);
+  return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    if (property === undefined || descriptor === undefined) {
+      tellOfMethods((target as { prototype: object }).prototype);
+      intercept(target as never);
+    } else {
+      tellWhenCalled(target, property, descriptor);
+      intercept(target, property, descriptor);
+    }
+  };
+}
+
+function tellWhenCalled(
+  target: object,
+  property: string | symbol,
+  descriptor: PropertyDescriptor,
+): void {
+  proxyMethod('@UseLock', target, descriptor, (method) => (self, args) => {
+    const result = Reflect.apply(method, self, args);
+    handlerReturned(self as object, property, result);
+    return result;
+  });
+}
+
+/** Any of a controller's methods may be a handler. */
+function tellOfMethods(prototype: object): void {
+  for (const [property, descriptor] of Object.entries(
+    Object.getOwnPropertyDescriptors(prototype),
+  )) {
+    if (property === 'constructor' || typeof descriptor.value !== 'function') continue;
+    tellWhenCalled(prototype, property, descriptor);
+    Object.defineProperty(prototype, property, descriptor);
+  }
+}

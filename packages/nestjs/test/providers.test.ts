@@ -1,0 +1,194 @@
+import type { Locker } from '@holdfast/core';
+import { currentLock, LockModule, WithLock } from '@holdfast/nestjs';
+import { Injectable, Module, Scope } from '@nestjs/common';
+import { ContextIdFactory, REQUEST } from '@nestjs/core';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { aLocker, compile } from './kit/index.ts';
+
+let locker: Locker;
+
+beforeEach(() => {
+  locker = aLocker();
+});
+
+/** What holds the key while a method runs. */
+const holder = async (): Promise<string | undefined> => (await locker.inspect('k'))?.key;
+
+@Injectable()
+class Base {
+  @WithLock('k')
+  async run(): Promise<unknown> {
+    return holder();
+  }
+
+  @WithLock('k')
+  async itself(depth: number): Promise<unknown> {
+    return depth === 0 ? holder() : this.itself(depth - 1);
+  }
+}
+
+@Injectable()
+class Inherits extends Base {}
+
+@Injectable()
+class Overrides extends Base {
+  override async run(): Promise<unknown> {
+    return ['override', await super.run()];
+  }
+}
+
+@Injectable()
+class OverridesLocked extends Base {
+  @WithLock('k')
+  override async run(): Promise<unknown> {
+    return ['override', await holder(), await super.run()];
+  }
+
+  @WithLock('k')
+  override async itself(depth: number): Promise<unknown> {
+    return super.itself(depth);
+  }
+}
+
+@Injectable()
+class WithProperty extends Base {
+  @WithLock('other')
+  async other(): Promise<unknown> {
+    return currentLock()?.key;
+  }
+}
+
+@Injectable({ scope: Scope.REQUEST })
+class PerRequest extends Base {}
+
+@Injectable({ scope: Scope.TRANSIENT })
+class Transient extends Base {}
+
+describe('providers', () => {
+  test.each([Base, Inherits, WithProperty, Transient])('of class %o are locked', async (type) => {
+    const module = await compile(locker, { providers: [type] });
+    const service = await module.resolve(type);
+    await expect(service.run()).resolves.toBe('k');
+  });
+
+  test('with decorators in base class and subclass have both', async () => {
+    const service = (await compile(locker, { providers: [WithProperty] })).get(WithProperty);
+    await expect(service.other()).resolves.toBe('other');
+    await expect(service.run()).resolves.toBe('k');
+  });
+
+  test('that override a method have the lock of the base class when they call it', async () => {
+    const service = (await compile(locker, { providers: [Overrides] })).get(Overrides);
+    await expect(service.run()).resolves.toEqual(['override', 'k']);
+  });
+
+  test('that override a method with a lock of the same key take it once', async () => {
+    const service = (await compile(locker, { providers: [OverridesLocked] })).get(OverridesLocked);
+    await expect(service.run()).resolves.toEqual(['override', 'k', 'k']);
+    await expect(holder()).resolves.toBeUndefined();
+  });
+
+  test('that call themselves do not pass for overrides', async () => {
+    const module = await compile(locker, { providers: [Base, OverridesLocked] });
+    await expect(module.get(OverridesLocked).itself(0)).resolves.toBe('k');
+    await expect(module.get(Base).itself(1)).rejects.toMatchObject({ code: 'LOCK_REENTRY' });
+    await expect(module.get(OverridesLocked).itself(1)).rejects.toMatchObject({
+      code: 'LOCK_REENTRY',
+    });
+  });
+
+  test('that live for a request are locked', async () => {
+    const module = await compile(locker, { providers: [PerRequest] });
+    const [first, second] = await Promise.all([
+      module.resolve(PerRequest, ContextIdFactory.create()),
+      module.resolve(PerRequest, ContextIdFactory.create()),
+    ]);
+    expect(first).not.toBe(second);
+    await expect(Promise.all([first.run(), second.run()])).resolves.toEqual(['k', 'k']);
+  });
+
+  test('show nothing of it', async () => {
+    const service = (await compile(locker, { providers: [Base] })).get(Base);
+    expect(Reflect.ownKeys(Object.assign({}, service))).toEqual([]);
+  });
+});
+
+describe('instances that Nest did not construct', () => {
+  test('are locked: useFactory and useValue', async () => {
+    const module = await compile(locker, {
+      providers: [
+        { provide: 'factory', useFactory: () => new Inherits() },
+        { provide: 'async factory', useFactory: async () => new Base() },
+        { provide: 'value', useValue: new Base() },
+        { provide: 'alias', useExisting: 'value' },
+        { provide: 'nothing', useValue: null },
+      ],
+    });
+    for (const token of ['factory', 'async factory', 'value', 'alias']) {
+      await expect(module.get<Base>(token).run()).resolves.toBe('k');
+    }
+  });
+
+  test('are locked: factories called for each request, or for each who asks', async () => {
+    const module = await compile(locker, {
+      providers: [
+        {
+          provide: 'request',
+          scope: Scope.REQUEST,
+          inject: [REQUEST],
+          useFactory: () => new Base(),
+        },
+        { provide: 'transient', scope: Scope.TRANSIENT, useFactory: () => new Base() },
+        { provide: 'user', inject: ['transient'], useFactory: (made: Base) => ({ made }) },
+      ],
+    });
+    for (const token of ['request', 'transient']) {
+      const [first, second] = [
+        await module.resolve<Base>(token, ContextIdFactory.create()),
+        await module.resolve<Base>(token, ContextIdFactory.create()),
+      ];
+      expect(first).not.toBe(second);
+      await expect(first.run()).resolves.toBe('k');
+      await expect(second.run()).resolves.toBe('k');
+    }
+    await expect(module.get<{ made: Base }>('user').made.run()).resolves.toBe('k');
+  });
+
+  test('are locked with the locker that their module sees', async () => {
+    const [left, right] = [aLocker({ label: 'left' }), aLocker({ label: 'right' })];
+    class Labelled {
+      @WithLock('k')
+      async run(): Promise<unknown> {
+        return currentLock()?.label;
+      }
+    }
+    const feature = (name: string, own: Locker) => {
+      @Module({
+        imports: [LockModule.forRoot({ locker: own, isGlobal: false })],
+        providers: [{ provide: name, useFactory: () => new Labelled() }],
+        exports: [name],
+      })
+      class Feature {}
+      return Feature;
+    };
+    const module = await compile(null, {
+      imports: [feature('left', left), feature('right', right)],
+    });
+    await expect(module.get<Labelled>('left').run()).resolves.toBe('left');
+    await expect(module.get<Labelled>('right').run()).resolves.toBe('right');
+  });
+
+  test('do not boot if their module does not see the locker', async () => {
+    @Module({ providers: [{ provide: 'made', useFactory: () => new Base() }] })
+    class Feature {}
+    const own = LockModule.forRoot({ isGlobal: false });
+    await expect(compile(null, { imports: [own, Feature] })).rejects.toThrow(/LockModule/);
+  });
+
+  test('are not run unlocked where there is no LockModule at all', async () => {
+    const module = await compile(null, {
+      providers: [{ provide: 'made', useFactory: () => new Base() }],
+    });
+    await expect(module.get<Base>('made').run()).rejects.toMatchObject({ code: 'LOCK_MISSING' });
+  });
+});

@@ -1,0 +1,245 @@
+import { memoryStore, type Locker, type LockStore } from '@holdfast/core';
+import {
+  currentLock,
+  getLockerToken,
+  LockModule,
+  WithLock,
+  type LockModuleOptions,
+} from '@holdfast/nestjs';
+import { Controller, Get, Injectable, Module, type OnApplicationShutdown } from '@nestjs/common';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { Subject } from 'rxjs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  aLocker,
+  aMoment,
+  call,
+  gate,
+  isFree,
+  serve,
+  until,
+  untilFree,
+  Work,
+} from './kit/index.ts';
+
+let work: Work;
+let store: LockStore;
+/** Another process. */
+let outside: Locker;
+let signal: AbortSignal | undefined;
+/** What happens, in order. */
+let log: string[];
+
+beforeEach(() => {
+  work = new Work();
+  store = memoryStore();
+  outside = aLocker({ store });
+  signal = undefined;
+  log = [];
+});
+
+@Injectable()
+class Service implements OnApplicationShutdown {
+  atShutdown: (() => Promise<unknown>) | undefined;
+
+  @WithLock('k')
+  async run(name: string): Promise<string> {
+    signal = currentLock()?.signal;
+    return work.run(name);
+  }
+
+  @WithLock('free')
+  async free(): Promise<string> {
+    return 'ran';
+  }
+
+  @WithLock('values')
+  async values(): Promise<Subject<string>> {
+    return new Subject();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.atShutdown?.();
+  }
+}
+
+@Controller()
+class Http {
+  constructor(private readonly service: Service) {}
+
+  @Get('run')
+  async run(): Promise<string> {
+    return this.service.run('request');
+  }
+
+  @Get('later')
+  async later(): Promise<string> {
+    await work.run('first');
+    return this.service.free();
+  }
+}
+
+async function boot(options: LockModuleOptions): Promise<TestingModule> {
+  const module = await Test.createTestingModule({
+    imports: [LockModule.forRoot(options)],
+    providers: [Service],
+  }).compile();
+  await module.init();
+  return module;
+}
+
+const closing = (module: { close(): Promise<void> }): Promise<void> =>
+  module.close().then(() => {
+    log.push('closed');
+  });
+
+describe.each<{ whose: string; options: () => LockModuleOptions }>([
+  { whose: 'its own', options: () => ({ store }) },
+  { whose: "its user's", options: () => ({ locker: aLocker({ store }) }) },
+])('an application that shuts down with a locker of $whose', ({ options }) => {
+  test('waits for what runs under a lock, and releases it', async () => {
+    const module = await boot(options());
+    const ran = module
+      .get(Service)
+      .run('a')
+      .then(() => log.push('ran'));
+    await until(() => work.begun.length === 1);
+    const closed = closing(module);
+    await aMoment();
+    expect(log).toEqual([]);
+    expect(signal?.aborted).toBe(false);
+    await expect(isFree(outside, 'k')).resolves.toBe(false);
+    work.end('a');
+    await Promise.all([ran, closed]);
+    expect(log).toEqual(['ran', 'closed']);
+    await expect(isFree(outside, 'k')).resolves.toBe(true);
+  });
+
+  test('waits no longer than it is told, and tells what still runs', async () => {
+    const module = await boot({ ...options(), shutdownTimeout: 100 });
+    const ran = module.get(Service).run('a');
+    await until(() => work.begun.length === 1);
+    await closing(module);
+    expect(signal?.aborted).toBe(true);
+    expect(signal?.reason).toHaveProperty('code', expect.stringMatching(/LOCK_(ABORTED|LOST)/));
+    // It still runs, so nobody else may.
+    await expect(isFree(outside, 'k')).resolves.toBe(false);
+    work.end('a');
+    await expect(ran).resolves.toBe('a');
+    await untilFree(outside, 'k');
+  });
+
+  test('rejects those who wait, and gives out nothing afterwards', async () => {
+    const module = await boot(options());
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const waiting = service.run('b');
+    waiting.catch(() => {});
+    await aMoment();
+    const closed = closing(module);
+    await expect(waiting).rejects.toMatchObject({ code: 'LOCKER_CLOSED', status: 503 });
+    work.end('a');
+    await Promise.all([ran, closed]);
+    await expect(service.free()).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+    expect(work.begun).toEqual(['a']);
+  });
+
+  test('does not wait for results that nobody consumes', async () => {
+    const module = await boot({ ...options(), shutdownTimeout: 20_000 });
+    await module.get(Service).values();
+    await expect(isFree(outside, 'values')).resolves.toBe(false);
+    const began = performance.now();
+    await closing(module);
+    expect(performance.now() - began).toBeLessThan(15_000);
+    await expect(isFree(outside, 'values')).resolves.toBe(true);
+  });
+
+  test('still gives out what is free while it waits', async () => {
+    const module = await boot(options());
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const closed = closing(module);
+    await aMoment();
+    await expect(service.free()).resolves.toBe('ran');
+    work.end('a');
+    await Promise.all([ran, closed]);
+  });
+
+  test('answers requests that run', async () => {
+    const { app, url } = await serve({
+      imports: [LockModule.forRoot(options())],
+      controllers: [Http],
+      providers: [Service],
+    });
+    const answers = [call('GET', `${url}/run`), call('GET', `${url}/later`)];
+    await until(() => work.begun.length === 2);
+    const closed = closing(app);
+    await aMoment();
+    work.end('first');
+    work.end('request');
+    await expect(Promise.all(answers)).resolves.toMatchObject([
+      { status: 200, text: 'request' },
+      { status: 200, text: 'ran' },
+    ]);
+    await closed;
+  });
+});
+
+describe('a locker', () => {
+  test('of the user is left open, and so is what it holds by hand', async () => {
+    const locker = aLocker({ store });
+    const module = await boot({ locker });
+    const byHand = await locker.lock('mine');
+    await module.close();
+    expect(byHand.state).toBe('held');
+    await expect(locker.tryLock('another')).resolves.not.toBeNull();
+    await byHand.release();
+  });
+
+  test('of the module is closed, and waits for what is held by hand', async () => {
+    const module = await boot({ store });
+    const locker = module.get<Locker>(getLockerToken());
+    const byHand = await locker.lock('mine');
+    const closed = closing(module);
+    await aMoment();
+    expect(log).toEqual([]);
+    await byHand.release();
+    await closed;
+    await expect(locker.lock('another')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+  });
+
+  test('that is private is closed too', async () => {
+    const mine = aLocker({ store });
+    const module = await boot({ locker: mine, enabled: false });
+    const locker = module.get<Locker>(getLockerToken());
+    expect(locker).not.toBe(mine);
+    await module.close();
+    await expect(locker.lock('another')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+    await expect(mine.tryLock('another')).resolves.not.toBeNull();
+  });
+});
+
+describe('work that other providers finish at shutdown', () => {
+  test('is waited for', async () => {
+    const done = gate();
+    @Module({ providers: [Service], exports: [Service] })
+    class Feature {}
+    const module = await Test.createTestingModule({
+      imports: [Feature, LockModule.forRoot({ store })],
+    }).compile();
+    await module.init();
+    const service = module.get(Service);
+    // As workers do: at shutdown they wait for the jobs that run.
+    const ran = service.run('job').then(() => done.open());
+    service.atShutdown = () => done.opened;
+    await until(() => work.begun.length === 1);
+    const closed = closing(module);
+    await aMoment();
+    expect(log).toEqual([]);
+    work.end('job');
+    await Promise.all([ran, closed]);
+    expect(signal?.reason).toMatchObject({ code: 'LOCK_RELEASED' });
+  });
+});

@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { freePort } from '@holdfast/test-servers';
+import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
+import type { Locker } from '@holdfast/core';
+import { Controller, type LoggerService } from '@nestjs/common';
+import {
+  ClientProxyFactory,
+  EventPattern,
+  MessagePattern,
+  Payload,
+  RpcException,
+  Transport,
+  type ClientProxy,
+} from '@nestjs/microservices';
+import { WsAdapter } from '@nestjs/platform-ws';
+import { Test } from '@nestjs/testing';
+import { MessageBody, SubscribeMessage, WebSocketGateway, WsException } from '@nestjs/websockets';
+import { from, lastValueFrom, toArray, type Observable } from 'rxjs';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
+import { aLocker, atEnd, isFree, until, untilFree, Work } from './kit/index.ts';
+
+let locker: Locker;
+let work: Work;
+
+beforeEach(() => {
+  locker = aLocker();
+  work = new Work();
+});
+
+interface Order {
+  readonly id: string;
+}
+
+@Controller()
+class Messages {
+  @MessagePattern('method')
+  @WithLock((order: Order) => `order:${order.id}`, { wait: 0 })
+  async method(@Payload() order: Order): Promise<unknown> {
+    return { key: currentLock()?.key, id: await work.run(order.id) };
+  }
+
+  @UseLock((context) => `order:${context.switchToRpc().getData<Order>().id}`, { wait: 0 })
+  @MessagePattern('request')
+  async request(@Payload() order: Order): Promise<unknown> {
+    return { key: currentLock()?.key, id: await work.run(order.id) };
+  }
+
+  @MessagePattern('values')
+  @WithLock('values')
+  values(): Observable<unknown> {
+    return from([currentLock()?.key, 'b']);
+  }
+
+  @EventPattern('event')
+  @WithLock((order: Order) => `order:${order.id}`)
+  async event(@Payload() order: Order): Promise<void> {
+    await work.run(order.id);
+  }
+}
+
+const logger = () => ({
+  log() {},
+  warn() {},
+  error: vi.fn<(message: unknown) => void>(),
+});
+
+async function serveMessages(options: object, log: LoggerService): Promise<ClientProxy> {
+  const port = await freePort();
+  const module = await Test.createTestingModule({
+    imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, ...options })],
+    controllers: [Messages],
+  }).compile();
+  const transport = { transport: Transport.TCP, options: { host: '127.0.0.1', port } } as const;
+  const app = module.createNestMicroservice({ ...transport, logger: log });
+  await app.listen();
+  atEnd(() => app.close());
+  const client = ClientProxyFactory.create(transport);
+  await client.connect();
+  atEnd(() => client.close());
+  return client;
+}
+
+describe('message handlers', () => {
+  test.each(['method', 'request'])('are locked, and a busy lock is logged: %s', async (pattern) => {
+    const log = logger();
+    const client = await serveMessages({}, log);
+    const send = () => lastValueFrom(client.send(pattern, { id: '1' }));
+    const first = send();
+    await until(() => work.begun.length === 1);
+    await expect(send()).rejects.toMatchObject({
+      status: 'error',
+      message: 'Internal server error',
+    });
+    expect(log.error.mock.calls.map(([message]) => String(message))).toEqual([
+      expect.stringMatching(/busy/),
+    ]);
+    work.end('1');
+    await expect(first).resolves.toEqual({ key: 'order:1', id: '1' });
+    await untilFree(locker, 'order:1');
+  });
+
+  test.each(['method', 'request'])('have the errors that they are given: %s', async (pattern) => {
+    const exceptionFactory = (error: { code: string }) => new RpcException({ code: error.code });
+    const client = await serveMessages({ exceptionFactory }, logger());
+    await locker.withLock('order:1', async () => {
+      await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toEqual({
+        code: 'LOCK_NOT_ACQUIRED',
+      });
+    });
+  });
+
+  test('can answer with Observables', async () => {
+    const client = await serveMessages({}, logger());
+    await expect(lastValueFrom(client.send('values', {}).pipe(toArray()))).resolves.toEqual([
+      'values',
+      'b',
+    ]);
+    await expect(isFree(locker, 'values')).resolves.toBe(true);
+  });
+
+  test('of events run one after the other', async () => {
+    const client = await serveMessages({}, logger());
+    work.end('1');
+    const emit = () => lastValueFrom(client.emit('event', { id: '1' }), { defaultValue: null });
+    await Promise.all([emit(), emit(), emit()]);
+    await until(() => work.ended.length === 3);
+    expect(work.most).toBe(1);
+  });
+});
+
+@WebSocketGateway()
+class Gateway {
+  @SubscribeMessage('method')
+  @WithLock((order: Order) => `order:${order.id}`, { wait: 0 })
+  async method(@MessageBody() order: Order): Promise<unknown> {
+    const key = currentLock()?.key;
+    return { event: 'done', data: { key, id: await work.run(order.id) } };
+  }
+
+  @UseLock((context) => `order:${context.switchToWs().getData<Order>().id}`, { wait: 0 })
+  @SubscribeMessage('request')
+  async request(@MessageBody() order: Order): Promise<unknown> {
+    const key = currentLock()?.key;
+    return { event: 'done', data: { key, id: await work.run(order.id) } };
+  }
+}
+
+async function connectSocket(options: object, log: LoggerService) {
+  const module = await Test.createTestingModule({
+    imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, ...options })],
+    providers: [Gateway],
+  }).compile();
+  const app = module.createNestApplication({ logger: log });
+  app.useWebSocketAdapter(new WsAdapter(app));
+  await app.listen(0, '127.0.0.1');
+  atEnd(() => app.close());
+  const { port } = app.getHttpServer().address() as AddressInfo;
+  const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+  const messages: unknown[] = [];
+  socket.on('message', (message: Buffer) => messages.push(JSON.parse(message.toString())));
+  await once(socket, 'open');
+  atEnd(() => socket.terminate());
+  const send = (event: string) => socket.send(JSON.stringify({ event, data: { id: '1' } }));
+  return { messages, send };
+}
+
+describe('socket handlers', () => {
+  test.each(['method', 'request'])('are locked, and a busy lock is logged: %s', async (event) => {
+    const log = logger();
+    const { messages, send } = await connectSocket({}, log);
+    send(event);
+    await until(() => work.begun.length === 1);
+    send(event);
+    await until(() => log.error.mock.calls.length === 1);
+    expect(String(log.error.mock.calls[0]?.[0])).toMatch(/busy/);
+    work.end('1');
+    await until(() => messages.some((message) => (message as { event: string }).event === 'done'));
+    expect(messages).toContainEqual({ event: 'done', data: { key: 'order:1', id: '1' } });
+    expect(work.begun).toEqual(['1']);
+    await untilFree(locker, 'order:1');
+  });
+
+  test.each(['method', 'request'])('have the errors that they are given: %s', async (event) => {
+    const mapped: unknown[] = [];
+    const exceptionFactory = (error: { code: string }, context: unknown) => {
+      mapped.push([error.code, context !== undefined]);
+      return new WsException(error.code);
+    };
+    const log = logger();
+    const { send } = await connectSocket({ exceptionFactory }, log);
+    await locker.withLock('order:1', async () => {
+      send(event);
+      await until(() => mapped.length === 1);
+    });
+    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', event === 'request']]);
+    expect(log.error).not.toHaveBeenCalled();
+  });
+});

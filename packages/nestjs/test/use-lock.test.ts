@@ -1,0 +1,381 @@
+import { LockArgumentError, type LockNotAcquiredError, type Locker } from '@holdfast/core';
+import {
+  currentLock,
+  LockInterceptor,
+  LockModule,
+  UseLock,
+  WithLock,
+  type UseLockOptions,
+} from '@holdfast/nestjs';
+import {
+  Controller,
+  Get,
+  GoneException,
+  Injectable,
+  Param,
+  Query,
+  UseInterceptors,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+} from '@nestjs/common';
+import { EMPTY, type Observable } from 'rxjs';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  aLocker,
+  aMoment,
+  call,
+  connect,
+  isFree,
+  serve,
+  until,
+  untilFree,
+  Work,
+} from './kit/index.ts';
+
+let locker: Locker;
+let reports: Locker;
+let work: Work;
+/** Keys, in the order in which locks were taken. */
+let taken: string[];
+
+beforeEach(() => {
+  locker = aLocker();
+  reports = aLocker({ label: 'of reports' });
+  work = new Work();
+  taken = [];
+  locker.on('acquired', ({ keys }) => taken.push(keys.join()));
+});
+
+interface OrderRequest {
+  readonly params: { readonly id: string };
+  readonly query: { readonly tenant?: string };
+}
+
+const requestOf = (context: ExecutionContext): OrderRequest =>
+  context.switchToHttp().getRequest<OrderRequest>();
+const orderKey = (context: ExecutionContext): string => `order:${requestOf(context).params.id}`;
+
+@Injectable()
+class Tenants {
+  async of(request: OrderRequest): Promise<string> {
+    return request.query.tenant ?? 'nobody';
+  }
+}
+
+@Injectable()
+class TenantLock extends LockInterceptor {
+  constructor(private readonly tenants: Tenants) {
+    super();
+  }
+
+  protected override async getKey(context: ExecutionContext): Promise<string> {
+    return `tenant:${await this.tenants.of(requestOf(context))}`;
+  }
+
+  protected override getOptions(): UseLockOptions {
+    return { wait: 0 };
+  }
+
+  protected override onRejected(_context: ExecutionContext, error: LockNotAcquiredError): unknown {
+    throw new GoneException(error.key);
+  }
+}
+
+class Bare extends LockInterceptor {
+  protected override getKey(): string {
+    return 'k';
+  }
+}
+
+@Injectable()
+class Replaces implements NestInterceptor {
+  intercept(_context: ExecutionContext, _next: CallHandler): Observable<unknown> {
+    return EMPTY;
+  }
+}
+
+const lockNow = (): unknown => ({ keys: currentLock()?.keys, label: currentLock()?.label });
+
+@Controller('orders')
+class Orders {
+  @UseLock(orderKey)
+  @WithLock((id: string) => `order:${id}`)
+  @Get(':id/both')
+  async both(@Param('id') id: string): Promise<unknown> {
+    return { id, now: lockNow(), state: currentLock()?.state };
+  }
+
+  @Get(':id/both-below')
+  @WithLock((id: string) => `order:${id}`)
+  @UseLock(orderKey)
+  async bothBelow(@Param('id') _id: string): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock((context) => [orderKey(context), 'all'])
+  @WithLock((id: string) => `order:${id}`)
+  @Get(':id/covered')
+  async covered(@Param('id') _id: string): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock(orderKey)
+  @WithLock('other')
+  @Get(':id/two')
+  async two(@Param('id') _id: string): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock(orderKey)
+  @Get(':id/calls')
+  async calls(@Param('id') id: string): Promise<unknown> {
+    return this.both(id).catch((error: { code: string }) => error.code);
+  }
+
+  @UseLock(async (context) => requestOf(context).query.tenant ?? null)
+  @Get('perhaps')
+  async perhaps(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock(() => undefined as never)
+  @Get('bad-key')
+  async badKey(): Promise<unknown> {
+    work.begun.push('ran');
+    return 'ran';
+  }
+
+  @UseLock('k', { name: 'reports' })
+  @Get('named')
+  async named(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseInterceptors(TenantLock)
+  @Get('tenant')
+  async tenant(@Query('tenant') tenant: string): Promise<unknown> {
+    await work.run(tenant);
+    return lockNow();
+  }
+
+  @UseInterceptors(new Bare())
+  @Get('instance')
+  async instance(): Promise<unknown> {
+    work.begun.push('ran');
+    return 'ran';
+  }
+
+  @UseLock('slow')
+  @Get('slow')
+  async slow(): Promise<unknown> {
+    return work.run('slow');
+  }
+
+  @UseLock('kept', { abortOnDisconnect: false })
+  @Get('kept')
+  async kept(): Promise<unknown> {
+    const signal = currentLock()?.signal;
+    await work.run('kept');
+    return work.begun.push(`aborted: ${signal?.aborted}`);
+  }
+
+  @UseInterceptors(Replaces)
+  @UseLock('replaced')
+  @Get('replaced')
+  async replaced(): Promise<unknown> {
+    return 'ran';
+  }
+}
+
+@UseLock('class')
+@Controller('locked')
+class LockedController {
+  @Get('plain')
+  async plain(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock('method')
+  @Get('more')
+  async more(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @UseLock('class')
+  @Get('same')
+  async same(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @WithLock('class')
+  @Get('method')
+  async method(): Promise<unknown> {
+    return lockNow();
+  }
+
+  @Get('slow')
+  async slow(): Promise<unknown> {
+    return work.run('slow');
+  }
+}
+
+const boot = async (): Promise<string> => {
+  const { url } = await serve({
+    imports: [
+      LockModule.forRoot({ locker, shutdownTimeout: 0 }),
+      LockModule.forRoot({ locker: reports, name: 'reports', shutdownTimeout: 0 }),
+    ],
+    controllers: [Orders, LockedController],
+    providers: [Tenants],
+  });
+  return url;
+};
+
+const get = async (url: string): Promise<unknown> => {
+  const { status, text } = await call('GET', url);
+  expect(status).toBe(200);
+  return JSON.parse(text);
+};
+
+describe('a handler with a lock from the request', () => {
+  test.each(['both', 'both-below'])('takes it once with @WithLock on it: %s', async (path) => {
+    const url = await boot();
+    await get(`${url}/orders/1/${path}`);
+    expect(taken).toEqual(['order:1']);
+    await untilFree(locker, 'order:1');
+  });
+
+  test('takes it once with @WithLock for one of its keys', async () => {
+    const url = await boot();
+    await expect(get(`${url}/orders/1/covered`)).resolves.toMatchObject({ keys: ['order:1'] });
+    expect(taken).toEqual(['order:1,all']);
+  });
+
+  test('takes both if the keys differ', async () => {
+    const url = await boot();
+    await get(`${url}/orders/1/two`);
+    expect(taken).toEqual(['order:1', 'other']);
+  });
+
+  test('is not the handler for methods that it calls', async () => {
+    const url = await boot();
+    await expect(call('GET', `${url}/orders/1/calls`)).resolves.toMatchObject({
+      text: 'LOCK_REENTRY',
+    });
+  });
+
+  test('may do without, for a key that is null', async () => {
+    const url = await boot();
+    await expect(get(`${url}/orders/perhaps?tenant=t`)).resolves.toMatchObject({ keys: ['t'] });
+    await expect(get(`${url}/orders/perhaps`)).resolves.toEqual({});
+    expect(taken).toEqual(['t']);
+  });
+
+  test('does not run if there is no key', async () => {
+    const url = await boot();
+    await expect(call('GET', `${url}/orders/bad-key`)).resolves.toMatchObject({ status: 500 });
+    expect(work.begun).toEqual([]);
+  });
+
+  test('can have a named locker', async () => {
+    const url = await boot();
+    await expect(get(`${url}/orders/named`)).resolves.toMatchObject({ label: 'of reports' });
+  });
+
+  test('is released if its result is replaced', async () => {
+    const url = await boot();
+    await call('GET', `${url}/orders/replaced`);
+    await untilFree(locker, 'replaced');
+  });
+});
+
+describe('an interceptor that is derived', () => {
+  test('has its key, its options and its answer to a busy lock', async () => {
+    const url = await boot();
+    const first = get(`${url}/orders/tenant?tenant=t`);
+    await until(() => work.begun.length === 1);
+    expect(taken).toEqual(['tenant:t']);
+    await expect(call('GET', `${url}/orders/tenant?tenant=t`)).resolves.toMatchObject({
+      status: 410,
+      text: expect.stringContaining('tenant:t') as string,
+    });
+    work.end('t');
+    await expect(first).resolves.toMatchObject({ keys: ['tenant:t'] });
+  });
+
+  test('as an instance has no locker, and the handler does not run', async () => {
+    const url = await boot();
+    await expect(call('GET', `${url}/orders/instance`)).resolves.toMatchObject({ status: 500 });
+    expect(work.begun).toEqual([]);
+    const context = { getClass: () => Bare } as never;
+    const intercepted = new Bare().intercept(context, { handle: () => EMPTY });
+    const error = await new Promise((resolve) => intercepted.subscribe({ error: resolve }));
+    expect(error).toMatchObject({ code: 'LOCK_MISSING', message: /LockModule\.forRoot\(\)/ });
+  });
+});
+
+describe('a controller with a lock', () => {
+  test('has it for all its handlers, besides their own', async () => {
+    const url = await boot();
+    await expect(get(`${url}/locked/plain`)).resolves.toMatchObject({ keys: ['class'] });
+    await expect(get(`${url}/locked/more`)).resolves.toMatchObject({ keys: ['method'] });
+    expect(taken.splice(0)).toEqual(['class', 'class', 'method']);
+    await get(`${url}/locked/same`);
+    await get(`${url}/locked/method`);
+    expect(taken).toEqual(['class', 'class']);
+  });
+
+  test('holds it while a handler runs whose client is gone', async () => {
+    const url = await boot();
+    const client = connect('GET', `${url}/locked/slow`);
+    await until(() => work.begun.length === 1);
+    client.leave();
+    await aMoment();
+    await expect(isFree(locker, 'class')).resolves.toBe(false);
+    work.end('slow');
+    await untilFree(locker, 'class');
+  });
+});
+
+describe('a client that goes away', () => {
+  test('does not wait for the lock any more, and its handler never runs', async () => {
+    const url = await boot();
+    const waiting: string[] = [];
+    locker.on('waiting', ({ key }) => waiting.push(key));
+    const other = await locker.lock('slow');
+    const client = connect('GET', `${url}/orders/slow`);
+    await until(() => waiting.length === 1);
+    client.leave();
+    await until(async () => (await locker.inspect('slow'))?.waiters === 0);
+    await other.release();
+    await aMoment();
+    expect(work.begun).toEqual([]);
+    await expect(isFree(locker, 'slow')).resolves.toBe(true);
+  });
+
+  test('does not abort the signal of a handler that does not want that', async () => {
+    const url = await boot();
+    const client = connect('GET', `${url}/orders/kept`);
+    await until(() => work.begun.length === 1);
+    client.leave();
+    await aMoment();
+    work.end('kept');
+    await until(() => work.begun.length === 2);
+    expect(work.begun[1]).toBe('aborted: false');
+  });
+});
+
+describe('what is wrong with a decorator', () => {
+  test.each<{ what: string; make: () => unknown }>([
+    { what: 'no key', make: () => UseLock(undefined as never) },
+    { what: 'options that are null', make: () => UseLock('k', null as never) },
+    { what: 'a static method', make: () => UseLock('k')(Orders, 'x', { value() {} } as never) },
+  ])('$what is refused when the class is defined', ({ make }) => {
+    expect(make).toThrow(LockArgumentError);
+  });
+
+  test('a module that was forgotten is named when the application does not boot', async () => {
+    await expect(serve({ controllers: [LockedController] })).rejects.toThrow(/LockModule/);
+  });
+});

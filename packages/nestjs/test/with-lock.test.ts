@@ -1,0 +1,441 @@
+import {
+  createLocker,
+  LockArgumentError,
+  LockReentryError,
+  LockStoreError,
+  memoryStore,
+  type Locker,
+} from '@holdfast/core';
+import { assertLocked, currentLock, WithLock } from '@holdfast/nestjs';
+import { faultyStore } from '@holdfast/testing';
+import { Injectable, NotFoundException } from '@nestjs/common';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { aLocker, aMoment, compile, garbageCollector, isFree, until, Work } from './kit/index.ts';
+
+let locker: Locker;
+let work: Work;
+
+beforeEach(() => {
+  locker = aLocker();
+  work = new Work();
+});
+
+@Injectable()
+class Orders {
+  @WithLock((id: string) => `order:${id}`)
+  async pay(id: string, as = id): Promise<string> {
+    return work.run(as);
+  }
+
+  @WithLock((id: string) => `order:${id}`, { wait: 0 })
+  async payNow(id: string): Promise<string> {
+    return work.run(id);
+  }
+
+  @WithLock('constant')
+  async constant(): Promise<unknown> {
+    return { keys: currentLock()?.keys, held: currentLock()?.state };
+  }
+
+  @WithLock(['a', 'b'])
+  async several(): Promise<unknown> {
+    return currentLock()?.keys;
+  }
+
+  @WithLock(async (id: string) => [`order:${id}`, 'all'])
+  async asynchronous(_id: string): Promise<unknown> {
+    return currentLock()?.keys;
+  }
+
+  @WithLock((id: string | null) => id)
+  async perhaps(_id: string | null): Promise<unknown> {
+    return currentLock()?.key ?? 'none';
+  }
+
+  @WithLock((id: unknown) => id as string)
+  async anything(_id: unknown): Promise<string> {
+    return work.run('ran');
+  }
+
+  @WithLock(function (this: Orders) {
+    return this.prefix;
+  })
+  async ownKey(): Promise<unknown> {
+    return currentLock()?.key;
+  }
+
+  @WithLock('fails')
+  async fails(error: unknown): Promise<never> {
+    throw error;
+  }
+
+  @WithLock('plain')
+  plain(): Promise<string> {
+    return work.run('plain');
+  }
+
+  @WithLock('lost', { maxHold: 50 })
+  async long(): Promise<unknown> {
+    const { signal } = assertLocked('lost');
+    await new Promise((resolve) => {
+      signal.addEventListener('abort', resolve);
+    });
+    return signal.reason;
+  }
+
+  @WithLock('least', { holdAtLeast: 300 })
+  async brief(): Promise<void> {}
+
+  prefix = 'own';
+}
+
+const orders = async (): Promise<Orders> =>
+  (await compile(locker, { providers: [Orders] })).get(Orders);
+
+describe('a method with a lock', () => {
+  test('runs one call after the other for one key, and other keys beside', async () => {
+    const service = await orders();
+    const calls = [service.pay('1', 'a'), service.pay('1', 'b'), service.pay('2', 'c')];
+    await until(() => work.begun.length === 2);
+    await aMoment();
+    expect(work.begun).toEqual(['a', 'c']);
+    work.end('a');
+    work.end('c');
+    await until(() => work.begun.includes('b'));
+    expect(work.ended).toContain('a');
+    work.end('b');
+    await expect(Promise.all(calls)).resolves.toEqual(['a', 'b', 'c']);
+  });
+
+  test('with default options two calls of 600 ms never run at once', async () => {
+    const service = await orders();
+    const calls = [service.pay('1', 'a'), service.pay('1', 'b')];
+    setTimeout(() => work.end('a'), 600);
+    setTimeout(() => work.end('b'), 600);
+    await Promise.all(calls);
+    expect(work.most).toBe(1);
+  });
+
+  test('is held while it runs and free when it is done', async () => {
+    const service = await orders();
+    const paid = service.pay('1');
+    await until(() => work.begun.length === 1);
+    await expect(isFree(locker, 'order:1')).resolves.toBe(false);
+    work.end('1');
+    await paid;
+    await expect(isFree(locker, 'order:1')).resolves.toBe(true);
+  });
+
+  test('may be a plain function that returns a promise', async () => {
+    const service = await orders();
+    const first = service.plain();
+    expect(first).toBeInstanceOf(Promise);
+    const second = service.plain();
+    await until(() => work.begun.length === 1);
+    await aMoment();
+    expect(work.begun).toHaveLength(1);
+    work.end('plain');
+    await expect(Promise.all([first, second])).resolves.toEqual(['plain', 'plain']);
+  });
+
+  test('runs also if nobody waits for its promise', async () => {
+    const service = await orders();
+    void service.plain();
+    await until(() => work.begun.length === 1);
+    work.end('plain');
+    await until(() => isFree(locker, 'plain'));
+  });
+
+  test('is told when its lock is lost, and still has its say', async () => {
+    const service = await orders();
+    await expect(service.long()).resolves.toMatchObject({ code: 'LOCK_LOST', reason: 'max-hold' });
+  });
+
+  test('keeps its lock for at least as long as asked', async () => {
+    const service = await orders();
+    const began = performance.now();
+    await service.brief();
+    await expect(isFree(locker, 'least')).resolves.toBe(false);
+    await service.brief();
+    expect(performance.now() - began).toBeGreaterThanOrEqual(295);
+  });
+
+  test('leaves nothing behind for 10 000 distinct keys', async () => {
+    const collect = garbageCollector();
+    const service = await orders();
+    for (const name of ['warm', 'up']) work.end(name);
+    await service.pay('up');
+    const round = async (from: number): Promise<void> => {
+      for (let id = from; id < from + 10_000; id += 1) {
+        await service.pay(`${id}`, 'up');
+      }
+      work.begun.length = 0;
+      work.ended.length = 0;
+    };
+    await round(0);
+    const before = collect();
+    await round(10_000);
+    // A map entry for each key alone would be about a megabyte.
+    expect(collect() - before).toBeLessThan(500_000);
+  });
+});
+
+describe('its key', () => {
+  test.each([
+    {
+      what: 'a constant',
+      run: (s: Orders) => s.constant(),
+      is: { keys: ['constant'], held: 'held' },
+    },
+    { what: 'several', run: (s: Orders) => s.several(), is: ['a', 'b'] },
+    { what: 'an async function', run: (s: Orders) => s.asynchronous('7'), is: ['order:7', 'all'] },
+    { what: 'a function of the instance', run: (s: Orders) => s.ownKey(), is: 'own' },
+    { what: 'null: no lock', run: (s: Orders) => s.perhaps(null), is: 'none' },
+  ])('can be $what', async ({ run, is }) => {
+    await expect(run(await orders())).resolves.toEqual(is);
+  });
+
+  test.each([
+    { key: undefined },
+    { key: '' },
+    { key: 7 },
+    { key: [] },
+    { key: ['a', ''] },
+    { key: {} },
+  ])('must not be $key', async ({ key }) => {
+    const service = await orders();
+    await expect(service.anything(key)).rejects.toBeInstanceOf(LockArgumentError);
+    expect(work.begun).toEqual([]);
+  });
+
+  test('no lock is told as an event', async () => {
+    const service = await orders();
+    const bypassed = vi.fn<() => void>();
+    locker.on('bypassed', bypassed);
+    await service.perhaps(null);
+    expect(bypassed).toHaveBeenCalledOnce();
+  });
+});
+
+describe('errors', () => {
+  test('of the method come as the same object, and free the lock at once', async () => {
+    const service = await orders();
+    const error = new NotFoundException('no such order');
+    await expect(service.fails(error)).rejects.toBe(error);
+    await expect(isFree(locker, 'fails')).resolves.toBe(true);
+  });
+
+  test('of the method are not masked by a release that fails', async () => {
+    const store = faultyStore(memoryStore());
+    locker = aLocker({ store });
+    const service = await orders();
+    store.fail({ verb: 'release' });
+    const error = new NotFoundException();
+    await expect(service.fails(error)).rejects.toBe(error);
+  });
+
+  test('a busy lock is an error after `wait`', async () => {
+    const service = await orders();
+    const other = await locker.lock('order:1');
+    await expect(service.payNow('1')).rejects.toMatchObject({
+      code: 'LOCK_NOT_ACQUIRED',
+      key: 'order:1',
+      status: 423,
+    });
+    expect(work.begun).toEqual([]);
+    await other.release();
+  });
+
+  test('a store that is away is an error, whatever happens to busy locks', async () => {
+    const store = faultyStore(memoryStore());
+    locker = aLocker({ store });
+    const service = (await compile(locker, { providers: [Choosy] })).get(Choosy);
+    store.fail({ verb: 'acquire' });
+    await expect(service.skip()).rejects.toBeInstanceOf(LockStoreError);
+    store.heal();
+  });
+});
+
+@Injectable()
+class Choosy {
+  ran = 0;
+
+  @WithLock('busy', { onLocked: 'skip' })
+  async skip(): Promise<string> {
+    this.ran += 1;
+    return 'ran';
+  }
+
+  @WithLock('busy', { onLocked: async (error) => `instead: ${error.code}` })
+  async instead(): Promise<string> {
+    this.ran += 1;
+    return 'ran';
+  }
+
+  @WithLock('busy', {
+    onLocked: () => {
+      throw new NotFoundException('mapped');
+    },
+  })
+  async mapped(): Promise<void> {
+    this.ran += 1;
+  }
+
+  @WithLock('busy', { onLocked: 'skip', wait: 5_000 })
+  async patient(): Promise<string> {
+    this.ran += 1;
+    return 'ran';
+  }
+}
+
+describe('what happens when it is busy', () => {
+  let service: Choosy;
+
+  beforeEach(async () => {
+    service = (await compile(locker, { providers: [Choosy] })).get(Choosy);
+  });
+
+  test('skip: undefined, at once', async () => {
+    const other = await locker.lock('busy');
+    await expect(service.skip()).resolves.toBeUndefined();
+    expect(service.ran).toBe(0);
+    await other.release();
+    await expect(service.skip()).resolves.toBe('ran');
+  });
+
+  test('a function: its value, or what it throws', async () => {
+    const other = await locker.lock('busy');
+    await expect(service.instead()).resolves.toBe('instead: LOCK_NOT_ACQUIRED');
+    await expect(service.mapped()).rejects.toBeInstanceOf(NotFoundException);
+    expect(service.ran).toBe(0);
+    await other.release();
+  });
+
+  test('with a wait it waits first', async () => {
+    const other = await locker.lock('busy');
+    const patient = service.patient();
+    await aMoment();
+    await other.release();
+    await expect(patient).resolves.toBe('ran');
+  });
+
+  test('by default it waits for its turn', async () => {
+    const orderly = await orders();
+    const other = await locker.lock('order:1');
+    const paid = orderly.pay('1');
+    await aMoment();
+    expect(work.begun).toEqual([]);
+    await other.release();
+    work.end('1');
+    await expect(paid).resolves.toBe('1');
+  });
+});
+
+@Injectable()
+class Nested {
+  @WithLock('n')
+  async outer(inner: 'reject' | 'join' | 'other' | 'itself' | 'skip'): Promise<unknown> {
+    if (inner === 'reject') return this.inner();
+    if (inner === 'join') return this.joining();
+    if (inner === 'itself') return this.outer('other');
+    if (inner === 'skip') return this.skipping();
+    return this.other();
+  }
+
+  @WithLock('n')
+  async inner(): Promise<string> {
+    return 'inner';
+  }
+
+  @WithLock('n', { reentry: 'join' })
+  async joining(): Promise<unknown> {
+    return currentLock('n')?.fencingToken;
+  }
+
+  @WithLock('n', { onLocked: 'skip' })
+  async skipping(): Promise<unknown> {
+    return 'ran';
+  }
+
+  @WithLock('m')
+  async other(): Promise<string[]> {
+    return [currentLock('n'), currentLock('m')].map((lock) => String(lock?.key));
+  }
+}
+
+describe('calls inside calls', () => {
+  let service: Nested;
+
+  beforeEach(async () => {
+    service = (await compile(locker, { providers: [Nested] })).get(Nested);
+  });
+
+  test('with the same key are an error rather than a wait for ever', async () => {
+    await expect(service.outer('reject')).rejects.toBeInstanceOf(LockReentryError);
+    await expect(service.outer('itself')).rejects.toBeInstanceOf(LockReentryError);
+    await expect(isFree(locker, 'n')).resolves.toBe(true);
+  });
+
+  test('with the same key can join', async () => {
+    await expect(service.outer('join')).resolves.toBeGreaterThan(0);
+    await expect(isFree(locker, 'n')).resolves.toBe(true);
+  });
+
+  test('with the same key and a single attempt find it busy', async () => {
+    await expect(service.outer('skip')).resolves.toBeUndefined();
+  });
+
+  test('with another key hold both', async () => {
+    await expect(service.outer('other')).resolves.toEqual(['n', 'm']);
+  });
+
+  test('a call beside them waits', async () => {
+    const other = await locker.lock('n');
+    const waiting = service.outer('other');
+    await aMoment();
+    await other.release();
+    await expect(waiting).resolves.toEqual(['n', 'm']);
+  });
+});
+
+describe('what is wrong with a decorator', () => {
+  test.each([
+    [
+      'a static method',
+      () => WithLock('k')(Orders as never, 'x', { value: async () => {} } as never),
+    ],
+    ['an accessor', () => WithLock('k')(Orders.prototype, 'x', { get: () => 1 } as never)],
+    ['no key', () => WithLock(undefined as never)],
+    ['options that are null', () => WithLock('k', null as never)],
+    ['an option that is null', () => WithLock('k', { ttl: null as never })],
+    ['an unknown reaction', () => WithLock('k', { onLocked: 'retry' as never })],
+    ['an empty name', () => WithLock('k', { name: '' })],
+  ])('%s is refused when the class is defined', (_what, decorate) => {
+    expect(decorate).toThrow(LockArgumentError);
+  });
+
+  test('a ttl that the store does not allow is refused at the call', async () => {
+    @Injectable()
+    class Hasty {
+      @WithLock('k', { ttl: 0 })
+      async run(): Promise<void> {}
+    }
+    const service = (await compile(locker, { providers: [Hasty] })).get(Hasty);
+    await expect(service.run()).rejects.toBeInstanceOf(LockArgumentError);
+  });
+});
+
+describe('assertLocked', () => {
+  test('throws outside of a lock, and for another key', async () => {
+    expect(() => assertLocked()).toThrow(
+      expect.objectContaining({ code: 'LOCK_MISSING' }) as Error,
+    );
+    await createLocker().withLock('k', async (lock) => {
+      expect(assertLocked()).toBe(lock);
+      expect(assertLocked('k')).toBe(lock);
+      expect(() => assertLocked('other')).toThrow(
+        expect.objectContaining({ code: 'LOCK_MISSING' }) as Error,
+      );
+    });
+  });
+});
