@@ -73,6 +73,7 @@ export default defineConfig({
       onServers('express'),
       onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
+      onServers('nestjs-payments', 'apps/nestjs-payments'),
       onServers('nestjs'),
       projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),
       projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' }),

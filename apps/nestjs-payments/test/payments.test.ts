@@ -1,0 +1,93 @@
+import { describe, expect, test } from 'vitest';
+import { Service } from './service.ts';
+
+/** In which no report disturbs. */
+const NEVER = { REPORT_CRON: '0 0 0 29 2 *' };
+
+interface Payment {
+  readonly receipt: string;
+}
+
+describe('the service', () => {
+  test('charges once, and gives everybody the same receipt', async () => {
+    const service = await Service.start(NEVER);
+    const pay = () => service.ask('POST', '/payments/1', { amount: 1_999 });
+    const answers = await Promise.all(Array.from({ length: 10 }, pay));
+    expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200));
+    const receipts = answers.map(({ body }) => (body as Payment).receipt);
+    expect(new Set(receipts).size).toBe(1);
+    await expect(service.ask('GET', '/payments/1')).resolves.toMatchObject({
+      status: 200,
+      body: { order: '1', amount: 1_999, status: 'paid', charges: 1, receipt: receipts[0] },
+    });
+  });
+
+  test('refunds once, and refuses whoever comes meanwhile', async () => {
+    const service = await Service.start(NEVER);
+    await service.ask('POST', '/payments/1', { amount: 1_999 });
+    const refund = () => service.ask('POST', '/payments/1/refund');
+    const answers = await Promise.all([refund(), refund(), refund()]);
+    const others = answers.map(({ status }) => status).filter((status) => status !== 200);
+    expect(others).toHaveLength(2);
+    // One that came when the first was done is told that instead.
+    expect(others.every((status) => status === 423 || status === 409)).toBe(true);
+    const refused = answers.find(({ status }) => status === 423);
+    expect(refused?.headers.get('retry-after') ?? '1').toBe('1');
+    await expect(refund()).resolves.toMatchObject({ status: 409 });
+    await expect(service.ask('GET', '/payments/1')).resolves.toMatchObject({
+      body: { status: 'refunded', charges: 1 },
+    });
+  });
+
+  test('refuses what it cannot take', async () => {
+    const service = await Service.start(NEVER);
+    await expect(service.ask('POST', '/payments/1', {})).resolves.toMatchObject({ status: 400 });
+    await expect(service.ask('GET', '/payments/1')).resolves.toMatchObject({ status: 404 });
+    await expect(service.ask('POST', '/payments/1/refund')).resolves.toMatchObject({ status: 404 });
+  });
+
+  test('is well, and documented', async () => {
+    const service = await Service.start(NEVER);
+    await expect(service.ask('GET', '/health')).resolves.toMatchObject({
+      status: 200,
+      body: { status: 'ok' },
+    });
+    const { body } = await service.ask('GET', '/docs-json');
+    const { paths } = body as { paths: Record<string, Record<string, { responses: object }>> };
+    expect(Object.keys(paths).toSorted()).toEqual([
+      '/health',
+      '/payments/{order}',
+      '/payments/{order}/refund',
+      '/reports',
+    ]);
+    // What is said below the decorators of the lock, and above them.
+    expect(paths['/payments/{order}/refund']?.['post']?.responses).toMatchObject({
+      200: {},
+      423: { description: 'Something happens to this order right now' },
+    });
+  });
+
+  test('finishes what it has begun when it shuts down', async () => {
+    const service = await Service.start({ ...NEVER, BANK_DELAY: '2000' });
+    const paid = service.ask('POST', '/payments/1', { amount: 5 });
+    const refund = async () => (await service.ask('POST', '/payments/1/refund')).status;
+    await expect.poll(refund, { timeout: 30_000, interval: 10 }).toBe(423);
+    const [answer, code] = await Promise.all([paid, service.stop()]);
+    expect(answer.status).toBe(200);
+    // Nest ends the process with the signal it was sent.
+    expect([0, null]).toContain(code);
+  });
+
+  test('makes one report for each tick', async () => {
+    const service = await Service.start({ REPORT_CRON: '* * * * * *' });
+    await service.ask('POST', '/payments/1', { amount: 5 });
+    const reports = async () => {
+      const { body } = await service.ask('GET', '/reports');
+      return body as { tick: string; total: number }[];
+    };
+    await expect.poll(reports, { timeout: 30_000 }).toSatisfy((all: unknown[]) => all.length >= 3);
+    const ticks = (await reports()).map(({ tick }) => tick);
+    expect(new Set(ticks).size).toBe(ticks.length);
+    await expect.poll(async () => (await reports()).at(-1)?.total, { timeout: 30_000 }).toBe(5);
+  });
+});
