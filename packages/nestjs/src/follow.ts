@@ -6,34 +6,49 @@ import { guardedObservable } from './guarded-observable.ts';
 import type { Hold } from './hold.ts';
 import { isAsyncIterable, isWebResponse, isWebStream, nodeStreamOf } from './kinds.ts';
 
+/** Under which lock a result is consumed. */
+export interface Following {
+  /** Of the method, which still runs. */
+  readonly hold: Hold;
+  /** Takes the lock anew, for whoever consumes the result when its hold is over. */
+  readonly take: Take;
+  /**
+   * Whether the lock is kept for the first consumer. Not where nothing runs before the result is
+   * consumed: then it is taken when it is.
+   */
+  readonly kept: boolean;
+}
+
 /**
  * What is handed out in place of a method's result: the result itself, or where it runs on after the
  * method (an Observable, an async iterable, a stream), a stand-in or the same object under watch, so
  * that the lock is held while it does.
- *
- * @param hold of the method, which still runs
- * @param take takes the lock anew, for a result that is consumed when its hold is over
  */
-export function follow(result: unknown, hold: Hold, take: Take): unknown {
-  if (!isObservable(result)) return followBody(result, hold, take);
-  return guardedObservable({ claim: new Claim(take, hold.expect()), open: () => result });
+export function follow(result: unknown, following: Following): unknown {
+  if (!isObservable(result)) return followBody(result, following);
+  return guardedObservable({ claim: claimOf(following), open: () => result });
+}
+
+function claimOf({ hold, take, kept }: Following): Claim {
+  return new Claim(take, kept ? hold.expect() : undefined);
 }
 
 /** As {@link follow}, for what an Observable may emit: all but Observables. */
-export function followBody(value: unknown, hold: Hold, take: Take): unknown {
+export function followBody(value: unknown, following: Following): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const stream = nodeStreamOf(value);
   if (stream !== undefined) {
-    followStream(stream, hold);
+    followStream(stream, following.hold);
     return value;
   }
-  const claim = (): Claim => new Claim(take, hold.expect());
   if (isWebResponse(value)) {
     const { body, bodyUsed } = value;
-    return body === null || bodyUsed ? value : new Response(guardedWebStream(body, claim()), value);
+    return body === null || bodyUsed
+      ? value
+      : new Response(guardedWebStream(body, claimOf(following)), value);
   }
-  if (isWebStream(value)) return value.locked ? value : guardedWebStream(value, claim());
-  return isAsyncIterable(value) ? guardedIterable(value, claim()) : value;
+  if (isWebStream(value)) return value.locked ? value : guardedWebStream(value, claimOf(following));
+  return isAsyncIterable(value) ? guardedIterable(value, claimOf(following)) : value;
 }
 
 /** Holds the lock from the moment when somebody reads a stream until it ends, fails or is closed. */

@@ -14,6 +14,7 @@ import {
 import type { Claim } from './claim.ts';
 import { followBody } from './follow.ts';
 import type { Part } from './hold.ts';
+import { isThenable } from './kinds.ts';
 
 /** What differs between those who guard an Observable. */
 export interface GuardedSource {
@@ -96,7 +97,11 @@ class Subscribed {
   }
 
   private next(value: unknown): void {
-    const followed = followBody(value, this.part.hold, this.source.claim.take);
+    const followed = followBody(value, {
+      hold: this.part.hold,
+      take: this.source.claim.take,
+      kept: true,
+    });
     this.outside(() => this.subscriber.next(followed));
   }
 
@@ -130,9 +135,6 @@ function insteadOf(value: unknown): Observable<unknown> {
 /** What a method returned, as its values. */
 export function observableOf(result: unknown): Observable<unknown> {
   if (isObservable(result)) return result;
-  if (typeof (result as { then?: unknown } | null | undefined)?.then !== 'function') {
-    return of(result);
-  }
-  const settled = from(result as PromiseLike<unknown>);
-  return settled.pipe(mergeMap((value) => (isObservable(value) ? value : of(value))));
+  if (!isThenable(result)) return of(result);
+  return from(result).pipe(mergeMap((value) => (isObservable(value) ? value : of(value))));
 }

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { isThenable } from './kinds.ts';
 import { shared } from './names.ts';
 import { ownResponseOf } from './response.ts';
 
@@ -47,11 +48,11 @@ export class HandlerRun {
     this.#outer?.returned(self, property, result);
     if (this.#begun || this.type !== self.constructor || this.property !== property) return;
     this.#begun = true;
-    if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') return;
+    if (!isThenable(result)) return;
     const over = (): void => {
       this.#pending = undefined;
     };
-    this.#pending = (result as PromiseLike<unknown>).then(over, over);
+    this.#pending = result.then(over, over);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { StreamableFile } from '@nestjs/common';
 
 /** What a method's result can be that runs on after the method has returned it. */
 
@@ -7,11 +8,14 @@ export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown>
   return typeof iterable === 'object' && typeof iterable?.[Symbol.asyncIterator] === 'function';
 }
 
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
+}
+
 /** A stream of Node's, or the one inside a `StreamableFile`. */
 export function nodeStreamOf(value: object): Readable | undefined {
-  const { getStream } = value as { getStream?: () => unknown };
-  const stream = typeof getStream === 'function' ? getStream.call(value) : value;
-  const { on, pipe, read } = (stream ?? {}) as Partial<Readable>;
+  const stream = value instanceof StreamableFile ? value.getStream() : value;
+  const { on, pipe, read } = stream as Partial<Readable>;
   const fits = [on, pipe, read].every((method) => typeof method === 'function');
   return fits ? (stream as Readable) : undefined;
 }

@@ -1,31 +1,55 @@
 import { Inject } from '@nestjs/common';
 import { ModuleRef, type ModulesContainer } from '@nestjs/core';
-import { runtimeProperty, runtimeToken } from './names.ts';
+import { lockersOf, runtimeIn } from './injection.ts';
+import { runtimeProperty, runtimeToken, shared } from './names.ts';
 import type { LockRuntime } from './runtime.ts';
-import { lockersOf } from './with-lock.decorator.ts';
 
 type Module = ModulesContainer extends Map<string, infer M> ? M : never;
 type Wrapper = Module['providers'] extends Map<unknown, infer W> ? W : never;
+
+/** The applications of this process that have a `LockModule`. */
+const applications = shared('applications', () => new Set<WeakRef<ModulesContainer>>());
+
+/** Makes the instances of an application known to {@link connectInstance}. */
+export function addApplication(modules: ModulesContainer): void {
+  for (const known of applications) {
+    if (known.deref() === modules) return;
+    if (known.deref() === undefined) applications.delete(known);
+  }
+  applications.add(new WeakRef(modules));
+}
 
 /**
  * Gives instances with `@WithLock` that Nest did not construct, those of `useFactory` and `useValue`,
  * what it injects into those that it did.
  */
 export async function connectFactories(modules: ModulesContainer): Promise<void> {
-  for (const module of modules.values()) {
-    for (const wrapper of module.providers.values()) {
-      if (wrapper.isNotMetatype && !wrapper.isAlias) await connectProvider(wrapper, module);
+  for (const [wrapper, module] of factoriesOf(modules)) {
+    if (wrapper.isTransient || !wrapper.isDependencyTreeStatic()) connectLater(wrapper, module);
+    for (const instance of instancesOf(wrapper)) await connect(instance, module);
+  }
+}
+
+/** The same for one instance, which is called before its application is initialized. */
+export async function connectInstance(instance: unknown): Promise<void> {
+  for (const known of applications) {
+    for (const [wrapper, module] of factoriesOf(known.deref() ?? new Map())) {
+      if (instancesOf(wrapper).includes(instance)) await connect(instance, module);
     }
   }
 }
 
-async function connectProvider(wrapper: Wrapper, module: Module): Promise<void> {
-  if (wrapper.isTransient || !wrapper.isDependencyTreeStatic()) {
-    connectLater(wrapper, module);
-    for (const host of wrapper.getStaticTransientInstances()) await connect(host?.instance, module);
-  } else {
-    await connect(wrapper.instance, module);
+function* factoriesOf(modules: ReadonlyMap<string, Module>): Generator<[Wrapper, Module]> {
+  for (const module of modules.values()) {
+    for (const wrapper of module.providers.values()) {
+      if (wrapper.isNotMetatype && !wrapper.isAlias) yield [wrapper, module];
+    }
   }
+}
+
+function instancesOf(wrapper: Wrapper): unknown[] {
+  const transient = wrapper.getStaticTransientInstances().map((host) => host?.instance);
+  return [wrapper.instance, ...transient];
 }
 
 /** A factory that is called for each request, or for each who asks. */
@@ -41,9 +65,9 @@ function connectLater(wrapper: Wrapper, module: Module): void {
 async function connect(instance: unknown, module: Module): Promise<void> {
   if (typeof instance !== 'object' || instance === null) return;
   for (const name of lockersOf(instance)) {
-    const property = runtimeProperty(name);
-    const own = instance as Record<symbol, LockRuntime | undefined>;
-    own[property] ??= await runtimeFor(module, name);
+    if (runtimeIn(instance, name) !== undefined) continue;
+    const runtime = await runtimeFor(module, name);
+    (instance as Record<symbol, LockRuntime>)[runtimeProperty(name)] = runtime;
   }
 }
 

@@ -17,7 +17,7 @@ import type {
   LockOptionsFactory,
   ShortLockOptionsFactory,
 } from './lock-module.options.ts';
-import { connectFactories } from './lock.explorer.ts';
+import { addApplication, connectFactories } from './lock.explorer.ts';
 import { checkName, getLockerToken, runtimeToken } from './names.ts';
 import { RetryAfterInterceptor } from './retry-after.interceptor.ts';
 import { LockRuntime } from './runtime.ts';
@@ -98,7 +98,7 @@ function moduleFor({ name, isGlobal }: LockModuleIdentity, options: Provider[]):
       },
       {
         provide: runtimeToken(named),
-        inject: [OPTIONS, getLockerToken(named)],
+        inject: [OPTIONS, getLockerToken(named), ModulesContainer],
         useFactory: runtimeFor,
       },
       { provide: RUNTIME, useExisting: runtimeToken(named) },
@@ -158,11 +158,16 @@ function lockerFor(name: string, options: LockModuleOptions): Locker {
   return made;
 }
 
-function runtimeFor(options: LockModuleOptions, locker: Locker): LockRuntime {
+function runtimeFor(
+  options: LockModuleOptions,
+  locker: Locker,
+  modules: ModulesContainer,
+): LockRuntime {
   const { wait, exceptionFactory, shutdownTimeout = SHUTDOWN_TIMEOUT } = options;
   if (typeof shutdownTimeout !== 'number' || !(shutdownTimeout >= 0)) {
     throw new LockArgumentError('`shutdownTimeout` must be a number of milliseconds.');
   }
+  addApplication(modules);
   return new LockRuntime(locker, {
     wait,
     shutdownTimeout,

@@ -4,7 +4,7 @@ import { follow } from './follow.ts';
 import { GuardedIterator } from './guarded-iterator.ts';
 import { guardedObservable, observableOf } from './guarded-observable.ts';
 import type { Hold } from './hold.ts';
-import { isAsyncIterable } from './kinds.ts';
+import { isAsyncIterable, isThenable } from './kinds.ts';
 import { LockedResult } from './locked-result.ts';
 
 /** What a method returns, as far as that can be known before it runs. */
@@ -46,7 +46,9 @@ export function callLocked(kind: ResultKind, call: LockedCall): unknown {
   return new LockedResult({
     run: () => run(call),
     observe: () => observe(call),
+    observeRun: observableOf,
     iterate: () => iterate(call),
+    iterateRun: settledIterator,
   });
 }
 
@@ -58,9 +60,10 @@ async function run(call: LockedCall): Promise<unknown> {
   const part = hold.begin();
   let result: unknown;
   try {
-    result = await hold.run(() => call.invoke());
+    const returned = hold.run(() => call.invoke());
+    const value = await returned;
     call.invoked(hold);
-    result = follow(result, hold, call.take);
+    result = follow(value, { hold, take: call.take, kept: isThenable(returned) });
   } catch (error) {
     await part.end();
     throw error;

@@ -4,7 +4,11 @@ import { observable, type Observable, type Operator, type OperatorFunction } fro
 export interface LockedResultSources {
   run(): Promise<unknown>;
   observe(): Observable<unknown>;
+  /** What it was run for, if that is an Observable. */
+  observeRun(run: Promise<unknown>): Observable<unknown>;
   iterate(): AsyncGenerator;
+  /** What it was run for, if that is an iterable. */
+  iterateRun(run: Promise<unknown>): AsyncGenerator;
 }
 
 /**
@@ -12,12 +16,12 @@ export interface LockedResultSources {
  * iterable: only running it would, and it may run under its lock only. So it is a promise that can be
  * subscribed and iterated too. Its caller, who knows the method's type, treats it as one of them: by the
  * end of the same turn it is either subscribed or iterated, and then the method runs whenever that is
- * done, or the method runs now.
+ * done, or the method runs now, and whoever subscribes or iterates later gets what it returned.
  */
 export class LockedResult extends Promise<unknown> {
   readonly #sources: LockedResultSources;
   readonly #resolve: (value: unknown) => void;
-  #started = false;
+  #run: Promise<unknown> | undefined = undefined;
   #deferred = false;
 
   constructor(sources: LockedResultSources) {
@@ -64,18 +68,20 @@ export class LockedResult extends Promise<unknown> {
   }
 
   [Symbol.asyncIterator](): AsyncGenerator {
+    if (this.#run !== undefined) return this.#sources.iterateRun(this.#run);
     this.#deferred = true;
     return this.#sources.iterate();
   }
 
   #observable(): Observable<unknown> {
+    if (this.#run !== undefined) return this.#sources.observeRun(this.#run);
     this.#deferred = true;
     return this.#sources.observe();
   }
 
   #start(): void {
-    if (this.#started) return;
-    this.#started = true;
-    this.#resolve(this.#sources.run());
+    if (this.#run !== undefined) return;
+    this.#run = this.#sources.run();
+    this.#resolve(this.#run);
   }
 }

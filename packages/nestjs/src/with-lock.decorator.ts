@@ -1,7 +1,8 @@
 import { LockArgumentError, LockMissingError, type Key } from '@holdfast/core';
-import { Inject } from '@nestjs/common';
 import { callLocked, resultKindOf, type LockedCall } from './locked-call.ts';
-import { checkName, importOf, runtimeProperty, runtimeToken } from './names.ts';
+import { injectRuntime, runtimeIn } from './injection.ts';
+import { connectInstance } from './lock.explorer.ts';
+import { checkName, importOf } from './names.ts';
 import { checkOptions, reactionTo, type WithLockOptions } from './options.ts';
 import { proxyMethod, type Method } from './proxy-method.ts';
 import { followResponse, openResponseAmong } from './response.ts';
@@ -48,24 +49,20 @@ export function WithLock<const K extends Key | LockKeyFunction>(
 
 /** A method with `@WithLock`. */
 class LockedMethod {
-  private readonly runtime: symbol;
-
   constructor(
     private readonly method: Method,
     private readonly property: string | symbol,
     private readonly key: Key | LockKeyFunction,
     private readonly options: WithLockOptions,
     private readonly name: string,
-  ) {
-    this.runtime = runtimeProperty(name);
-  }
+  ) {}
 
   call(self: unknown, args: unknown[]): LockedCall {
     const { method, property, key, options } = this;
     const purpose: Purpose = { self, property, methods: [method] };
     return {
       take: async (control) =>
-        this.runtimeOf(self).take({
+        (runtimeIn(self, this.name) ?? (await this.connect(self))).take({
           key: () => (typeof key === 'function' ? key.apply(self, args) : key),
           options,
           onLocked: reactionTo(options.onLocked),
@@ -81,15 +78,19 @@ class LockedMethod {
     };
   }
 
-  /** @throws LockMissingError */
-  private runtimeOf(self: unknown): LockRuntime {
-    const runtime = (self as Record<symbol, LockRuntime | undefined> | undefined)?.[this.runtime];
+  /**
+   * Nest has put no locker into the instance, or not yet.
+   *
+   * @throws LockMissingError
+   */
+  private async connect(self: unknown): Promise<LockRuntime> {
+    await connectInstance(self);
+    const runtime = runtimeIn(self, this.name);
     if (runtime !== undefined) return runtime;
     const type = (self as object | undefined)?.constructor.name ?? '(no instance)';
     throw new LockMissingError(
       `${type}.${String(this.property)} has @WithLock but no locker. Import ${importOf(this.name)}, ` +
-        `and let Nest make the instance: it has a locker once its constructor has returned, or, if a ` +
-        `factory made it, once LockModule is initialized.`,
+        'and let Nest make the instance: it has a locker once its constructor has returned.',
     );
   }
 }
@@ -102,28 +103,4 @@ function isSameRun(outer: Purpose, { self, property, methods: [method] }: Purpos
   if (outer.property !== property) return false;
   if (outer.type !== undefined) return (self as object).constructor === outer.type;
   return outer.self === self && !outer.methods.includes(method);
-}
-
-const LOCKERS = Symbol.for('@holdfast/nestjs:lockers');
-
-/** The names of the lockers that an instance, or a prototype, needs for its methods. */
-export function lockersOf(instance: object): readonly string[] {
-  return (Reflect.getMetadata(LOCKERS, instance) as readonly string[] | undefined) ?? [];
-}
-
-/** Has Nest put what the decorator needs into every instance, and refuse to start without it. */
-function injectRuntime(target: object, name: string): void {
-  const property = runtimeProperty(name);
-  if (property in target) return;
-  Object.defineProperty(target, property, {
-    configurable: true,
-    get: () => undefined,
-    set(this: object, value: LockRuntime) {
-      // Not enumerable: it shows neither in logs nor in comparisons of instances.
-      Object.defineProperty(this, property, { value, configurable: true, writable: true });
-    },
-  });
-  Inject(runtimeToken(name))(target, property);
-  const names = lockersOf(target);
-  Reflect.defineMetadata(LOCKERS, [...names, name], target);
 }

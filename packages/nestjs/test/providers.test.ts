@@ -2,6 +2,7 @@ import type { Locker } from '@holdfast/core';
 import { currentLock, LockModule, WithLock } from '@holdfast/nestjs';
 import { Injectable, Module, Scope } from '@nestjs/common';
 import { ContextIdFactory, REQUEST } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { aLocker, compile } from './kit/index.ts';
 
@@ -152,6 +153,19 @@ describe('instances that Nest did not construct', () => {
       await expect(second.run()).resolves.toBe('k');
     }
     await expect(module.get<{ made: Base }>('user').made.run()).resolves.toBe('k');
+  });
+
+  test('are locked before the application is initialized', async () => {
+    const module = await Test.createTestingModule({
+      imports: [LockModule.forRoot({ locker })],
+      providers: [
+        { provide: 'factory', useFactory: () => new Inherits() },
+        { provide: 'value', useValue: new Base() },
+      ],
+    }).compile();
+    await expect(module.get<Base>('factory').run()).resolves.toBe('k');
+    await expect(module.get<Base>('value').run()).resolves.toBe('k');
+    await module.close();
   });
 
   test('are locked with the locker that their module sees', async () => {

@@ -219,13 +219,10 @@ describe('an Observable', () => {
     await expect(free()).resolves.toBe(true);
   });
 
-  test.each<{ how: string; promised: () => Promise<Observable<unknown>> }>([
-    { how: 'a promise resolves to', promised: () => service.later() },
-    { how: 'the caller awaits', promised: () => service.plain() as Promise<Observable<unknown>> },
-  ])('that $how keeps the lock from the method to its end', async ({ promised }) => {
+  test('that a promise resolves to keeps the lock from the method to its end', async () => {
     const values = new Subject<string>();
     result = () => values;
-    const observed = await promised();
+    const observed = (await service.later()) as Observable<unknown>;
     await expect(free()).resolves.toBe(false);
     const all = lastValueFrom(observed.pipe(toArray()));
     await new Promise((resolve) => setTimeout(resolve, 2 * TTL));
@@ -251,6 +248,14 @@ describe('an Observable', () => {
     await aMoment();
     await other.release();
     await expect(late).resolves.toBe(1);
+  });
+
+  test('that is awaited first takes the lock when it is subscribed', async () => {
+    result = () => defer(() => of(keyNow()));
+    const observed = await (service.plain() as Promise<Observable<unknown>>);
+    await expect(free()).resolves.toBe(true);
+    await expect(lastValueFrom(observed)).resolves.toBe('k');
+    await expect(free()).resolves.toBe(true);
   });
 
   test('that is skipped has no values; or those that stand for it', async () => {
@@ -279,6 +284,23 @@ describe('a result of which nothing is known before', () => {
     await expect((service.plain() as Promise<unknown>).catch((e: unknown) => e)).resolves.toBe(
       error,
     );
+    await expect(free()).resolves.toBe(true);
+  });
+
+  test('that is an Observable or an iterable keeps nothing until it is consumed, however late', async () => {
+    result = () => defer(() => of(keyNow()));
+    const observed = service.plain() as Observable<unknown>;
+    await aMoment();
+    result = () => rows();
+    const iterated = service.plain() as AsyncGenerator;
+    await aMoment();
+    await expect(free()).resolves.toBe(true);
+    const other = await locker.lock('k');
+    const late = Promise.all([lastValueFrom(observed), collect(iterated)]);
+    await aMoment();
+    await other.release();
+    await expect(late).resolves.toEqual(['k', ALL]);
+    await expect(lastValueFrom(observed)).resolves.toBe('k');
     await expect(free()).resolves.toBe(true);
   });
 
