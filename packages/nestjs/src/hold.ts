@@ -20,6 +20,8 @@ export class Hold {
   #running = 0;
   /** Those of them that ran and were left by their consumer. */
   #left = 0;
+  /** Whether the end of the lease is listened for. */
+  #watched = false;
   #settle: (() => void) | undefined = undefined;
   #ended: Promise<void> | undefined = undefined;
 
@@ -107,16 +109,23 @@ export class Hold {
     const { lock } = this;
     if (lock === undefined || this.joined) return;
     setRenewal(lock, on);
-    if (on) lock.signal.removeEventListener('abort', this.#expired);
-    else if (lock.signal.aborted) void this.end();
-    else lock.signal.addEventListener('abort', this.#expired, { once: true });
+    if (on) {
+      if (this.#watched) lock.signal.removeEventListener('abort', this.#expired);
+      this.#watched = false;
+    } else if (lock.signal.aborted) {
+      void this.end();
+    } else {
+      lock.signal.addEventListener('abort', this.#expired, { once: true });
+      this.#watched = true;
+    }
   }
 
   async #finish(): Promise<void> {
     const { lock } = this;
     this.#settle?.();
     if (lock !== undefined && !this.joined) {
-      lock.signal.removeEventListener('abort', this.#expired);
+      // To ask for its signal would make one.
+      if (this.#watched) lock.signal.removeEventListener('abort', this.#expired);
       await lock.release();
     }
     this.owner.ended(this);
