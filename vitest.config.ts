@@ -23,8 +23,8 @@ const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
     name: `${name} on ${label}`,
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
-    include: ['*.test.ts'],
-    // These test the built package, and all versions at once.
+    include: ['*.test.ts', `on-${label}/*.test.ts`],
+    // What is built is tested once, on all versions.
     exclude: ['built-*.test.ts'],
     globalSetup: [servers],
     env,
@@ -32,21 +32,6 @@ const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
 });
 
 const nest = Object.keys(nest10.devDependencies);
-
-/** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
-const projectOn = (name: string, label: string, peers: string[]) => ({
-  extends: true as const,
-  resolve: { dedupe: peers },
-  test: {
-    name: `${name} on ${label}`,
-    root: `packages/${name}/test/on-${label}`,
-    dir: `packages/${name}/test`,
-    include: ['*.test.ts', `on-${label}/*.test.ts`],
-    // What is built is tested once, on all versions.
-    exclude: ['built-*.test.ts'],
-    globalSetup: ['@holdfast/test-servers/global-setup'],
-  },
-});
 
 export default defineConfig({
   resolve: { conditions },
