@@ -207,7 +207,7 @@ describe('the bounds of a hand-off', () => {
       await clock.advance(1_000);
       await Promise.all(runs);
       // After the first holder, so many more; with no hand-off, the one who was in line before it.
-      expect(order.indexOf('other'), JSON.stringify(handoff)).toBeLessThanOrEqual(most + 1);
+      expect(order.indexOf('other')).toBeLessThanOrEqual(most + 1);
     }
   });
 

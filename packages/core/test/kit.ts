@@ -17,10 +17,10 @@ import {
   type StoreEvent,
 } from '../src/index.ts';
 
-export { faultyStore, seededRandom, virtualClock, type FaultyStore, type VirtualClock };
+export { seededRandom, virtualClock, type VirtualClock };
 
 /** One request that a locker sent to the store. */
-export interface SentRequest {
+interface SentRequest {
   readonly verb: string;
   readonly at: number;
   readonly args: readonly unknown[];

@@ -90,10 +90,10 @@ describe('lock', () => {
     async (wait) => {
       const { locker, clock } = bench();
       const longest = { ms: 0 };
-      const { setTimeout: real } = clock;
+      const real = clock.setTimeout.bind(clock);
       clock.setTimeout = (callback, ms) => {
         longest.ms = Math.max(longest.ms, ms);
-        return real.call(clock, callback, ms);
+        return real(callback, ms);
       };
       // Renewed so seldom that days pass quickly.
       await locker().lock('k', { ttl: 86_400_000 });
@@ -216,10 +216,8 @@ describe('tryLock and wait: 0 never overtake', () => {
     await locker().lock('k', { ttl: 1_000, renew: false });
     const waiter = watch(locker().lock('k'), clock);
     const got: (Lock | null)[] = [];
-    const { setTimeout: real } = clock;
     // As soon as the lease is over, before any timer of the waiter.
-    real.call(
-      clock,
+    clock.setTimeout(
       () =>
         void locker()
           .tryLock('k')
