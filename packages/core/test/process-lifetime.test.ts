@@ -86,7 +86,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
       say(lock.state);
       await lock.extend();
       say(await lock.release());
-      const silent = createLocker({ store: slowly(3_600_000), storeTimeout: 200 });
+      const silent = createLocker({ store: slowly(3_600_000), storeTimeout: 200, ttl: 600 });
       await silent.tryLock('b').catch(({ code }) => say(code));
       await silent.lock('c', { wait: 300 }).catch(({ code }) => say(code));
       `,
