@@ -85,17 +85,13 @@ export class Renewer {
    * @throws LockStoreError if the store did not confirm all; the leases are held all the same
    */
   async renewNow(leases: readonly Lease[], terms: Terms): Promise<void> {
-    for (const { id } of leases) {
-      while (this.states.get(id)?.inFlight === true) {
-        await new Promise<void>((resolve) => this.stateOf(id).idle.push(resolve));
-      }
-    }
-    const held = leases.filter((lease) => lease.isHeld());
-    if (held.length === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      const renewals = held.map((lease) => this.renewalOf(lease, terms, true));
-      this.send(renewals, (error) => (error === undefined ? resolve() : reject(error)));
+    const busy = leases.filter(({ id }) => this.states.get(id)?.inFlight === true);
+    const held = leases.filter((lease) => !busy.includes(lease) && lease.isHeld());
+    const later = busy.map(async (lease) => {
+      await new Promise<void>((resolve) => this.stateOf(lease.id).idle.push(resolve));
+      await this.renewNow([lease], terms);
     });
+    await Promise.all([this.renewTogether(held, terms), ...later]);
   }
 
   /** A grant is not held any more. */
@@ -116,6 +112,14 @@ export class Renewer {
       this.states.set(id, state);
     }
     return state;
+  }
+
+  private renewTogether(leases: readonly Lease[], terms: Terms): Promise<void> | undefined {
+    if (leases.length === 0) return undefined;
+    return new Promise((resolve, reject) => {
+      const renewals = leases.map((lease) => this.renewalOf(lease, terms, true));
+      this.send(renewals, (error) => (error === undefined ? resolve() : reject(error)));
+    });
   }
 
   private renewalOf(lease: Lease, terms: Terms, prolongs: boolean): Renewal {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Lock, RenewRequest } from '../src/index.ts';
-import { bench, hear, watch, type Bench } from './kit.ts';
+import { bench, hear, variant, watch, type Bench } from './kit.ts';
 
 function renewals({ requests }: Bench): { at: number; size: number }[] {
   return requests
@@ -228,6 +228,39 @@ describe('one request at a time for a lock', () => {
     }
     expect(extensions.map(({ state }) => state)).toEqual(extensions.map(() => 'fulfilled'));
     expect(most).toBeLessThanOrEqual(1);
+    lock.assertHeld();
+  });
+
+  test('also where the keys of a lock are renewed at different times', async () => {
+    const open = new Map<string, number>();
+    let most = 0;
+    let failures = 2;
+    const { locker, clock, faults } = bench((store) =>
+      variant(store, {
+        renew: async (requests) => {
+          for (const { key } of requests) {
+            open.set(key, (open.get(key) ?? 0) + 1);
+            most = Math.max(most, open.get(key)!);
+          }
+          const replies = await store.renew(requests);
+          for (const { key } of requests) open.set(key, open.get(key)! - 1);
+          // One key alone has to be asked for again.
+          const fails = (key: string): boolean => key.endsWith('a') && failures-- > 0;
+          return replies.map((reply, index) =>
+            fails(requests[index]!.key) ? new Error('busy') : reply,
+          );
+        },
+      }),
+    );
+    const lock = await locker().lock(['a', 'b'], { ttl: 3_000 });
+    await clock.advance(1_900);
+    faults.delay(900, { verb: 'renew', times: Infinity });
+    // Renewing the second key since 2 000; the first one is due at 2 300.
+    await clock.advance(200);
+    const extended = watch(lock.extend(), clock);
+    await clock.advance(3_000);
+    expect(extended.state).toBe('fulfilled');
+    expect(most).toBe(1);
     lock.assertHeld();
   });
 });
