@@ -187,6 +187,16 @@ export async function simulate(
   wrap: (server: LockStore) => LockStore = (server) => server,
 ): Promise<Tally> {
   const simulation = new Simulation(seed, wrap);
-  await simulation.run();
+  const rejections: unknown[] = [];
+  const note = (reason: unknown): void => void rejections.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    await simulation.run();
+    // Node tells of them when it has nothing else to do, and a run leaves it no time.
+    await new Promise((resolve) => setImmediate(resolve));
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+  if (rejections.length > 0) violated('unhandled', rejections.map(String).join(', '));
   return simulation.tally;
 }

@@ -12,7 +12,8 @@ export type Invariant =
   | 'liveness'
   | 'orphan'
   | 'leftovers'
-  | 'errors';
+  | 'errors'
+  | 'unhandled';
 
 /** Something that must always be true was not. */
 export class Violation extends Error {

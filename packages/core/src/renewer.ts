@@ -178,7 +178,8 @@ export class Renewer {
       const soon = state === undefined && renews && anchor + terms.renewFrom <= now;
       if (soon || this.dueAt(lease) <= now) batch.push(this.renewalOf(lease, terms, renews));
     }
-    this.send(batch, () => {});
+    // A loss may have released what was due.
+    if (batch.length > 0) this.send(batch, () => {});
   }
 
   /** One request, whose answer is waited for as long as each ttl allows. */

@@ -52,10 +52,11 @@ export function bench(change: (store: LockStore) => LockStore = (store) => store
   const faults = faultyStore(memory, { clock });
   const requests: SentRequest[] = [];
   const listeners = new Set<(event: StoreEvent) => void>();
-  const recording = variant(change(faults), {
+  const changed = change(faults);
+  const recording = variant(changed, {
     subscribe: (client, listener) => {
       listeners.add(listener);
-      return faults.subscribe(client, listener);
+      return changed.subscribe(client, listener);
     },
   });
   for (const verb of VERBS) {

@@ -306,6 +306,25 @@ describe('after a reconnection', () => {
   });
 });
 
+test('what was released because of a loss in the same moment is not renewed', async () => {
+  const { locker, clock, faults, sent } = bench();
+  const one = locker();
+  // Due at 900, when the other one is lost.
+  const due = await one.lock('due', { ttl: 2_700 });
+  await one.lock('short', { ttl: 1_000, renew: false, onLost: () => void due.release() });
+  const rejected: unknown[] = [];
+  const note = (reason: unknown): void => void rejected.push(reason);
+  process.on('unhandledRejection', note);
+  faults.fail({ verb: 'renew', times: Infinity });
+  await clock.advance(2_000);
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  process.off('unhandledRejection', note);
+  expect(due.state).toBe('released');
+  expect([sent('renew'), rejected]).toEqual([0, []]);
+});
+
 test('nothing is renewed when nothing is held', async () => {
   const { locker, clock, sent } = bench();
   const one = locker({ ttl: 100 });
