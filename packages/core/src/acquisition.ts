@@ -1,4 +1,5 @@
 import type { Lock } from './api.ts';
+import { listen, unlisten } from './caller-signals.ts';
 import type { Attempt } from './contender.ts';
 import { LockNotAcquiredError, LockStoreError, type LockLostError } from './errors.ts';
 import { isFresh, type Grant, type Plan } from './lease.ts';
@@ -63,7 +64,7 @@ export class Acquisition extends Waiter implements PartHolder {
       this.resolve = resolve;
       this.reject = reject;
     });
-    signal?.addEventListener('abort', this, { once: true });
+    listen(signal, this);
     if (list === undefined) admission.request(this, first);
     else this.pump();
     // A single attempt may take as long as one request, however many keys it is for.
@@ -226,7 +227,7 @@ export class Acquisition extends Waiter implements PartHolder {
     if (this.alarm !== undefined) time.cancel(this.alarm);
     if (this.rest !== undefined) time.cancel(this.rest);
     if (this.list !== undefined) unqueued.delete(this);
-    this.plan.signal?.removeEventListener('abort', this);
+    unlisten(this.plan.signal, this);
   }
 
   private about(): {

@@ -1,4 +1,5 @@
 import type { Lock } from './api.ts';
+import { listen, unlisten } from './caller-signals.ts';
 import { LockArgumentError, type LockLostError } from './errors.ts';
 import type { HeldLockEvent } from './events.ts';
 import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
@@ -15,7 +16,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   constructor(plan: Plan, key: string, stored: string, grant: Grant, now: number) {
     super(plan, stored, grant, now);
     this.key = key;
-    plan.signal?.addEventListener('abort', this, { once: true });
+    listen(plan.signal, this);
     plan.engine.hold(this);
   }
 
@@ -138,7 +139,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     const { engine } = this.plan;
     const now = engine.time.checkedNow();
     if (this.isHeld(now)) {
-      this.plan.signal?.removeEventListener('abort', this);
+      unlisten(this.plan.signal, this);
       this.ended = Released.done;
       fireSignal(this);
       if (engine.events.heard('released')) {
@@ -155,7 +156,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
 
   protected lost(error: LockLostError): void {
     const { engine, onLost, signal } = this.plan;
-    signal?.removeEventListener('abort', this);
+    unlisten(signal, this);
     fireSignal(this);
     if (engine.events.heard('lost')) {
       const { reason, heldFor } = error;

@@ -1,4 +1,5 @@
 import type { Lock } from './api.ts';
+import { listen, unlisten } from './caller-signals.ts';
 import { LockArgumentError, LockLostError } from './errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { Lease, Released, type Grant, type Plan } from './lease.ts';
@@ -79,7 +80,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
       part.holder = this;
       plan.engine.reschedule(part);
     }
-    plan.signal?.addEventListener('abort', this, { once: true });
+    listen(plan.signal, this);
   }
 
   get key(): string {
@@ -201,7 +202,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
     const held = this.isHeld();
     if (held) {
-      signal?.removeEventListener('abort', this);
+      unlisten(signal, this);
       this.ended = Released.done;
       fireSignal(this);
       if (engine.events.heard('released')) {
@@ -226,7 +227,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const heldFor = engine.time.now() - this.grantedAt;
     const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
     this.ended = lost;
-    signal?.removeEventListener('abort', this);
+    unlisten(signal, this);
     fireSignal(this);
     if (engine.events.heard('lost')) {
       engine.events.emit('lost', { ...eventOf(this), reason, heldFor });

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { LockLostError, LockReleasedError } from './errors.ts';
 import type { Released } from './lease.ts';
 
@@ -21,6 +22,8 @@ export function endReason(handle: Signalling): LockLostError | LockReleasedError
 export function signalOf(handle: Signalling): AbortSignal {
   if (handle.controller === undefined) {
     handle.controller = new AbortController();
+    // Work may fan out: as many listen as there are parts of it, and Node is not to take that for a leak.
+    setMaxListeners(0, handle.controller.signal);
     fireSignal(handle);
   }
   return handle.controller.signal;

@@ -187,7 +187,7 @@ class MemoryStore implements LockStore {
     const now = this.clock.now();
     const entry = this.live(key, now);
     if (entry === undefined) return false;
-    this.endEarly(key, entry, 'forced', now);
+    this.endEarly(key, entry, 'forced');
     this.free(key, now);
     return true;
   }
@@ -205,7 +205,7 @@ class MemoryStore implements LockStore {
         return { granted: true, token: entry.token, tokens: 1 };
       }
       if (entry.owner === owner) {
-        this.endEarly(key, entry, 'superseded', now);
+        this.endEarly(key, entry, 'superseded');
         return this.grant(request, now);
       }
     }
@@ -246,11 +246,7 @@ class MemoryStore implements LockStore {
     this.flush();
   }
 
-  private endEarly(key: string, entry: Entry, reason: StoreLoss, now: number): void {
-    for (const [id, { until }] of this.ended) {
-      if (until > now) break;
-      this.ended.delete(id);
-    }
+  private endEarly(key: string, entry: Entry, reason: StoreLoss): void {
     this.ended.set(entry.id, { reason, until: entry.expiresAt });
     this.tell(entry.client.id, { type: 'lost', key, id: entry.id, reason });
   }
@@ -266,13 +262,14 @@ class MemoryStore implements LockStore {
     }
   }
 
-  /** Every so often, abandoned grants are dropped, so that they do not pile up. */
+  /** Every so often, what has run out is dropped, so that it does not pile up. */
   private sweep(now: number): void {
     this.untilSweep -= 1;
     if (this.untilSweep > 0) return;
     for (const [key, { expiresAt }] of this.entries.entries()) {
       if (expiresAt <= now) this.entries.delete(key);
     }
+    for (const [id, { until }] of this.ended) if (until <= now) this.ended.delete(id);
     this.queues.sweep(now);
     this.untilSweep = Math.max(SWEEP_EVERY, this.entries.size);
   }
