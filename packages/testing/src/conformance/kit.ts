@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as realSleep } from 'node:timers/promises';
 import {
+  RESERVATION,
   storedKey,
   type AcquireReply,
   type AcquireRequest,
@@ -38,16 +39,23 @@ export interface TestClient {
   woken(key: string): number;
 }
 
+/** A step that takes so much longer than it should, in ms, may have outlived what the next relies on. */
+const HELD_UP = RESERVATION / 5;
+
 /** A store under test and the things that every case needs. */
 export class Bench {
+  readonly store: LockStore;
+  /** Whether the machine or the server was too busy for a case to say anything by its failure. */
+  heldUp = false;
   private count = 0;
-  private startedAt = 0;
   private readonly endings: (() => unknown)[] = [];
 
   constructor(
-    readonly store: LockStore,
+    store: LockStore,
     private readonly clock: VirtualClock | undefined,
-  ) {}
+  ) {
+    this.store = clock === undefined ? this.watched(store) : store;
+  }
 
   /** A ttl that every store takes, in ms. */
   get ttl(): number {
@@ -114,7 +122,7 @@ export class Bench {
   }
 
   async sleep(ms: number): Promise<void> {
-    await (this.clock === undefined ? realSleep(ms) : this.clock.advance(ms));
+    await (this.clock === undefined ? this.watch(realSleep(ms), ms) : this.clock.advance(ms));
   }
 
   /** Until a grant of `ttl` ms has surely run out. */
@@ -124,26 +132,35 @@ export class Bench {
 
   /** Waits, but not long, for something that the store tells by message. */
   async until(what: string, condition: () => MaybePromise<boolean>): Promise<void> {
-    for (let waited = 0; !(await condition()); waited += 10) {
+    let waited = 0;
+    for (; !(await condition()); waited += 10) {
       assert.ok(waited < 5_000, `not within 5 s: ${what}`);
+      this.heldUp ||= waited > HELD_UP;
       await this.sleep(10);
     }
-  }
-
-  /** ms since {@link restart}. */
-  get elapsed(): number {
-    return this.now() - this.startedAt;
-  }
-
-  restart(): void {
-    this.startedAt = this.now();
   }
 
   async end(): Promise<void> {
     for (const ending of this.endings) await ending();
   }
 
-  private now(): number {
-    return this.clock?.now() ?? performance.now();
+  /** The store, with an eye on how long it takes. */
+  private watched(store: LockStore): LockStore {
+    return new Proxy(store, {
+      get: (_, name) => {
+        const member: unknown = Reflect.get(store, name, store);
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]): unknown => this.watch(member.apply(store, args), 0);
+      },
+    });
+  }
+
+  private watch<T>(step: T, expected: number): T {
+    const since = performance.now();
+    const look = (): void => {
+      this.heldUp ||= performance.now() - since > expected + HELD_UP;
+    };
+    if (step instanceof Promise) step.then(look, look);
+    return step;
   }
 }

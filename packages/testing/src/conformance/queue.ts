@@ -9,7 +9,6 @@ async function lineUp(
   count: number,
 ): Promise<{ holder: string; waiting: TestClient[] }> {
   const { id } = await bench.client().take(key, { ttl: 60_000 });
-  bench.restart();
   const waiting = Array.from({ length: count }, () => bench.client());
   for (const client of waiting) await client.refused(key, { wait: true });
   return { holder: id, waiting };
@@ -28,27 +27,9 @@ async function stayAlive(
   }
 }
 
-/**
- * For cases that must not be held up: on a busy machine a reservation can run out between two of their
- * steps. Such a run says nothing, and is made again.
- */
-function prompt(body: CaseBody): CaseBody {
-  return async (bench) => {
-    for (let left = 10; ; left--) {
-      bench.restart();
-      try {
-        await body(bench);
-        return;
-      } catch (error) {
-        if (left === 0 || bench.elapsed < RESERVATION / 2) throw error;
-      }
-    }
-  };
-}
-
 /** The queue of a store that can notify: contract 6.2. */
 export const queueCases: Record<string, CaseBody> = {
-  'a release wakes the first that waits, and nobody else': prompt(async (bench) => {
+  'a release wakes the first that waits, and nobody else': async (bench) => {
     const key = bench.key();
     const { holder, waiting } = await lineUp(bench, key, 3);
     const [first] = waiting as [TestClient];
@@ -59,23 +40,21 @@ export const queueCases: Record<string, CaseBody> = {
       waiting.map((client) => client.woken(key)),
       [1, 0, 0],
     );
-  }),
+  },
 
-  'a woken client holds only when it has asked, and nobody comes before it': prompt(
-    async (bench) => {
-      const key = bench.key();
-      const { holder, waiting } = await lineUp(bench, key, 2);
-      const [first, second] = waiting as [TestClient, TestClient];
-      await bench.release(key, holder);
-      assert.equal(await bench.held(key), false);
-      await bench.client().refused(key);
-      await second.refused(key, { wait: true });
-      await bench.client().refused(key, { wait: true });
-      await first.take(key, { wait: true });
-    },
-  ),
+  'a woken client holds only when it has asked, and nobody comes before it': async (bench) => {
+    const key = bench.key();
+    const { holder, waiting } = await lineUp(bench, key, 2);
+    const [first, second] = waiting as [TestClient, TestClient];
+    await bench.release(key, holder);
+    assert.equal(await bench.held(key), false);
+    await bench.client().refused(key);
+    await second.refused(key, { wait: true });
+    await bench.client().refused(key, { wait: true });
+    await first.take(key, { wait: true });
+  },
 
-  'clients are served in the order of their coming': prompt(async (bench) => {
+  'clients are served in the order of their coming': async (bench) => {
     const key = bench.key();
     const { holder, waiting } = await lineUp(bench, key, 5);
     let id = holder;
@@ -86,9 +65,9 @@ export const queueCases: Record<string, CaseBody> = {
     }
     await bench.release(key, id);
     await bench.client().take(key);
-  }),
+  },
 
-  'asking again and refreshing keep a place': prompt(async (bench) => {
+  'asking again and refreshing keep a place': async (bench) => {
     const key = bench.key();
     const { holder, waiting } = await lineUp(bench, key, 2);
     const [first, second] = waiting as [TestClient, TestClient];
@@ -99,14 +78,14 @@ export const queueCases: Record<string, CaseBody> = {
     await bench.release(key, holder);
     await bench.until('the first is woken', () => first.woken(key) > 0);
     await second.refused(key, { wait: true });
-  }),
+  },
 
-  'a single attempt does not overtake': prompt(async (bench) => {
+  'a single attempt does not overtake': async (bench) => {
     const key = bench.key();
     const { holder } = await lineUp(bench, key, 1);
     await bench.release(key, holder);
     await bench.client().refused(key, { wait: false });
-  }),
+  },
 
   'an owner takes its own lock over past the queue': async (bench) => {
     const key = bench.key();
@@ -138,7 +117,7 @@ export const queueCases: Record<string, CaseBody> = {
     await second.take(key, { wait: true });
   },
 
-  'a client that has left is not woken': prompt(async (bench) => {
+  'a client that has left is not woken': async (bench) => {
     const key = bench.key();
     const { holder, waiting } = await lineUp(bench, key, 2);
     const [first, second] = waiting as [TestClient, TestClient];
@@ -146,7 +125,7 @@ export const queueCases: Record<string, CaseBody> = {
     await bench.release(key, holder);
     await bench.until('the second is woken', () => second.woken(key) > 0);
     assert.equal(first.woken(key), 0);
-  }),
+  },
 
   'a registration that is not refreshed runs out': async (bench) => {
     const key = bench.key();
@@ -171,7 +150,7 @@ export const queueCases: Record<string, CaseBody> = {
     assert.ok(granted, 'not within two seconds');
   },
 
-  'a refresh says when to ask': prompt(async (bench) => {
+  'a refresh says when to ask': async (bench) => {
     const key = bench.key();
     const { holder, waiting } = await lineUp(bench, key, 1);
     const [first] = waiting as [TestClient];
@@ -181,9 +160,9 @@ export const queueCases: Record<string, CaseBody> = {
     const [now] = (await bench.store.refresh?.(first.id, [key])) ?? [];
     assert.equal(now, 0);
     await first.take(key, { wait: true });
-  }),
+  },
 
-  'a refresh moves the queue on when a holder has crashed': prompt(async (bench) => {
+  'a refresh moves the queue on when a holder has crashed': async (bench) => {
     const key = bench.key();
     await bench.client().take(key);
     const [first, second] = [bench.client(), bench.client()];
@@ -193,10 +172,10 @@ export const queueCases: Record<string, CaseBody> = {
       for (const { id } of [first, second]) await bench.store.refresh?.(id, [key]);
       return first.woken(key) > 0;
     });
-    bench.restart();
+    bench.heldUp = false;
     await second.refused(key, { wait: true });
     await first.take(key, { wait: true });
-  }),
+  },
 
   'a refresh registers whom the store has forgotten': async (bench) => {
     const key = bench.key();
@@ -208,31 +187,29 @@ export const queueCases: Record<string, CaseBody> = {
     await bench.until('it is woken', () => first.woken(key) > 0);
   },
 
-  'a grant that replaces another serves those who wait first, and then itself': prompt(
-    async (bench) => {
-      const key = bench.key();
-      const passing = bench.client();
-      const { id } = await passing.take(key);
-      const waiting = bench.client();
-      await waiting.refused(key, { wait: true });
-      const reply = await passing.refused(key, { wait: true, replaces: id });
-      assert.equal(reply.replaced, true);
-      await bench.until('the other is woken', () => waiting.woken(key) > 0);
-      const next = await waiting.take(key, { wait: true });
-      await bench.release(key, next.id);
-      await bench.until('it is its turn', () => passing.woken(key) > 0);
-      await passing.take(key, { wait: true });
-    },
-  ),
+  'a grant that replaces another serves those who wait first, and then itself': async (bench) => {
+    const key = bench.key();
+    const passing = bench.client();
+    const { id } = await passing.take(key);
+    const waiting = bench.client();
+    await waiting.refused(key, { wait: true });
+    const reply = await passing.refused(key, { wait: true, replaces: id });
+    assert.equal(reply.replaced, true);
+    await bench.until('the other is woken', () => waiting.woken(key) > 0);
+    const next = await waiting.take(key, { wait: true });
+    await bench.release(key, next.id);
+    await bench.until('it is its turn', () => passing.woken(key) > 0);
+    await passing.take(key, { wait: true });
+  },
 
-  'a forced release serves the next': prompt(async (bench) => {
+  'a forced release serves the next': async (bench) => {
     const key = bench.key();
     const { waiting } = await lineUp(bench, key, 1);
     const [first] = waiting as [TestClient];
     await bench.store.forceRelease(key);
     await bench.until('it is woken', () => first.woken(key) > 0);
     await first.take(key, { wait: true });
-  }),
+  },
 
   'those who wait are counted': async (bench) => {
     const key = bench.key();
