@@ -37,10 +37,11 @@ export async function freePort(): Promise<number> {
     const port = 10_000 + Math.floor(Math.random() * 35_000);
     const probe = createServer();
     probe.listen(port, HOST);
-    const free = await Promise.race([
-      once(probe, 'listening').then(() => true),
-      once(probe, 'error').then(() => false),
-    ]);
+    // `once` rejects when there is an error.
+    const free = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    );
     if (!free) continue;
     const found = (probe.address() as AddressInfo).port;
     probe.close();
