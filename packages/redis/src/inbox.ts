@@ -97,13 +97,16 @@ export class Inbox {
 
   private readonly onMessage = (_channel: string, message: string): void => {
     const [type, member = '', ...words] = message.split(' ');
+    const key = keyOf(message);
     if (type === 'wake') {
-      const key = keyOf(message);
-      if (!this.missed.isRepeated(member, key)) this.deliver(member, { type: 'wake', key });
+      const registration = { member, key };
+      this.shards?.heard(registration);
+      if (!this.missed.isRepeatedWake(registration)) this.deliver(member, { type: 'wake', key });
     } else if (type === 'lost') {
-      const [reason, id = ''] = words;
-      const event = { key: keyOf(message), id: fromWord(id), reason: reason as StoreLoss };
-      this.deliver(member, { type: 'lost', ...event });
+      const [reason, word = ''] = words;
+      const id = fromWord(word);
+      if (this.missed.isRepeatedLoss(key, id)) return;
+      this.deliver(member, { type: 'lost', key, id, reason: reason as StoreLoss });
     }
   };
 

@@ -1,5 +1,5 @@
 import type { StoreEvent } from '@holdfast/core';
-import type { Calls } from './calls.ts';
+import type { Calls, ManyCall } from './calls.ts';
 import { RecentGrants } from './recent-grants.ts';
 import { LOSSES, RESERVATIONS, type KnownGrant, type Registration } from './requests.ts';
 
@@ -13,7 +13,7 @@ const PATIENCE = 2_000;
 export class MissedMessages {
   readonly grants = new RecentGrants();
   private readonly waits = new Map<string, Registration>();
-  /** Wake-ups that are being looked up, or were and told: the message may come all the same. */
+  /** What is being looked up, or was and told: the message may come all the same. */
   private readonly lookedUp = new Map<string, 'asked' | 'told'>();
   /** Until messages arrive for the first time, or are long in coming. */
   private recording = true;
@@ -36,6 +36,7 @@ export class MissedMessages {
 
   released(key: string, id: string): void {
     if (this.grants.size > 0) this.grants.forget(key, id);
+    if (this.lookedUp.size > 0) this.lookedUp.delete(id);
   }
 
   /** A client asks: what it was told before is used up. */
@@ -43,13 +44,21 @@ export class MissedMessages {
     if (this.lookedUp.size > 0) this.lookedUp.delete(nameOf({ member, key }));
   }
 
-  /** Whether a message tells of a wake-up that was looked up already. */
-  isRepeated(member: string, key: string): boolean {
-    if (this.lookedUp.size === 0) return false;
-    const name = nameOf({ member, key });
-    const told = this.lookedUp.get(name) === 'told';
-    this.lookedUp.delete(name);
-    return told;
+  /**
+   * A message tells of a wake-up: before we know that messages arrive, perhaps.
+   *
+   * @returns whether it was looked up already, and told
+   */
+  isRepeatedWake(registration: Registration): boolean {
+    const name = nameOf(registration);
+    if (this.waits.size > 0) this.waits.delete(name);
+    return this.isRepeated(name);
+  }
+
+  /** As {@link isRepeatedWake}, for a loss. */
+  isRepeatedLoss(key: string, id: string): boolean {
+    if (this.grants.size > 0) this.grants.forget(key, id);
+    return this.isRepeated(id);
   }
 
   opening(): void {
@@ -80,31 +89,47 @@ export class MissedMessages {
   }
 
   lookUpWaits(waits: readonly Registration[]): void {
-    const { lookedUp } = this;
-    for (const wait of waits) lookedUp.set(nameOf(wait), 'asked');
-    const settle = (registration: Registration, reserved: boolean): void => {
-      const name = nameOf(registration);
-      // Otherwise it has come by message, or the client has asked.
-      if (lookedUp.get(name) !== 'asked') return;
-      lookedUp.delete(name);
-      if (!reserved) return;
-      lookedUp.set(name, 'told');
-      this.deliver({ type: 'wake', key: registration.key }, registration.member);
-    };
-    this.calls.many(RESERVATIONS, waits, {
-      answered: settle,
-      failed: (registration) => settle(registration, false),
+    this.lookUp(RESERVATIONS, waits, nameOf, ({ key, member }, reserved) => {
+      if (!reserved) return false;
+      this.deliver({ type: 'wake', key }, member);
+      return true;
     });
   }
 
   private lookUpGrants(grants: readonly KnownGrant[]): void {
-    this.calls.many(LOSSES, grants, {
-      answered: ({ member, key, id }, reason) => {
-        if (reason !== 'superseded' && reason !== 'forced') return;
-        this.deliver({ type: 'lost', key, id, reason }, member);
-      },
-      failed: () => {},
+    const idOf = ({ id }: KnownGrant): string => id;
+    this.lookUp(LOSSES, grants, idOf, ({ key, id, member }, reason) => {
+      if (reason !== 'superseded' && reason !== 'forced') return false;
+      this.deliver({ type: 'lost', key, id, reason }, member);
+      return true;
     });
+  }
+
+  /** @param tell tells what the server answered, if there is something to tell */
+  private lookUp<Q, R>(
+    call: ManyCall<Q, R>,
+    all: readonly Q[],
+    nameIt: (one: Q) => string,
+    tell: (one: Q, reply: R) => boolean,
+  ): void {
+    const { lookedUp } = this;
+    for (const one of all) lookedUp.set(nameIt(one), 'asked');
+    /** Otherwise it has come by message meanwhile, or is no longer of interest. */
+    const isOpen = (name: string): boolean =>
+      lookedUp.get(name) === 'asked' && lookedUp.delete(name);
+    this.calls.many(call, all, {
+      answered: (one, reply) => {
+        const name = nameIt(one);
+        if (isOpen(name) && tell(one, reply)) lookedUp.set(name, 'told');
+      },
+      failed: (one) => void isOpen(nameIt(one)),
+    });
+  }
+
+  private isRepeated(name: string): boolean {
+    const told = this.lookedUp.get(name) === 'told';
+    this.lookedUp.delete(name);
+    return told;
   }
 
   private stopRecording(): void {

@@ -55,6 +55,13 @@ export class ShardChannels {
     if (channels.size > MOST) this.closeOldest(connection);
   }
 
+  /** A message came, perhaps before we know that its channel is open. */
+  heard({ member, key }: Registration): void {
+    const opening = this.channels.get(key);
+    const index = opening?.findIndex((one) => one.member === member) ?? -1;
+    if (index >= 0) opening?.splice(index, 1);
+  }
+
   private closeOldest(connection: RedisCluster): void {
     const [oldest = ''] = this.channels.keys();
     this.channels.delete(oldest);
