@@ -65,12 +65,3 @@ export async function connections(admin: Redis): Promise<readonly string[]> {
     .split('\n')
     .filter((line) => !line.includes(`id=${id} `));
 }
-
-/** A promise and its settling from outside. */
-export function gate(): { readonly opened: Promise<void>; open: () => void } {
-  let open!: () => void;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}

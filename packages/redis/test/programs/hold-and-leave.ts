@@ -17,6 +17,6 @@ if (how === 'close') {
   await refused;
 }
 await Promise.all(clients.map((client) => client.quit()));
-await Promise.all(clients.map((client) => client.status === 'end' || once(client, 'end')));
+for (const client of clients) if (client.status !== 'end') await once(client, 'end');
 if (how === 'quit') await refused;
 process.stdout.write(`left ${performance.timeOrigin + performance.now()}\n`);
