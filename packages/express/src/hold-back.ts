@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 interface Ways {
   write: (this: Socket, ...args: unknown[]) => boolean;
   end: (this: Socket, ...args: unknown[]) => Socket;
+  destroy: (this: Socket, error?: Error) => Socket;
 }
 
 /**
@@ -28,7 +29,7 @@ export function holdBack(res: ServerResponse): () => void {
 
 function holdSocket(socket: Socket): () => void {
   const ways = socket as unknown as Ways;
-  const { write, end } = ways;
+  const { write, end, destroy } = ways;
   const held: unknown[][] = [];
   let open = false;
   const letGo = (): void => {
@@ -37,6 +38,7 @@ function holdSocket(socket: Socket): () => void {
     // Unless somebody has wrapped ours meanwhile.
     if (ways.write === keep) ways.write = write;
     if (ways.end === endAfter) ways.end = end;
+    if (ways.destroy === destroyAfter) ways.destroy = destroy;
     // As Node does: what is written to a connection that is gone is forgotten.
     if (socket.destroyed || !socket.writable) return;
     socket.cork();
@@ -53,7 +55,14 @@ function holdSocket(socket: Socket): () => void {
     letGo();
     return end.apply(socket, args);
   };
+  // To a server that closes, a connection whose response is ended is idle, and it destroys it: it takes
+  // the bytes to be on their way. With an error there is nobody to send them to.
+  const destroyAfter: Ways['destroy'] = (error) => {
+    if (!error) letGo();
+    return destroy.call(socket, error);
+  };
   ways.write = keep;
   ways.end = endAfter;
+  ways.destroy = destroyAfter;
   return letGo;
 }

@@ -1,10 +1,11 @@
 // `.handler(fn)`: held until `fn` and the response are both done.
 import { currentLock, type Lock } from '@holdfast/core';
-import { lockRoute, type StrictLockRouteOptions } from '@holdfast/express';
+import { lockRoute } from '@holdfast/express';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
+import { POST, site, type Handle } from './handler-kit.ts';
 import {
   deferred,
   express,
@@ -16,26 +17,6 @@ import {
   testLocker,
   until,
 } from './kit.ts';
-
-const POST = ['POST / HTTP/1.1', 'Host: x', 'Content-Length: 0'];
-const TTL = 10_000;
-type Handle = (
-  req: express.Request & { lock: Lock },
-  res: express.Response,
-  next: express.NextFunction,
-) => unknown;
-
-/** A site with one handler under the lock `k`; `/next` asks for the same lock. */
-async function site(handle: Handle, options: Partial<StrictLockRouteOptions> = {}) {
-  const { clock, locker } = testLocker({ ttl: TTL });
-  const app = express();
-  const lock = lockRoute({ locker, key: 'k', ...options });
-  app.post('/', lock.handler(handle));
-  app.post('/next', lock, (_req, res) => res.send('next'));
-  const at = await serve(app);
-  const isFree = async () => (await locker.inspect('k')) === null;
-  return { ...at, clock, locker, isFree, next: async () => (await post(`${at.url}/next`)).status };
-}
 
 describe('a handler with a promise', () => {
   test('holds the lock while it works on after its answer', async () => {
@@ -108,65 +89,6 @@ describe('a handler with a promise', () => {
     answer.resolve();
     expect((await reply).status).toBe(200);
     expect(await isFree()).toBe(true);
-  });
-
-  test('whose client leaves: the signal tells, the lock is renewed until it is done', async () => {
-    const inside = deferred<AbortSignal>();
-    const done = deferred();
-    const at = await site(async (req) => {
-      inside.resolve(req.lock.signal);
-      await done.promise;
-    });
-    const client = await rawClient(at);
-    client.send(...POST);
-    const signal = await inside.promise;
-    client.socket.destroy();
-    await until(() => signal.aborted);
-    expect(signal.reason).toMatchObject({ code: 'LOCK_ABORTED', key: 'k' });
-    await at.clock.advance(TTL * 5);
-    expect(await at.next()).toBe(423);
-    done.resolve();
-    await until(at.isFree);
-  });
-
-  test('whose client leaves, with maxHold: it is lost then', async () => {
-    const inside = deferred<Lock>();
-    const at = await site(
-      async (req) => {
-        inside.resolve(req.lock);
-        await deferred().promise;
-      },
-      { maxHold: TTL * 2 },
-    );
-    const client = await rawClient(at);
-    client.send(...POST);
-    const lock = await inside.promise;
-    client.socket.destroy();
-    await until(() => lock.signal.aborted);
-    await at.clock.advance(TTL * 2);
-    expect(lock.state).toBe('lost');
-    await at.clock.advance(TTL);
-    expect(await at.next()).toBe(200);
-  });
-
-  test('with abortOnDisconnect: false, is not told of its client', async () => {
-    const inside = deferred<Lock>();
-    const done = deferred();
-    const at = await site(
-      async (req) => {
-        inside.resolve(req.lock);
-        await done.promise;
-      },
-      { abortOnDisconnect: false },
-    );
-    const client = await rawClient(at);
-    client.send(...POST);
-    const lock = await inside.promise;
-    client.socket.destroy();
-    await at.clock.advance(TTL * 5);
-    expect([lock.signal.aborted, lock.state]).toEqual([false, 'held']);
-    done.resolve();
-    await until(at.isFree);
   });
 
   test('is told when its lock is lost', async () => {
@@ -268,101 +190,5 @@ describe('a handler with a promise', () => {
     await until(async () => (await locker.inspect('k')) !== null);
     done.resolve();
     await until(async () => (await locker.inspect('k')) === null);
-  });
-});
-
-describe('a rejection of a handler', () => {
-  test('without a reason is an error all the same', async () => {
-    const { locker } = testLocker();
-    const app = express();
-    const errors: unknown[] = [];
-    app.post(
-      '/',
-      lockRoute({ locker, key: 'k' }).handler(() => Promise.reject()),
-    );
-    app.use(
-      (
-        error: unknown,
-        _req: express.Request,
-        res: express.Response,
-        _next: express.NextFunction,
-      ) => {
-        errors.push(error);
-        res.sendStatus(500);
-      },
-    );
-    const { url } = await serve(app);
-    expect((await post(url)).status).toBe(500);
-    expect(errors).toEqual([expect.any(Error)]);
-  });
-
-  test('is the very error that the error handlers get', async () => {
-    const { locker } = testLocker();
-    const app = express();
-    const errors: unknown[] = [];
-    const [thrown, rejected] = [new Error('thrown'), new Error('rejected')];
-    const lock = lockRoute({ locker, key: 'k' });
-    app.post(
-      '/thrown',
-      lock.handler(() => {
-        throw thrown;
-      }),
-    );
-    app.post(
-      '/rejected',
-      lock.handler(async () => Promise.reject(rejected)),
-    );
-    app.use(
-      (
-        error: unknown,
-        _req: express.Request,
-        res: express.Response,
-        _next: express.NextFunction,
-      ) => {
-        errors.push(error);
-        res.sendStatus(500);
-      },
-    );
-    const { url } = await serve(app);
-    for (const way of ['thrown', 'rejected'])
-      expect((await post(`${url}/${way}`)).status).toBe(500);
-    expect(errors[0]).toBe(thrown);
-    expect(errors[1]).toBe(rejected);
-    expect(await locker.inspect('k')).toBeNull();
-  });
-});
-
-describe('a callback-style handler', () => {
-  test('keeps others out until it ends its response, also if its client leaves', async () => {
-    const inside = deferred<AbortSignal>();
-    const goOn = deferred();
-    const at = await site((req, res) => {
-      inside.resolve(req.lock.signal);
-      void goOn.promise.then(() => res.send('ok'));
-    });
-    const client = await rawClient(at);
-    client.send(...POST);
-    const signal = await inside.promise;
-    client.socket.destroy();
-    await until(() => signal.aborted);
-    expect(signal.reason).toMatchObject({ code: 'LOCK_ABORTED' });
-    expect(await at.next()).toBe(423);
-    goOn.resolve();
-    await until(at.isFree);
-    expect(await at.next()).toBe(200);
-  });
-
-  test('that never ends, and whose client leaves, holds for the ttl at most', async () => {
-    const inside = deferred<AbortSignal>();
-    const at = await site((req) => inside.resolve(req.lock.signal));
-    const client = await rawClient(at);
-    client.send(...POST);
-    const signal = await inside.promise;
-    await at.clock.advance(TTL * 3);
-    expect(await at.next()).toBe(423);
-    client.socket.destroy();
-    await until(() => signal.aborted);
-    await at.clock.advance(TTL);
-    expect(await at.next()).toBe(200);
   });
 });

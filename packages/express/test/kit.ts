@@ -1,9 +1,11 @@
 import { once } from 'node:events';
+import type { Server } from 'node:http';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createLocker, memoryStore, type LockerOptions, type LockStore } from '@holdfast/core';
+import { lockRoute } from '@holdfast/express';
 import { faultyStore, virtualClock } from '@holdfast/testing';
-import express from 'express';
-import { onTestFinished, vi } from 'vitest';
+import express, { type Response as ExpressResponse } from 'express';
+import { expect, onTestFinished, vi } from 'vitest';
 
 export { express };
 
@@ -12,6 +14,7 @@ export const MAJOR =
   typeof (express as { application: { del?: unknown } }).application.del === 'function' ? 4 : 5;
 
 export interface Site {
+  readonly server: Server;
   readonly port: number;
   readonly url: string;
 }
@@ -25,7 +28,7 @@ export async function serve(app: express.Express): Promise<Site> {
     server.closeAllConnections();
   });
   const { port } = server.address() as AddressInfo;
-  return { port, url: `http://127.0.0.1:${port}` };
+  return { server, port, url: `http://127.0.0.1:${port}` };
 }
 
 /** A locker whose time the test moves, on a store that fails when the test says so. */
@@ -78,7 +81,7 @@ export interface RawClient {
   send(...lines: string[]): void;
 }
 
-export async function rawClient(site: Site): Promise<RawClient> {
+export async function rawClient(site: Pick<Site, 'port'>): Promise<RawClient> {
   const socket = connect(site.port, '127.0.0.1');
   let received = '';
   socket.setEncoding('latin1');
@@ -114,4 +117,23 @@ export function tardyStore(store: LockStore = memoryStore()) {
     },
   });
   return { store: tardy, releasing: asked.promise, confirm: () => confirmed.resolve() };
+}
+
+/** A locked route on a store that confirms releases when it is told to. */
+export async function tardySite(
+  answer: (res: ExpressResponse) => void,
+  options: { releaseTimeout?: number } = {},
+) {
+  const { store, releasing, confirm } = tardyStore();
+  const locker = realLocker(store);
+  // Before the locker is closed, which waits for it.
+  onTestFinished(confirm);
+  const app = express();
+  app.get('/ping', (_req, res) => res.send('pong'));
+  const lock = lockRoute({ locker, key: 'k', releaseTimeout: 60_000, ...options });
+  app.all('/pay', lock, (_req, res) => answer(res));
+  const site = await serve(app);
+  /** Another connection's round trip, during which all that is on its way arrives. */
+  const ping = async () => expect(await (await fetch(`${site.url}/ping`)).text()).toBe('pong');
+  return { site, locker, releasing, confirm, ping };
 }

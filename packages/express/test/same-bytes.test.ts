@@ -73,10 +73,14 @@ const answers: Record<string, Answer> = {
   },
   pipe: (_req, res) => Readable.from(['one ', 'two ', text]).pipe(res),
   pipeline: (_req, res) => pipeline(Readable.from(['one ', 'two ', text]), res),
+  destroyed: (_req, res) => {
+    res.send('bye');
+    res.destroy();
+  },
   close: (_req, res) => res.set('Connection', 'close').send('bye'),
 };
 
-const never = new Set(['close']);
+const never = new Set(['close', 'destroyed']);
 
 function site(guard: (answer: Answer) => RequestHandler[]): Promise<Site> {
   const app: Express = express();

@@ -100,10 +100,10 @@ describe('a store that fails', () => {
   });
 
   test('after its client left, is nobody’s error', async () => {
-    const { url, port, store, clock, errors, runs, left } = await site({ onStoreError: 'allow' });
+    const { port, store, clock, errors, runs, left } = await site({ onStoreError: 'allow' });
     store.heal();
     store.dropRequest({ verb: 'acquire', times: Infinity });
-    const client = await rawClient({ url, port });
+    const client = await rawClient({ port });
     client.send('POST / HTTP/1.1', 'Host: x', 'Content-Length: 0');
     await until(() => clock.timers > 0);
     client.socket.destroy();
