@@ -1,10 +1,12 @@
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createLocker } from '@holdfast/core';
 import { orderApp } from './app.ts';
-import { memoryBackend } from './backend.ts';
+import { memoryBackend, redisBackend } from './backend.ts';
 
 const ports = (process.env['PORTS'] ?? '3001,3002').split(',').map(Number);
-const backend = memoryBackend();
+const { REDIS_URL } = process.env;
+const backend = REDIS_URL ? redisBackend(REDIS_URL) : memoryBackend();
 
 const instances = ports.map((port) => {
   // Each has a locker of its own, as if it ran elsewhere: all they share is the store.
@@ -16,11 +18,13 @@ const instances = ports.map((port) => {
   return { locker, server };
 });
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    for (const { server, locker } of instances) {
-      server.close();
-      void locker.close({ drain: 5_000 });
-    }
+async function stop(): Promise<void> {
+  const stopping = instances.map(({ server, locker }) => {
+    server.close();
+    return Promise.all([once(server, 'close'), locker.close({ drain: 5_000 })]);
   });
+  await Promise.all(stopping);
+  await backend.close();
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());

@@ -2,6 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { useRedis } from '@holdfast/test-servers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
@@ -112,3 +113,9 @@ function suite(name: string, startAll: () => Promise<readonly Running[]>): void 
 }
 
 suite('two instances in one process, on memory', async () => [await start({})]);
+
+const redis = useRedis();
+suite('two processes with an instance each, on Redis', () => {
+  const env = { REDIS_URL: redis.url };
+  return Promise.all([start(env, 1), start(env, 1)]);
+});
