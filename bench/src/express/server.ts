@@ -1,16 +1,19 @@
-// One variant of one route, in a process of its own. It tells its port, and when asked the CPU time
-// that it has used so far.
+// One variant of one route on one store, in a process of its own. It tells its port, and when asked the
+// CPU time that it has used so far.
 import type { AddressInfo } from 'node:net';
 import { createLocker, memoryStore } from '@holdfast/core';
 import { lockRoute } from '@holdfast/express';
+import { redisStore } from '@holdfast/redis';
 import express, { type RequestHandler } from 'express';
+import { Redis } from 'ioredis';
 
-const [variant] = process.argv.slice(2) as [string];
+// Without a URL of a Redis the store is memory.
+const [variant, url] = process.argv.slice(2) as [string, string?];
 
 let requests = 0;
 // A key that nobody else asks for.
 const lock = lockRoute({
-  locker: createLocker({ store: memoryStore() }),
+  locker: createLocker({ store: url ? redisStore(new Redis(url)) : memoryStore() }),
   key: () => `order:${++requests}`,
 });
 const answer: RequestHandler = (_req, res) => {
