@@ -16,7 +16,12 @@ import { Storage } from './storage/storage.ts';
     ScheduleModule.forRoot(),
     LockModule.forRootAsync({
       inject: [Storage],
-      useFactory: ({ locks }: Storage) => ({ store: locks, label: `payments:${process.pid}` }),
+      useFactory: ({ locks }: Storage) => ({
+        store: locks,
+        label: `payments:${process.pid}`,
+        // A replica that crashes keeps its orders locked for so long: less than others wait for them.
+        ttl: 5_000,
+      }),
     }),
   ],
   controllers: [PaymentsController, ReportsController, HealthController],

@@ -1,8 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Service } from './service.ts';
-
-/** In which no report disturbs. */
-const NEVER = { REPORT_CRON: '0 0 0 29 2 *' };
+import { NEVER, Service } from './service.ts';
 
 interface Payment {
   readonly receipt: string;

@@ -11,6 +11,9 @@ export interface Answer {
   readonly body: unknown;
 }
 
+/** In which no report disturbs. */
+export const NEVER = { REPORT_CRON: '0 0 0 29 2 *' };
+
 /** The service as anybody runs it, seen from outside. */
 export class Service {
   private constructor(
@@ -19,7 +22,7 @@ export class Service {
   ) {}
 
   static async start(env: NodeJS.ProcessEnv = {}): Promise<Service> {
-    const given = { ...process.env, PORT: '0', ...env };
+    const given = { ...process.env, REDIS_URL: '', PORT: '0', ...env };
     const child = spawn(process.execPath, [MAIN], {
       env: given,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -49,6 +52,15 @@ export class Service {
     const text = await response.text();
     const { status, headers } = response;
     return { status, headers, body: text === '' ? undefined : JSON.parse(text) };
+  }
+
+  /** Stops it where it is, as a virtual machine that is moved. */
+  freeze(): void {
+    this.process.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.process.kill('SIGCONT');
   }
 
   /** Asks it to shut down, and tells how it ended. */

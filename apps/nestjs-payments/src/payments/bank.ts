@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Lock } from '@holdfast/core';
 import { Injectable } from '@nestjs/common';
 import { Storage } from '../storage/storage.ts';
 
@@ -9,14 +10,12 @@ const DELAY = Number(process.env['BANK_DELAY'] ?? 150);
 export class Bank {
   constructor(private readonly storage: Storage) {}
 
-  async charge(order: string, amount: number, signal: AbortSignal): Promise<void> {
-    await sleep(DELAY, undefined, { signal });
+  /** Whoever asks for it holds the lock of the order, and has to hold it still when it is done. */
+  async charge(order: string, amount: number, lock: Lock): Promise<void> {
+    await sleep(DELAY, undefined, { signal: lock.signal });
+    // By the clock, without I/O: true also if this process was frozen meanwhile.
+    lock.assertHeld();
     await this.storage.append(`bank:${order}`, { amount });
-  }
-
-  async refund(order: string, amount: number): Promise<void> {
-    await sleep(DELAY);
-    await this.storage.append(`bank:${order}`, { amount: -amount });
   }
 
   /** What happened to an order's money. */

@@ -18,12 +18,12 @@ export class PaymentsService {
   }
 
   /** Who pays at the same time, on whatever replica, waits for the first and gets its receipt. */
-  @WithLock((order: string) => `order:${order}`, { wait: 10_000 })
+  @WithLock((order: string) => `order:${order}`)
   async pay(order: string, amount: number): Promise<Payment> {
     const paid = await this.storage.read<Payment>(`payment:${order}`);
     if (paid !== undefined) return paid;
     const lock = assertLocked(`order:${order}`);
-    await this.bank.charge(order, amount, lock.signal);
+    await this.bank.charge(order, amount, lock);
     const receipt = `R-${lock.fencingToken}`;
     const payment: Payment = { order, amount, status: 'paid', receipt };
     await this.storage.write(`payment:${order}`, payment);
@@ -33,10 +33,10 @@ export class PaymentsService {
 
   /** Whoever calls it must hold the lock of the order. */
   async refund(order: string): Promise<Payment> {
-    assertLocked(`order:${order}`);
+    const lock = assertLocked(`order:${order}`);
     const { amount, status, receipt } = await this.find(order);
     if (status === 'refunded') throw new ConflictException('It was refunded already.');
-    await this.bank.refund(order, amount);
+    await this.bank.charge(order, -amount, lock);
     const refunded: Payment = { order, amount, status: 'refunded', receipt };
     await this.storage.write(`payment:${order}`, refunded);
     return refunded;

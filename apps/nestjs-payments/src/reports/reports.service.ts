@@ -9,8 +9,8 @@ const SCHEDULE = process.env['REPORT_CRON'] ?? '0 * * * * *';
 
 @Injectable()
 export class ReportsService implements OnApplicationBootstrap {
-  /** The tick that comes next, as the schedule has it: the same on all replicas. */
-  private due = '';
+  /** The tick that comes next, by the schedule: the same on all replicas, whatever their clocks say. */
+  private due = new Date();
 
   constructor(
     private readonly storage: Storage,
@@ -18,14 +18,19 @@ export class ReportsService implements OnApplicationBootstrap {
   ) {}
 
   onApplicationBootstrap(): void {
-    this.due = this.nextTick();
+    this.due = this.after(this.due);
   }
 
   @Cron(SCHEDULE, { name: 'report' })
   async onTick(): Promise<void> {
-    const tick = this.due;
-    this.due = this.nextTick();
-    await this.report(tick);
+    let tick = this.due;
+    this.due = this.after(tick);
+    // Those that nobody could be told of, because the process was busy, are over.
+    while (this.due <= new Date()) {
+      tick = this.due;
+      this.due = this.after(tick);
+    }
+    await this.report(tick.toISOString());
   }
 
   /**
@@ -45,7 +50,9 @@ export class ReportsService implements OnApplicationBootstrap {
     return this.storage.entries<Report>('reports');
   }
 
-  private nextTick(): string {
-    return this.scheduler.getCronJob('report').nextDate().toJSDate().toISOString();
+  /** The first tick after another. */
+  private after(tick: Date): Date {
+    const { cronTime } = this.scheduler.getCronJob('report');
+    return cronTime.getNextDateFrom(tick).toJSDate();
   }
 }

@@ -8,4 +8,6 @@ export abstract class Storage {
   abstract write(name: string, record: unknown): Promise<void>;
   abstract append(list: string, entry: unknown): Promise<void>;
   abstract entries<T>(list: string): Promise<T[]>;
+
+  async close(): Promise<void> {}
 }

@@ -1,0 +1,132 @@
+// Three replicas, each a process of its own, on one Redis.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { redisBinary, startRedis, useRedis } from '@holdfast/test-servers';
+import { describe, expect, test } from 'vitest';
+import { NEVER, Service, type Answer } from './service.ts';
+
+const redis = useRedis();
+
+type Replicas = readonly [Service, Service, Service];
+
+async function start(env: NodeJS.ProcessEnv): Promise<Replicas> {
+  const one = () => Service.start({ REDIS_URL: redis.url, ...env });
+  return Promise.all([one(), one(), one()]);
+}
+
+const pay = (replica: Service, order: string): Promise<Answer> =>
+  replica.ask('POST', `/payments/${order}`, { amount: 1_999 });
+
+interface Payment {
+  readonly receipt: string;
+  readonly charges: number;
+}
+
+const find = async (replica: Service, order: string): Promise<Payment> =>
+  (await replica.ask('GET', `/payments/${order}`)).body as Payment;
+
+/** Until the replica holds the lock of an order: nobody else can refund what is being paid. */
+const untilBusy = (replica: Service, order: string): Promise<void> =>
+  expect
+    .poll(async () => (await replica.ask('POST', `/payments/${order}/refund`)).status, {
+      timeout: 30_000,
+      interval: 10,
+    })
+    .toBe(423);
+
+interface Report {
+  readonly tick: string;
+  readonly by: string;
+}
+
+const reportsOf = async (replica: Service): Promise<Report[]> =>
+  (await replica.ask('GET', '/reports')).body as Report[];
+
+describe('three replicas', () => {
+  test('charge each order once, and all give the same receipt', async () => {
+    const replicas = await start({ ...NEVER, BANK_DELAY: '50' });
+    const orders = Array.from({ length: 5 }, () => randomUUID());
+    const paid = orders.map(async (order) => {
+      const times = [...replicas, ...replicas, ...replicas];
+      const answers = await Promise.all(times.map((replica) => pay(replica, order)));
+      expect(answers.map(({ status }) => status)).toEqual(Array(times.length).fill(200));
+      const receipts = answers.map(({ body }) => (body as Payment).receipt);
+      const { charges, receipt } = await find(replicas[0], order);
+      expect([charges, new Set(receipts)]).toEqual([1, new Set([receipt])]);
+    });
+    await Promise.all(paid);
+  });
+
+  test('make one report for each tick', async () => {
+    const replicas = await start({ REPORT_CRON: '* * * * * *' });
+    const before = (await reportsOf(replicas[0])).length;
+    await expect
+      .poll(async () => (await reportsOf(replicas[0])).length - before, { timeout: 40_000 })
+      .toBeGreaterThanOrEqual(4);
+    // Whoever was late for the last of them has been refused it by now.
+    await sleep(1_500);
+    const reports = await reportsOf(replicas[1]);
+    const ticks = reports.map(({ tick }) => tick);
+    expect(new Set(ticks).size).toBe(ticks.length);
+    expect(ticks.every((tick) => tick.endsWith('.000Z'))).toBe(true);
+    // By the same three that are asked.
+    const pids = replicas.map(({ process }) => `payments:${process.pid}`);
+    for (const { by } of reports.slice(before)) expect(pids).toContain(by);
+  });
+
+  test('charge once also if the one that is about to is killed', async () => {
+    const [victim, second, third] = await start({ ...NEVER, BANK_DELAY: '1500' });
+    const order = randomUUID();
+    const lost = pay(victim, order).catch(() => 'no answer');
+    await untilBusy(second, order);
+    await victim.kill();
+    await expect(lost).resolves.toBe('no answer');
+    const answers = await Promise.all([pay(second, order), pay(third, order)]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+    await expect(find(third, order)).resolves.toMatchObject({ charges: 1 });
+  });
+
+  test('charge once also if one is frozen while it does, for longer than its lock lasts', async () => {
+    const [frozen, second] = await start({ ...NEVER, BANK_DELAY: '1500' });
+    const order = randomUUID();
+    const late = pay(frozen, order);
+    await untilBusy(second, order);
+    frozen.freeze();
+    const answer = await pay(second, order);
+    expect(answer.status).toBe(200);
+    frozen.thaw();
+    // It has found out by itself that it holds the lock no more.
+    await expect(late).resolves.toMatchObject({ status: 500 });
+    await expect(find(frozen, order)).resolves.toMatchObject({ charges: 1 });
+    await expect(pay(frozen, order)).resolves.toEqual(expect.objectContaining({ status: 200 }));
+    await expect(find(second, order)).resolves.toMatchObject({ charges: 1 });
+  });
+
+  test('let go of everything when they shut down', async () => {
+    const [first, second] = await start({ ...NEVER, BANK_DELAY: '1000' });
+    const order = randomUUID();
+    const paid = pay(first, order);
+    await untilBusy(second, order);
+    const stopped = first.stop();
+    await expect(paid).resolves.toMatchObject({ status: 200 });
+    await stopped;
+    // At once: nothing is left that would have to run out.
+    const refund = await second.ask('POST', `/payments/${order}/refund`);
+    expect(refund.status).toBe(200);
+  });
+});
+
+describe('without its Redis', () => {
+  test.skipIf(redisBinary() === '')('a replica is not well, and charges nobody', async () => {
+    const server = await startRedis(redisBinary());
+    const service = await Service.start({
+      ...NEVER,
+      REDIS_URL: `redis://${server.host}:${server.port}`,
+    });
+    await expect(service.ask('GET', '/health')).resolves.toMatchObject({ status: 200 });
+    await server.kill();
+    const health = await service.ask('GET', '/health');
+    expect([health.status, health.headers.get('retry-after')]).toEqual([503, '1']);
+    await server.stop();
+  });
+});
