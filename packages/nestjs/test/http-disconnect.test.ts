@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { call, connect, until } from './kit/index.ts';
-import { boot, busy, cases, stage, TTL } from './kit/streaming.ts';
+import { boot, busy, cases, stage } from './kit/streaming.ts';
 
 describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
   test('a client that goes away does not free the lock while its handler runs', async () => {
@@ -11,7 +11,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     await until(() => stage.work.begun.length === 1);
     client.leave();
     if (on.path === 'request') await until(() => stage.signal?.aborted === true);
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(stage.isFree()).resolves.toBe(false);
     const code = on.path === 'request' ? 'LOCK_ABORTED' : undefined;
     expect((stage.signal?.reason as { code?: string } | undefined)?.code).toBe(code);
@@ -26,7 +26,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     await until(() => stage.work.begun.length === 1);
     client.leave();
     if (on.path === 'request') await until(() => stage.signal?.aborted === true);
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.work.end('setup');
     await until(() => stage.work.ended.length === 1);
@@ -48,7 +48,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     const url = await boot(on);
     const answer = await call('GET', `${url}/impatient`);
     expect(answer.status).toBe(500);
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.work.end('impatient');
     await stage.untilFree();

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { aMoment, call, connect, onNest, until } from './kit/index.ts';
-import { boot, busy, cases, stage, TTL } from './kit/streaming.ts';
+import { boot, busy, cases, stage } from './kit/streaming.ts';
 
 describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
   test('a file is held until it is sent', async () => {
@@ -11,7 +11,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     await until(async () => !(await stage.isFree()));
     stage.source.write('a');
     await until(() => stage.source.readableFlowing);
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.source.end('b');
     await expect(sent).resolves.toMatchObject({ status: 200, text: 'ab' });
@@ -33,7 +33,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     const sent = call('GET', `${url}/events`);
     await until(() => stage.values.observed);
     stage.values.next({ data: 'a' });
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.values.complete();
     expect((await sent).text).toContain('data: a');
@@ -54,7 +54,7 @@ describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
     const sent = call('GET', `${url}/own`);
     await until(async () => !(await stage.isFree()));
     stage.source.write('a');
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.source.end('b');
     await expect(sent).resolves.toMatchObject({ status: 200, text: 'ab' });
@@ -71,7 +71,7 @@ describe.each(sending)('an async iterable, on $adapter, with the lock of a $path
     const url = await boot(on);
     const sent = call('GET', `${url}/rows`);
     await until(() => stage.log.length === 1);
-    await stage.clock.advance(2 * TTL);
+    await stage.outlast();
     await expect(busy(url)).resolves.toBe(true);
     stage.slow.open();
     await expect(sent).resolves.toMatchObject({ status: 200, text: 'ab' });

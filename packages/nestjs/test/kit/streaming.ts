@@ -2,9 +2,7 @@
 // that of an interceptor.
 import type { ServerResponse } from 'node:http';
 import { PassThrough } from 'node:stream';
-import { memoryStore } from '@holdfast/core';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
-import { virtualClock } from '@holdfast/testing';
 import {
   Controller,
   Get,
@@ -20,18 +18,11 @@ import {
 } from '@nestjs/common';
 import { Subject, timeout, type Observable } from 'rxjs';
 import { beforeEach } from 'vitest';
-import { aLocker, call, gate, isFree, serve, until, Work } from './index.ts';
+import { call, gate, serve, Work } from './index.ts';
+import { TimedLock } from './timed-lock.ts';
 
-export const TTL = 10_000;
-
-/** What one test has to do with: the locker, whose time it moves, and what the handlers send. */
-class Stage {
-  readonly clock = virtualClock();
-  readonly locker = aLocker({
-    ttl: TTL,
-    clock: this.clock,
-    store: memoryStore({ clock: this.clock }),
-  });
+/** What one test has to do with: the lock, and what the handlers send. */
+class Stage extends TimedLock {
   readonly work = new Work();
   readonly source = new PassThrough();
   readonly values = new Subject<MessageEvent>();
@@ -39,23 +30,6 @@ class Stage {
   readonly log: string[] = [];
   /** Of the lock that the handler saw. */
   signal: AbortSignal | undefined;
-
-  isFree(): Promise<boolean> {
-    return isFree(this.locker, 'k');
-  }
-
-  /** What must have happened by then does so whatever the time. */
-  untilFree(): Promise<void> {
-    return until(() => this.isFree());
-  }
-
-  /** Lets time pass until the lease is over: it is renewed no more. */
-  async untilExpired(): Promise<void> {
-    await until(async () => {
-      await this.clock.advance(TTL / 10);
-      return this.isFree();
-    });
-  }
 }
 
 export let stage: Stage;
