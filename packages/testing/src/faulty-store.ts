@@ -174,7 +174,8 @@ class Faulty implements FaultyStore {
   async steal(key: string, { namespace = 'holdfast', ttl = 10_000 }: StealOptions = {}) {
     const stored = this.storedKey(namespace, key);
     const victim = this.grants.get(stored);
-    if (victim === undefined) return false;
+    const grant = await this.inner.inspect({ key: stored, client: '' });
+    if (victim === undefined || grant === null) return false;
     const id = `thief-${++this.thieves}-${victim.id}`;
     this.stolen.add(victim.id);
     // Under its owner's name it takes the lock over, past everybody who waits.
