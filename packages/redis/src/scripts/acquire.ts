@@ -103,9 +103,9 @@ for i = 1, #KEYS / 3 do
   end
   if not reply then
     local token, tokens = micros, asked
-    local known = call('GET', fence)
+    local known = redis.pcall('GET', fence)
     if known then
-      local start, count = match(known, '^(%d+) (%d+)$')
+      local start, count = match(type(known) == 'string' and known or '', '^(%d+) (%d+)$')
       local last = start and start + count - 1
       if not last or last > ${LAST_TOKEN} then
         -- Not tokens of ours: they stay as they are, and the lock as if nobody had asked.

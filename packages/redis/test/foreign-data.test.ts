@@ -1,0 +1,83 @@
+import { LockStoreError } from '@holdfast/core';
+import type { Redis } from 'ioredis';
+import { describe, expect } from 'vitest';
+import { fails, test } from './site.ts';
+
+const LOCK = '{holdfast:key}';
+
+/** Somebody else's data in one of a lock's keys. */
+const foreign: Record<string, { key: string; put: (admin: Redis) => unknown }> = {
+  'text in the key of the lock': { key: LOCK, put: (admin) => admin.set(LOCK, 'theirs') },
+  'a number in the key of the lock': { key: LOCK, put: (admin) => admin.set(LOCK, '42') },
+  'a hash in the key of the lock': { key: LOCK, put: (admin) => admin.hset(LOCK, 'a', 'b') },
+  'text in the key of the tokens': {
+    key: `${LOCK}:token`,
+    put: (admin) => admin.set(`${LOCK}:token`, 'theirs'),
+  },
+  'a list in the key of the tokens': {
+    key: `${LOCK}:token`,
+    put: (admin) => admin.rpush(`${LOCK}:token`, 'a'),
+  },
+  'text in the key of the queue': {
+    key: `${LOCK}:queue`,
+    put: (admin) => admin.set(`${LOCK}:queue`, 'theirs'),
+  },
+};
+
+describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
+  test('is an error at once, and is left as it was', async ({ site }) => {
+    const { admin } = site;
+    const locker = site.locker();
+    await put(admin);
+    const before = await admin.dumpBuffer(key);
+    for (const attempt of [locker.tryLock('key'), locker.lock('key')]) {
+      const { error, after } = await fails(attempt);
+      expect(error).toBeInstanceOf(LockStoreError);
+      expect(error).toMatchObject({ permanent: true });
+      expect((error as Error).message).toMatch(/not of Holdfast/);
+      expect(after).toBeLessThan(2_000);
+    }
+    // Who is told of an error has no lock, and nobody else is kept out by it.
+    if (key !== LOCK) expect(await admin.exists(LOCK)).toBe(0);
+    await locker.inspect('key').catch((error: unknown) => {
+      expect(error).toBeInstanceOf(LockStoreError);
+    });
+    await locker.forceRelease('key').catch((error: unknown) => {
+      expect(error).toBeInstanceOf(LockStoreError);
+    });
+    expect(await admin.dumpBuffer(key)).toEqual(before);
+    expect(await admin.ttl(key)).toBe(-1);
+  });
+
+  test('does not harm other locks of the same tick', async ({ site }) => {
+    const locker = site.locker();
+    await put(site.admin);
+    const keys = ['a', 'key', 'b', 'c'];
+    const results = await Promise.allSettled([
+      locker.lock('first'),
+      ...keys.map((one) => locker.lock(one)),
+    ]);
+    const states = results.map(({ status }) => status);
+    expect(states).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+  });
+});
+
+describe.concurrent('data that comes while the lock is held', () => {
+  test('is a loss, and is neither renewed nor deleted', async ({ site }) => {
+    const locker = site.locker();
+    const lock = await locker.lock('key');
+    await site.admin.set(LOCK, 'theirs');
+    expect((await fails(lock.extend())).error).toMatchObject({ reason: 'stolen' });
+    expect(await lock.release()).toBe(false);
+    expect(await site.admin.get(LOCK)).toBe('theirs');
+    expect(await site.admin.ttl(LOCK)).toBe(-1);
+  });
+
+  test('in the key of the queue does not keep the lock from being freed', async ({ site }) => {
+    const locker = site.locker();
+    const lock = await locker.lock('key');
+    await site.admin.set(`${LOCK}:queue`, 'theirs');
+    expect(await lock.release()).toBe(true);
+    expect(await site.admin.exists(LOCK)).toBe(0);
+  });
+});
