@@ -97,20 +97,28 @@ export class Calls {
     const words: string[] = [];
     for (const request of requests) call.writeKeys(request, words);
     call.writeArgs(requests, words);
-    const failed = (error: unknown): void => {
+    const failed = (error: unknown, from = 0): void => {
       // Data of somebody else in the key of one lock is no harm to the others.
       if (requests.length > 1 && isForeign(error)) {
         for (const request of requests) this.send(call, [request], outcome);
         return;
       }
       const cause = toStoreError(error, this.client, call.phase);
-      for (const request of requests) outcome.failed(request, cause);
+      for (const request of requests.slice(from)) outcome.failed(request, cause);
     };
     const count = requests.length;
     run(this.client, call.script, count * call.keysEach, words).then((answer) => {
       for (let index = 0; index < count; index++) {
         const request = requests[index] as Q;
-        outcome.answered(request, call.read(answer, index, request, count));
+        let reply: R;
+        try {
+          reply = call.read(answer, index, request, count);
+        } catch (error) {
+          // No answer of ours, from whatever stands between us and the server.
+          failed(error, index);
+          return;
+        }
+        outcome.answered(request, reply);
       }
     }, failed);
   }

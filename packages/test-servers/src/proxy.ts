@@ -139,17 +139,35 @@ class Proxy implements FaultProxy {
   }
 }
 
-function forward(to: keyof Pair): Rule {
-  return (chunk, pair) => {
-    if (!pair[to].destroyed) pair[to].write(chunk);
-  };
+/** What is on its way to a socket, with the time at which each chunk is due. */
+const underway = new WeakMap<Socket, { chunk: Buffer; due: number }[]>();
+
+/** Nothing overtakes what was sent before it, however long that takes. */
+function deliver(socket: Socket, chunk: Buffer, ms: number): void {
+  const queue = underway.get(socket) ?? [];
+  underway.set(socket, queue);
+  const due = performance.now() + ms;
+  if (ms === 0 && queue.length === 0) {
+    if (!socket.destroyed) socket.write(chunk);
+    return;
+  }
+  queue.push({ chunk, due: Math.max(due, queue.at(-1)?.due ?? 0) });
+  if (queue.length === 1) setTimeout(() => drain(socket, queue), ms);
 }
 
+function drain(socket: Socket, queue: { chunk: Buffer; due: number }[]): void {
+  const now = performance.now();
+  while (queue[0] !== undefined && queue[0].due <= now + 1) {
+    const { chunk } = queue.shift() as { chunk: Buffer };
+    if (!socket.destroyed) socket.write(chunk);
+  }
+  if (queue[0] !== undefined) setTimeout(() => drain(socket, queue), queue[0].due - now);
+}
+
+const forward = (to: keyof Pair): Rule => delayed(to, 0);
+
 function delayed(to: keyof Pair, ms: number): Rule {
-  const deliver = forward(to);
-  return (chunk, pair) => {
-    setTimeout(() => deliver(chunk, pair), ms);
-  };
+  return (chunk, pair) => deliver(pair[to], chunk, ms);
 }
 
 /** Puts a proxy before a server, on a port of its own. */
