@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { execute, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
@@ -14,3 +16,12 @@ describe('what is published', () => {
     expect(Object.entries(checks).filter(([, holds]) => holds !== true)).toEqual([]);
   });
 });
+
+test.each(['core', 'testing', 'memcached'])(
+  '%s is built without code to name functions',
+  (name) => {
+    // Of a function that is made for each lock, that takes longer than the lock's own work.
+    const file = createRequire(import.meta.url).resolve(`@holdfast/${name}`);
+    expect(readFileSync(file, 'utf8')).not.toContain('__name');
+  },
+);
