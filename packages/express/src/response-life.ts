@@ -96,8 +96,9 @@ export class ResponseLife {
     };
   }
 
-  destroyed(): void {
-    if (this.state !== 'open') return;
+  destroyed(error?: Error): void {
+    // With an error it may be a pipeline that its client has left, and not the handler.
+    if (this.state === 'ended' || (this.state === 'gone' && error)) return;
     this.state = 'ended';
     void this.tellEnded();
   }
@@ -134,7 +135,7 @@ const OUTERMOST_END: PropertyDescriptor & ThisType<Followed> = {
 /** A handler that destroys its response is done with it too; Node itself does not call this. */
 function destroyAndTell(this: Followed, error?: Error): ServerResponse {
   this[LIFE]?.destroy.call(this, error);
-  this[LIFE]?.destroyed();
+  this[LIFE]?.destroyed(error);
   return this;
 }
 

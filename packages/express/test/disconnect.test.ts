@@ -63,6 +63,27 @@ describe('a client that leaves while its handler runs', () => {
     expect((await post(site.url)).status).toBe(200);
   });
 
+  test('and whose handler destroys the response then, frees the lock', async () => {
+    const { locker } = testLocker({ ttl: TTL });
+    const left = deferred();
+    const goOn = deferred();
+    const app = express();
+    app.post('/', lockRoute({ locker, key: 'k' }), async (req, res) => {
+      req.lock?.signal.addEventListener('abort', () => left.resolve());
+      res.write('some');
+      await goOn.promise;
+      res.destroy();
+    });
+    const client = await rawClient(await serve(app));
+    client.send(...POST);
+    await until(() => client.received.includes('some'));
+    client.socket.destroy();
+    await left.promise;
+    expect(await isFree(locker)).toBe(false);
+    goOn.resolve();
+    await until(() => isFree(locker));
+  });
+
   test('with half of its connection only, is gone as well', async () => {
     const { inside, goOn, seen, locker, client } = await running();
     client.send(...POST);
