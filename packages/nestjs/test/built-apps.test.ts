@@ -19,10 +19,8 @@ async function compiled(module: ModuleKind): Promise<string> {
 }
 
 const ANSWERS = {
-  paid: ['200: 1 under order:1', '200: 2 under order:2', '423, retry after 1'],
-  shipped: ['200: 1 under order:1', '423, retry after 1'],
-  others: ['200: under route', '200: ["values"]'],
-  token: true,
+  free: ['200: 1 under order:1', '200: 1 under order:1', '200: under route', '200: ["values"]'],
+  busy: ['423, retry after 1', '423, retry after 1', '200: 2 under order:2'],
   forgotten: 'LockModule.forRoot()',
 };
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@holdfast/test-servers';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import type { Locker } from '@holdfast/core';
-import { Controller, type LoggerService } from '@nestjs/common';
+import { Controller } from '@nestjs/common';
 import {
   ClientProxyFactory,
   EventPattern,
@@ -14,7 +14,7 @@ import {
   type ClientProxy,
 } from '@nestjs/microservices';
 import { WsAdapter } from '@nestjs/platform-ws';
-import { Test } from '@nestjs/testing';
+import { Test, type TestingModule } from '@nestjs/testing';
 import { MessageBody, SubscribeMessage, WebSocketGateway, WsException } from '@nestjs/websockets';
 import { from, lastValueFrom, toArray, type Observable } from 'rxjs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
@@ -66,20 +66,38 @@ const logger = () => ({
   error: vi.fn<(message: unknown) => void>(),
 });
 
-async function serveMessages(options: object, log: LoggerService): Promise<ClientProxy> {
-  const port = await freePort();
+type Log = ReturnType<typeof logger>;
+
+const HOST = '127.0.0.1';
+
+async function serveMessages(options: object, log: Log): Promise<ClientProxy> {
   const module = await Test.createTestingModule({
     imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, ...options })],
     controllers: [Messages],
   }).compile();
-  const transport = { transport: Transport.TCP, options: { host: '127.0.0.1', port } } as const;
-  const app = module.createNestMicroservice({ ...transport, logger: log });
-  await app.listen();
-  atEnd(() => app.close());
-  const client = ClientProxyFactory.create(transport);
+  const client = ClientProxyFactory.create({
+    transport: Transport.TCP,
+    options: { host: HOST, port: await listen(module, log) },
+  });
   await client.connect();
   atEnd(() => client.close());
   return client;
+}
+
+/** On a port that nobody else has taken: Nest 10 cannot leave the choice to the system. */
+async function listen(module: TestingModule, log: Log): Promise<number> {
+  const port = await freePort();
+  const transport = { transport: Transport.TCP, options: { host: HOST, port } } as const;
+  const app = module.createNestMicroservice({ ...transport, logger: log });
+  try {
+    await app.listen();
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EADDRINUSE') throw error;
+    log.error.mockClear();
+    return listen(module, log);
+  }
+  atEnd(() => app.close());
+  return port;
 }
 
 describe('message handlers', () => {
@@ -147,7 +165,7 @@ class Gateway {
   }
 }
 
-async function connectSocket(options: object, log: LoggerService) {
+async function connectSocket(options: object, log: Log) {
   const module = await Test.createTestingModule({
     imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, ...options })],
     providers: [Gateway],

@@ -1,6 +1,6 @@
 // An application as its users write it. It boots, asks itself, and prints what it was answered.
 import 'reflect-metadata';
-import { createLocker, memoryStore } from '@holdfast/core';
+import { createLocker, memoryStore, type Locker } from '@holdfast/core';
 import {
   currentLock,
   getLockerToken,
@@ -30,7 +30,6 @@ interface OrderRequest {
 class Orders {
   @WithLock((id: number) => `order:${id}`, { wait: 0 })
   async pay(id: number): Promise<string> {
-    await new Promise((resolve) => setTimeout(resolve, 200));
     return `${id} under ${currentLock()?.key}`;
   }
 
@@ -61,7 +60,6 @@ class OrderController {
   })
   @Get('ship/:id')
   async ship(@Param('id') id: string): Promise<string> {
-    await new Promise((resolve) => setTimeout(resolve, 200));
     return `${id} under ${currentLock()?.key}`;
   }
 
@@ -102,10 +100,11 @@ async function main(): Promise<void> {
     const text = response.status === 200 ? `: ${await response.text()}` : '';
     return `${response.status}${text}${retryAfter === null ? '' : `, retry after ${retryAfter}`}`;
   };
-  const paid = await Promise.all([get('pay/1'), get('pay/1'), get('pay/2')]);
-  const shipped = await Promise.all([get('ship/1'), get('ship/1')]);
-  const others = [await get('route'), await get('values')];
-  const token = app.get(getLockerToken()) !== undefined;
+  const free = [await get('pay/1'), await get('ship/1'), await get('route'), await get('values')];
+  const locker = app.get<Locker>(getLockerToken());
+  const busy = await locker.withLock('order:1', () =>
+    Promise.all([get('pay/1'), get('ship/1'), get('pay/2')]),
+  );
   await app.close();
   const forgotten = await NestFactory.createApplicationContext(ForgetfulModule, {
     logger: false,
@@ -114,15 +113,7 @@ async function main(): Promise<void> {
     () => 'booted',
     (error: Error) => /LockModule\.forRoot\(\)/.exec(error.message)?.[0],
   );
-  console.log(
-    JSON.stringify({
-      paid: paid.toSorted(),
-      shipped: shipped.toSorted(),
-      others,
-      token,
-      forgotten,
-    }),
-  );
+  console.log(JSON.stringify({ free, busy, forgotten }));
 }
 
 void main();

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -42,16 +43,27 @@ export async function installPacked(nest: (typeof MAJORS)[number]): Promise<Cons
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
+/** Where a package is packed, once for a test file. */
+const archives = new Map<string, Promise<string>>();
+
 async function unpack(name: string, to: string): Promise<void> {
+  const archive = archives.get(name) ?? pack(name);
+  archives.set(name, archive);
+  await mkdir(to, { recursive: true });
+  await run('tar', ['-xzf', await archive, '--strip-components=1', '-C', to]);
+}
+
+async function pack(name: string): Promise<string> {
   const from = join(packages, name);
   await stat(join(from, 'dist', 'index.js')).catch(() => {
     throw new Error(`${name} is not built: run \`turbo run build\` first.`);
   });
-  await mkdir(to, { recursive: true });
+  const to = await mkdtemp(join(tmpdir(), 'holdfast-packed-'));
+  process.once('exit', () => rmSync(to, { recursive: true, force: true }));
   const packing = ['pack', '--json', '--ignore-scripts', '--pack-destination', to];
   const { stdout } = await run('npm', packing, { cwd: from });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  await run('tar', ['-xzf', join(to, filename), '--strip-components=1', '-C', to]);
+  return join(to, filename);
 }
 
 async function link(target: string, path: string): Promise<void> {
