@@ -17,6 +17,7 @@ import type {
   LockOptionsFactory,
   ShortLockOptionsFactory,
 } from './lock-module.options.ts';
+import { checkModuleOptions } from './check-module-options.ts';
 import { addApplication, connectFactories } from './lock.explorer.ts';
 import { checkName, getLockerToken, runtimeToken } from './names.ts';
 import { RetryAfterInterceptor } from './retry-after.interceptor.ts';
@@ -24,6 +25,8 @@ import { LockRuntime } from './runtime.ts';
 
 /** ms for what is held at shutdown. */
 const SHUTDOWN_TIMEOUT = 10_000;
+/** The longest that a timer takes, in ms. */
+const LONGEST = 2 ** 31 - 1;
 
 const OPTIONS = Symbol('the options of LockModule.forRoot()');
 const OPTIONS_FACTORY = Symbol('the options factory of LockModule.forRootAsync()');
@@ -62,11 +65,16 @@ export class LockModule implements OnModuleInit, BeforeApplicationShutdown, OnAp
    * @throws LockArgumentError
    */
   static forRoot(options: LockModuleOptions & LockModuleIdentity = {}): DynamicModule {
-    const { name, isGlobal, ...rest } = options;
+    const { name, isGlobal, ...rest } = checkModuleOptions(options);
     return moduleFor({ name, isGlobal }, [{ provide: OPTIONS, useFactory: () => rest }]);
   }
 
-  /** As {@link forRoot}, with options that other providers make. */
+  /**
+   * As {@link forRoot}, with options that other providers make. Those are checked when the application
+   * boots.
+   *
+   * @throws LockArgumentError
+   */
   static forRootAsync(options: LockModuleAsyncOptions): DynamicModule {
     return { ...moduleFor(options, asyncOptions(options)), imports: options.imports ?? [] };
   }
@@ -113,7 +121,9 @@ function moduleFor({ name, isGlobal }: LockModuleIdentity, options: Provider[]):
 function asyncOptions(options: LockModuleAsyncOptions): Provider[] {
   const { inject = [], useFactory, useClass, useExisting, name } = options;
   const checked = async (made: LockModuleOptions | Promise<LockModuleOptions>) => {
-    const { name: given, ...rest } = (await made) as LockModuleOptions & LockModuleIdentity;
+    const { name: given, ...rest } = checkModuleOptions(
+      (await made) as LockModuleOptions & LockModuleIdentity,
+    );
     if (given === name || given === undefined) return rest;
     throw new LockArgumentError('`name` is an option of `LockModule.forRootAsync()` itself.');
   };
@@ -144,16 +154,9 @@ function asyncOptions(options: LockModuleAsyncOptions): Provider[] {
 
 /** @throws LockArgumentError */
 function lockerFor(name: string, options: LockModuleOptions): Locker {
-  const { enabled = true, exceptionFactory: _, shutdownTimeout: __, locker, ...ofLocker } = options;
-  if (enabled && locker !== undefined) {
-    const [extra] = Object.entries(ofLocker).find(([, value]) => value !== undefined) ?? [];
-    if (extra === undefined) return locker;
-    throw new LockArgumentError(
-      `\`${extra}\` is for a locker that LockModule makes, not for yours.`,
-    );
-  }
-  const { store, ...rest } = ofLocker;
-  const made = createLocker({ ...rest, store: enabled ? store : undefined, name });
+  const { enabled = true, exceptionFactory: _, shutdownTimeout: __, locker, ...rest } = options;
+  if (enabled && locker !== undefined) return locker;
+  const made = createLocker({ ...rest, store: enabled ? rest.store : undefined, name });
   own.add(made);
   return made;
 }
@@ -164,13 +167,10 @@ function runtimeFor(
   modules: ModulesContainer,
 ): LockRuntime {
   const { wait, exceptionFactory, shutdownTimeout = SHUTDOWN_TIMEOUT } = options;
-  if (typeof shutdownTimeout !== 'number' || !(shutdownTimeout >= 0)) {
-    throw new LockArgumentError('`shutdownTimeout` must be a number of milliseconds.');
-  }
   addApplication(modules);
   return new LockRuntime(locker, {
     wait,
-    shutdownTimeout,
+    shutdownTimeout: Math.min(shutdownTimeout, LONGEST),
     exceptionFactory,
     own: own.has(locker),
   });

@@ -122,11 +122,22 @@ describe('a module', () => {
   });
 
   test.each<{ what: string; options: unknown }>([
+    { what: 'null', options: null },
+    { what: 'a locker that is null', options: { locker: null } },
+    { what: 'a store for a locker', options: { locker: memoryStore() } },
     { what: 'a locker and options of one', options: { locker: createLocker(), ttl: 5_000 } },
-    { what: 'a bad ttl', options: { ttl: -1 } },
+    { what: 'a store that is null', options: { store: null } },
+    { what: 'what is merely falsy for `enabled`', options: { enabled: '' } },
+    { what: 'an exceptionFactory that is none', options: { exceptionFactory: 'WsException' } },
     { what: 'a bad shutdownTimeout', options: { shutdownTimeout: Number.NaN } },
-  ])('refuses $what when it boots', async ({ options }) => {
-    await expect(serviceOf([LockModule.forRoot(options as never)])).rejects.toBeInstanceOf(
+  ])('refuses $what: at once, or when it boots', async ({ options }) => {
+    expect(() => LockModule.forRoot(options as never)).toThrow(LockArgumentError);
+    const made = LockModule.forRootAsync({ useFactory: () => options as LockModuleOptions });
+    await expect(serviceOf([made])).rejects.toBeInstanceOf(LockArgumentError);
+  });
+
+  test('refuses bad options of the locker that it makes when it boots', async () => {
+    await expect(serviceOf([LockModule.forRoot({ ttl: -1 })])).rejects.toBeInstanceOf(
       LockArgumentError,
     );
   });

@@ -129,6 +129,18 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await untilFree(outside, 'k');
   });
 
+  test('waits for as long as it takes, if it is told so', async () => {
+    const module = await boot({ ...options(), shutdownTimeout: Infinity });
+    const ran = module.get(Service).run('a');
+    await until(() => work.begun.length === 1);
+    const closed = closing(module);
+    await aMoment();
+    expect(log).toEqual([]);
+    expect(signal?.aborted).toBe(false);
+    work.end('a');
+    await Promise.all([ran, closed]);
+  });
+
   test('rejects those who wait, and gives out nothing afterwards', async () => {
     const module = await boot(options());
     const service = module.get(Service);
