@@ -1,19 +1,10 @@
-import { LockArgumentError, type LockNotAcquiredError, type Locker } from '@holdfast/core';
-import {
-  currentLock,
-  LockInterceptor,
-  LockModule,
-  UseLock,
-  WithLock,
-  type UseLockOptions,
-} from '@holdfast/nestjs';
+import type { Locker } from '@holdfast/core';
+import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import {
   Controller,
   Get,
-  GoneException,
   Injectable,
   Param,
-  Query,
   UseInterceptors,
   type CallHandler,
   type ExecutionContext,
@@ -55,38 +46,6 @@ interface OrderRequest {
 const requestOf = (context: ExecutionContext): OrderRequest =>
   context.switchToHttp().getRequest<OrderRequest>();
 const orderKey = (context: ExecutionContext): string => `order:${requestOf(context).params.id}`;
-
-@Injectable()
-class Tenants {
-  async of(request: OrderRequest): Promise<string> {
-    return request.query.tenant ?? 'nobody';
-  }
-}
-
-@Injectable()
-class TenantLock extends LockInterceptor {
-  constructor(private readonly tenants: Tenants) {
-    super();
-  }
-
-  protected override async getKey(context: ExecutionContext): Promise<string> {
-    return `tenant:${await this.tenants.of(requestOf(context))}`;
-  }
-
-  protected override getOptions(): UseLockOptions {
-    return { wait: 0 };
-  }
-
-  protected override onRejected(_context: ExecutionContext, error: LockNotAcquiredError): unknown {
-    throw new GoneException(error.key);
-  }
-}
-
-class Bare extends LockInterceptor {
-  protected override getKey(): string {
-    return 'k';
-  }
-}
 
 @Injectable()
 class Replaces implements NestInterceptor {
@@ -152,20 +111,6 @@ class Orders {
     return lockNow();
   }
 
-  @UseInterceptors(TenantLock)
-  @Get('tenant')
-  async tenant(@Query('tenant') tenant: string): Promise<unknown> {
-    await work.run(tenant);
-    return lockNow();
-  }
-
-  @UseInterceptors(new Bare())
-  @Get('instance')
-  async instance(): Promise<unknown> {
-    work.begun.push('ran');
-    return 'ran';
-  }
-
   @UseLock('slow')
   @Get('slow')
   async slow(): Promise<unknown> {
@@ -188,46 +133,13 @@ class Orders {
   }
 }
 
-@UseLock('class')
-@Controller('locked')
-class LockedController {
-  @Get('plain')
-  async plain(): Promise<unknown> {
-    return lockNow();
-  }
-
-  @UseLock('method')
-  @Get('more')
-  async more(): Promise<unknown> {
-    return lockNow();
-  }
-
-  @UseLock('class')
-  @Get('same')
-  async same(): Promise<unknown> {
-    return lockNow();
-  }
-
-  @WithLock('class')
-  @Get('method')
-  async method(): Promise<unknown> {
-    return lockNow();
-  }
-
-  @Get('slow')
-  async slow(): Promise<unknown> {
-    return work.run('slow');
-  }
-}
-
 const boot = async (): Promise<string> => {
   const { url } = await serve({
     imports: [
       LockModule.forRoot({ locker, shutdownTimeout: 0 }),
       LockModule.forRoot({ locker: reports, name: 'reports', shutdownTimeout: 0 }),
     ],
-    controllers: [Orders, LockedController],
-    providers: [Tenants],
+    controllers: [Orders],
   });
   return url;
 };
@@ -290,54 +202,6 @@ describe('a handler with a lock from the request', () => {
   });
 });
 
-describe('an interceptor that is derived', () => {
-  test('has its key, its options and its answer to a busy lock', async () => {
-    const url = await boot();
-    const first = get(`${url}/orders/tenant?tenant=t`);
-    await until(() => work.begun.length === 1);
-    expect(taken).toEqual(['tenant:t']);
-    await expect(call('GET', `${url}/orders/tenant?tenant=t`)).resolves.toMatchObject({
-      status: 410,
-      text: expect.stringContaining('tenant:t') as string,
-    });
-    work.end('t');
-    await expect(first).resolves.toMatchObject({ keys: ['tenant:t'] });
-  });
-
-  test('as an instance has no locker, and the handler does not run', async () => {
-    const url = await boot();
-    await expect(call('GET', `${url}/orders/instance`)).resolves.toMatchObject({ status: 500 });
-    expect(work.begun).toEqual([]);
-    const context = { getClass: () => Bare } as never;
-    const intercepted = new Bare().intercept(context, { handle: () => EMPTY });
-    const error = await new Promise((resolve) => intercepted.subscribe({ error: resolve }));
-    expect(error).toMatchObject({ code: 'LOCK_MISSING', message: /LockModule\.forRoot\(\)/ });
-  });
-});
-
-describe('a controller with a lock', () => {
-  test('has it for all its handlers, besides their own', async () => {
-    const url = await boot();
-    await expect(get(`${url}/locked/plain`)).resolves.toMatchObject({ keys: ['class'] });
-    await expect(get(`${url}/locked/more`)).resolves.toMatchObject({ keys: ['method'] });
-    expect(taken.splice(0)).toEqual(['class', 'class', 'method']);
-    await get(`${url}/locked/same`);
-    await get(`${url}/locked/method`);
-    expect(taken).toEqual(['class', 'class']);
-  });
-
-  test('holds it while a handler runs whose client is gone', async () => {
-    const url = await boot();
-    const client = connect('GET', `${url}/locked/slow`);
-    await until(() => work.begun.length === 1);
-    client.leave();
-    await aMoment();
-    await expect(isFree(locker, 'class')).resolves.toBe(false);
-    work.end('slow');
-    await untilFree(locker, 'class');
-  });
-});
-
 describe('a client that goes away', () => {
   test('does not wait for the lock any more, and its handler never runs', async () => {
     const url = await boot();
@@ -363,19 +227,5 @@ describe('a client that goes away', () => {
     work.end('kept');
     await until(() => work.begun.length === 2);
     expect(work.begun[1]).toBe('aborted: false');
-  });
-});
-
-describe('what is wrong with a decorator', () => {
-  test.each<{ what: string; make: () => unknown }>([
-    { what: 'no key', make: () => UseLock(undefined as never) },
-    { what: 'options that are null', make: () => UseLock('k', null as never) },
-    { what: 'a static method', make: () => UseLock('k')(Orders, 'x', { value() {} } as never) },
-  ])('$what is refused when the class is defined', ({ make }) => {
-    expect(make).toThrow(LockArgumentError);
-  });
-
-  test('a module that was forgotten is named when the application does not boot', async () => {
-    await expect(serve({ controllers: [LockedController] })).rejects.toThrow(/LockModule/);
   });
 });

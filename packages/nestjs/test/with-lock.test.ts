@@ -1,11 +1,4 @@
-import {
-  createLocker,
-  LockArgumentError,
-  LockReentryError,
-  LockStoreError,
-  memoryStore,
-  type Locker,
-} from '@holdfast/core';
+import { LockArgumentError, memoryStore, type Locker } from '@holdfast/core';
 import { assertLocked, currentLock, WithLock } from '@holdfast/nestjs';
 import { faultyStore } from '@holdfast/testing';
 import { Injectable, NotFoundException } from '@nestjs/common';
@@ -178,6 +171,17 @@ describe('a method with a lock', () => {
     // A map entry for each key alone would be about a megabyte.
     expect(collect() - before).toBeLessThan(500_000);
   });
+
+  test('by default it waits for its turn', async () => {
+    const service = await orders();
+    const other = await locker.lock('order:1');
+    const paid = service.pay('1');
+    await aMoment();
+    expect(work.begun).toEqual([]);
+    await other.release();
+    work.end('1');
+    await expect(paid).resolves.toBe('1');
+  });
 });
 
 describe('its key', () => {
@@ -244,198 +248,5 @@ describe('errors', () => {
     });
     expect(work.begun).toEqual([]);
     await other.release();
-  });
-
-  test('a store that is away is an error, whatever happens to busy locks', async () => {
-    const store = faultyStore(memoryStore());
-    locker = aLocker({ store });
-    const service = (await compile(locker, { providers: [Choosy] })).get(Choosy);
-    store.fail({ verb: 'acquire' });
-    await expect(service.skip()).rejects.toBeInstanceOf(LockStoreError);
-    store.heal();
-  });
-});
-
-@Injectable()
-class Choosy {
-  ran = 0;
-
-  @WithLock('busy', { onLocked: 'skip' })
-  async skip(): Promise<string> {
-    this.ran += 1;
-    return 'ran';
-  }
-
-  @WithLock('busy', { onLocked: async (error) => `instead: ${error.code}` })
-  async instead(): Promise<string> {
-    this.ran += 1;
-    return 'ran';
-  }
-
-  @WithLock('busy', {
-    onLocked: () => {
-      throw new NotFoundException('mapped');
-    },
-  })
-  async mapped(): Promise<void> {
-    this.ran += 1;
-  }
-
-  @WithLock('busy', { onLocked: 'skip', wait: 5_000 })
-  async patient(): Promise<string> {
-    this.ran += 1;
-    return 'ran';
-  }
-}
-
-describe('what happens when it is busy', () => {
-  let service: Choosy;
-
-  beforeEach(async () => {
-    service = (await compile(locker, { providers: [Choosy] })).get(Choosy);
-  });
-
-  test('skip: undefined, at once', async () => {
-    const other = await locker.lock('busy');
-    await expect(service.skip()).resolves.toBeUndefined();
-    expect(service.ran).toBe(0);
-    await other.release();
-    await expect(service.skip()).resolves.toBe('ran');
-  });
-
-  test('a function: its value, or what it throws', async () => {
-    const other = await locker.lock('busy');
-    await expect(service.instead()).resolves.toBe('instead: LOCK_NOT_ACQUIRED');
-    await expect(service.mapped()).rejects.toBeInstanceOf(NotFoundException);
-    expect(service.ran).toBe(0);
-    await other.release();
-  });
-
-  test('with a wait it waits first', async () => {
-    const other = await locker.lock('busy');
-    const patient = service.patient();
-    await aMoment();
-    await other.release();
-    await expect(patient).resolves.toBe('ran');
-  });
-
-  test('by default it waits for its turn', async () => {
-    const orderly = await orders();
-    const other = await locker.lock('order:1');
-    const paid = orderly.pay('1');
-    await aMoment();
-    expect(work.begun).toEqual([]);
-    await other.release();
-    work.end('1');
-    await expect(paid).resolves.toBe('1');
-  });
-});
-
-@Injectable()
-class Nested {
-  @WithLock('n')
-  async outer(inner: 'reject' | 'join' | 'other' | 'itself' | 'skip'): Promise<unknown> {
-    if (inner === 'reject') return this.inner();
-    if (inner === 'join') return this.joining();
-    if (inner === 'itself') return this.outer('other');
-    if (inner === 'skip') return this.skipping();
-    return this.other();
-  }
-
-  @WithLock('n')
-  async inner(): Promise<string> {
-    return 'inner';
-  }
-
-  @WithLock('n', { reentry: 'join' })
-  async joining(): Promise<unknown> {
-    return currentLock('n')?.fencingToken;
-  }
-
-  @WithLock('n', { onLocked: 'skip' })
-  async skipping(): Promise<unknown> {
-    return 'ran';
-  }
-
-  @WithLock('m')
-  async other(): Promise<string[]> {
-    return [currentLock('n'), currentLock('m')].map((lock) => String(lock?.key));
-  }
-}
-
-describe('calls inside calls', () => {
-  let service: Nested;
-
-  beforeEach(async () => {
-    service = (await compile(locker, { providers: [Nested] })).get(Nested);
-  });
-
-  test('with the same key are an error rather than a wait for ever', async () => {
-    await expect(service.outer('reject')).rejects.toBeInstanceOf(LockReentryError);
-    await expect(service.outer('itself')).rejects.toBeInstanceOf(LockReentryError);
-    await expect(isFree(locker, 'n')).resolves.toBe(true);
-  });
-
-  test('with the same key can join', async () => {
-    await expect(service.outer('join')).resolves.toBeGreaterThan(0);
-    await expect(isFree(locker, 'n')).resolves.toBe(true);
-  });
-
-  test('with the same key and a single attempt find it busy', async () => {
-    await expect(service.outer('skip')).resolves.toBeUndefined();
-  });
-
-  test('with another key hold both', async () => {
-    await expect(service.outer('other')).resolves.toEqual(['n', 'm']);
-  });
-
-  test('a call beside them waits', async () => {
-    const other = await locker.lock('n');
-    const waiting = service.outer('other');
-    await aMoment();
-    await other.release();
-    await expect(waiting).resolves.toEqual(['n', 'm']);
-  });
-});
-
-describe('what is wrong with a decorator', () => {
-  test.each([
-    [
-      'a static method',
-      () => WithLock('k')(Orders as never, 'x', { value: async () => {} } as never),
-    ],
-    ['an accessor', () => WithLock('k')(Orders.prototype, 'x', { get: () => 1 } as never)],
-    ['no key', () => WithLock(undefined as never)],
-    ['options that are null', () => WithLock('k', null as never)],
-    ['an option that is null', () => WithLock('k', { ttl: null as never })],
-    ['an unknown reaction', () => WithLock('k', { onLocked: 'retry' as never })],
-    ['an empty name', () => WithLock('k', { name: '' })],
-  ])('%s is refused when the class is defined', (_what, decorate) => {
-    expect(decorate).toThrow(LockArgumentError);
-  });
-
-  test('a ttl that the store does not allow is refused at the call', async () => {
-    @Injectable()
-    class Hasty {
-      @WithLock('k', { ttl: 0 })
-      async run(): Promise<void> {}
-    }
-    const service = (await compile(locker, { providers: [Hasty] })).get(Hasty);
-    await expect(service.run()).rejects.toBeInstanceOf(LockArgumentError);
-  });
-});
-
-describe('assertLocked', () => {
-  test('throws outside of a lock, and for another key', async () => {
-    expect(() => assertLocked()).toThrow(
-      expect.objectContaining({ code: 'LOCK_MISSING' }) as Error,
-    );
-    await createLocker().withLock('k', async (lock) => {
-      expect(assertLocked()).toBe(lock);
-      expect(assertLocked('k')).toBe(lock);
-      expect(() => assertLocked('other')).toThrow(
-        expect.objectContaining({ code: 'LOCK_MISSING' }) as Error,
-      );
-    });
   });
 });
