@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Lock, Locker } from '@holdfast/core';
+import type { Locker } from '@holdfast/core';
 import { describe, expect } from 'vitest';
 import { fails, test, until, waiting, type Site } from './site.ts';
 
@@ -74,9 +74,9 @@ describe.concurrent('fencing tokens grow', () => {
   test('and are passed on by nobody to a second holder', async ({ site }) => {
     const [first, second] = [site.locker(), site.locker()];
     const lock = await first.lock('key');
-    const [taken] = await waiting(second, () => second.lock('key'));
+    const { taken } = await waiting(second, () => second.lock('key'));
     await site.admin.flushall();
-    const next = await (taken as Promise<Lock>);
+    const next = await taken;
     expect(next.fencingToken).toBeGreaterThan(lock.fencingToken);
     expect(await lock.release()).toBe(false);
     await next.extend();

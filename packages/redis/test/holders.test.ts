@@ -1,4 +1,3 @@
-import type { Lock } from '@holdfast/core';
 import { describe, expect } from 'vitest';
 import { test, until, waiting } from './site.ts';
 
@@ -37,9 +36,9 @@ describe.concurrent('what ends a lock early', () => {
   test('is told after a restart, and serves who waits', async ({ site }) => {
     const lock = await site.locker(LONG).lock('key');
     const other = site.locker(LONG);
-    const [taken] = await waiting(other, () => other.lock('key'));
+    const { taken } = await waiting(other, () => other.lock('key'));
     await site.restart();
-    const next = await (taken as Promise<Lock>);
+    const next = await taken;
     await until('its holder is told', () => lock.state === 'lost', 10_000);
     expect(lock.signal.reason).toMatchObject({ reason: expect.stringMatching(/evicted|stolen/) });
     expect(next.state).toBe('held');

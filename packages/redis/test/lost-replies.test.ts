@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LockStoreError, type Lock, type Locker } from '@holdfast/core';
+import { LockStoreError, type Locker } from '@holdfast/core';
 import { describe, expect } from 'vitest';
 import { fails, test, until, waiting, type Site } from './site.ts';
 
@@ -78,27 +78,27 @@ for (const [where, cut] of Object.entries(cuts)) {
       test('while others wait: they get the lock all the same', async ({ site }) => {
         const lock = await (await warm(site)).lock('key');
         const other = await warm(site);
-        const [taken] = await waiting(other, () => other.lock('key', { wait: 20_000 }));
+        const { taken } = await waiting(other, () => other.lock('key', { wait: 20_000 }));
         cut(site);
         // Whatever comes next: a refresh, or the subscription.
         await sleep(700);
         await lock.release();
-        expect((await (taken as Promise<Lock>)).state).toBe('held');
+        expect((await taken).state).toBe('held');
       });
 
       test('while a waiter leaves: the next is served', async ({ site }) => {
         const lock = await (await warm(site)).lock('key');
         const [leaving, other] = [await warm(site), await warm(site)];
         const controller = new AbortController();
-        const [left] = await waiting(leaving, () =>
+        const { taken: left } = await waiting(leaving, () =>
           leaving.lock('key', { signal: controller.signal }),
         );
-        const [taken] = await waiting(other, () => other.lock('key', { wait: 20_000 }));
+        const { taken } = await waiting(other, () => other.lock('key', { wait: 20_000 }));
         cut(site);
         controller.abort();
-        await fails(left as Promise<Lock>);
+        await fails(left);
         await lock.release();
-        expect((await (taken as Promise<Lock>)).state).toBe('held');
+        expect((await taken).state).toBe('held');
       });
     },
   );

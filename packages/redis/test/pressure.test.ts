@@ -45,11 +45,11 @@ describe.concurrent('a server at maxmemory that evicts nothing', () => {
   test('serves those who wait as soon as there is room', async ({ site }) => {
     const lock = await site.locker().lock('key');
     const other = site.locker();
-    const [taken] = await waiting(other, () => other.lock('key'));
+    const { taken } = await waiting(other, () => other.lock('key'));
     await fill(site);
     expect(await lock.release()).toBe(true);
     await empty(site);
-    expect((await taken)?.state).toBe('held');
+    expect((await taken).state).toBe('held');
   });
 });
 

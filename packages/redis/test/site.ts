@@ -71,7 +71,7 @@ export class Site {
 
   /** Makes all that saves the server's data fail, or work again. */
   async breakSaving(broken: boolean): Promise<void> {
-    const [, folder = ''] = (await this.admin.config('GET', 'dir')) as string[];
+    const [, folder = ''] = await this.admin.config('GET', 'dir');
     const file = join(folder, 'dump.rdb');
     if (broken) await mkdir(file);
     else await rmdir(file);
@@ -127,7 +127,10 @@ export async function until(what: string, condition: () => unknown, limit = 20_0
 }
 
 /** Until a locker waits for a key behind others. */
-export async function waiting(locker: Locker, lock: () => Promise<Lock>): Promise<Promise<Lock>[]> {
+export async function waiting(
+  locker: Locker,
+  lock: () => Promise<Lock>,
+): Promise<{ readonly taken: Promise<Lock> }> {
   const waits = new Promise<void>((resolve) => {
     const off = locker.on('waiting', () => {
       off();
@@ -137,8 +140,8 @@ export async function waiting(locker: Locker, lock: () => Promise<Lock>): Promis
   const taken = lock();
   taken.catch(() => {});
   await waits;
-  // In a list, or it would be awaited here.
-  return [taken];
+  // Not by itself, or it would be awaited here.
+  return { taken };
 }
 
 /** How long a promise took to settle, in ms, and what it rejected with. */

@@ -43,8 +43,12 @@ export interface TestCluster {
 }
 
 /** Starts a Redis Cluster of so many masters, without replicas. */
-export async function startRedisCluster(binary: string, count = 3): Promise<TestCluster> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000'];
+export async function startRedisCluster(
+  binary: string,
+  count = 3,
+  more: readonly string[] = [],
+): Promise<TestCluster> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1000', ...more];
   const masters = await Promise.all(
     Array.from({ length: count }, () => startRedis(binary, { args })),
   );
