@@ -52,6 +52,7 @@ export default defineConfig({
       onServers('test-servers'),
       onServers('docs', 'docs'),
       onServers('redis'),
+      project('chaos', 'chaos'),
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
       onServers('memcached'),
