@@ -3,9 +3,6 @@ import type { Options } from 'tsup';
 /** How every published package is built: ESM and CommonJS, each with its types. */
 export const library: Options = {
   entry: ['src/index.ts'],
-  // tsup looks for a tsconfig.json, and where that has `emitDecoratorMetadata` it names every function
-  // again each time it is made, which is slow. So only the package with decorators has it so.
-  tsconfig: '../../tsconfig.base.json',
   format: ['esm', 'cjs'],
   target: 'node20',
   platform: 'node',
