@@ -1,11 +1,5 @@
 import { memoryStore, type Locker, type LockStore } from '@holdfast/core';
-import {
-  currentLock,
-  getLockerToken,
-  LockModule,
-  WithLock,
-  type LockModuleOptions,
-} from '@holdfast/nestjs';
+import { currentLock, LockModule, WithLock, type LockModuleOptions } from '@holdfast/nestjs';
 import { Controller, Get, Injectable, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { Subject } from 'rxjs';
@@ -196,40 +190,6 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
       { status: 200, text: 'ran' },
     ]);
     await closed;
-  });
-});
-
-describe('a locker', () => {
-  test('of the user is left open, and so is what it holds by hand', async () => {
-    const locker = aLocker({ store });
-    const module = await boot({ locker });
-    const byHand = await locker.lock('mine');
-    await module.close();
-    expect(byHand.state).toBe('held');
-    await expect(locker.tryLock('another')).resolves.not.toBeNull();
-    await byHand.release();
-  });
-
-  test('of the module is closed, and waits for what is held by hand', async () => {
-    const module = await boot({ store });
-    const locker = module.get<Locker>(getLockerToken());
-    const byHand = await locker.lock('mine');
-    const closed = closing(module);
-    await aMoment();
-    expect(log).toEqual([]);
-    await byHand.release();
-    await closed;
-    await expect(locker.lock('another')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
-  });
-
-  test('that is private is closed too', async () => {
-    const mine = aLocker({ store });
-    const module = await boot({ locker: mine, enabled: false });
-    const locker = module.get<Locker>(getLockerToken());
-    expect(locker).not.toBe(mine);
-    await module.close();
-    await expect(locker.lock('another')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
-    await expect(mine.tryLock('another')).resolves.not.toBeNull();
   });
 });
 
