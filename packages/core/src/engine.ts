@@ -63,27 +63,29 @@ export class Engine implements Keeper, AdmissionHost {
 
   hold(lease: Lease): void {
     const { stored, plan } = lease;
-    const older = this.leases.get(stored);
+    const older = this.leases.set(stored, lease);
     if (older !== undefined) {
       // The store has granted the key anew: what we believed to hold is gone, and by whom is known.
+      this.renewer.drop(older);
       const same = plan.owner !== undefined && plan.owner === older.plan.owner;
       older.lose(same ? 'superseded' : 'stolen');
     }
-    this.leases.set(stored, lease);
     this.renewer.schedule(lease);
   }
 
   /** The lease passes to the next of this process, or ends on the store. */
   release(lease: Lease, now: number): MaybePromise<boolean> {
-    const queue = this.admission.queues.get(lease.stored);
+    const { stored } = lease;
+    const queue = this.admission.queues.get(stored);
     const keepFor = lease.keepFor(now);
-    this.leases.delete(lease.stored);
+    this.leases.vacate(stored);
     let freed = keepFor === undefined ? queue?.succeed(lease, now) : undefined;
     if (freed === undefined) {
       freed = this.cleanup.release(lease, now, keepFor);
       queue?.review();
     }
-    if (this.leases.get(lease.stored)?.id !== lease.id) this.renewer.drop(lease);
+    const passedOn = queue !== undefined && this.leases.get(stored)?.id === lease.id;
+    if (!passedOn) this.renewer.drop(lease);
     if (this.leases.size === 0) this.onIdle?.();
     return freed;
   }

@@ -89,12 +89,15 @@ export class HoldfastLocker implements Locker {
     options: LockOptions | LockCallback<T> | undefined,
     work?: LockCallback<T>,
   ): Promise<T> {
-    return promised(() => {
+    try {
       const callback = checkWork<T>(work ?? options);
       const plan = this.#plan(callback === options ? undefined : (options as LockOptions));
       const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
-      return isPromiseLike(lock) ? lock.then((taken) => run(taken, callback)) : run(lock, callback);
-    });
+      if (isPromiseLike(lock)) return lock.then((taken) => run(taken, callback)) as Promise<T>;
+      return run(lock, callback);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   tryWithLock<T>(
@@ -249,22 +252,27 @@ function promised<T>(start: () => MaybePromise<T>): Promise<T> {
 function run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
-  const fail = (error: unknown): Promise<never> => {
-    const rejected = (): Promise<never> => Promise.reject(error);
-    const released = finish(internals);
-    return released instanceof Promise ? released.then(rejected) : rejected();
-  };
   if (internals !== undefined) internals.running = true;
   let result: T | PromiseLike<T>;
   try {
     result = inScope(lock, work);
   } catch (error) {
-    return fail(error);
+    return failed(internals, error);
   }
-  return Promise.resolve(result).then((value) => {
-    const released = finish(internals);
-    return released instanceof Promise ? released.then(() => value) : value;
-  }, fail);
+  const running = result instanceof Promise ? (result as Promise<T>) : Promise.resolve(result);
+  return running.then(
+    (value) => {
+      const released = finish(internals);
+      return released instanceof Promise ? released.then(() => value) : value;
+    },
+    (error: unknown) => failed(internals, error),
+  );
+}
+
+function failed(internals: HandleInternals | undefined, error: unknown): Promise<never> {
+  const rejected = (): Promise<never> => Promise.reject(error);
+  const released = finish(internals);
+  return released instanceof Promise ? released.then(rejected) : rejected();
 }
 
 function finish(internals: HandleInternals | undefined): MaybePromise<unknown> {

@@ -22,13 +22,20 @@ export class SteadyMap<V> {
     return this.places.get(key) !== undefined;
   }
 
-  set(key: string, value: V): void {
-    if (this.places.get(key) === undefined) this.occupied += 1;
+  /** @returns what was there before */
+  set(key: string, value: V): V | undefined {
+    const before = this.places.get(key);
+    if (before === undefined) this.occupied += 1;
     this.places.set(key, value);
+    return before;
   }
 
   delete(key: string): void {
-    if (this.places.get(key) === undefined) return;
+    if (this.places.get(key) !== undefined) this.vacate(key);
+  }
+
+  /** As {@link delete}, for a key that is known to be there. */
+  vacate(key: string): void {
     this.places.set(key, undefined);
     this.occupied -= 1;
     const vacant = this.places.size - this.occupied;

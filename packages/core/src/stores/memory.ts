@@ -241,7 +241,7 @@ class MemoryStore implements LockStore {
   }
 
   private free(key: string, now: number): void {
-    this.entries.delete(key);
+    this.entries.vacate(key);
     this.queues.turn(key, now);
     this.flush();
   }
