@@ -47,7 +47,7 @@ export default defineConfig({
       project('core'),
       project('testing'),
       project('simulation', 'simulation'),
-      project('playground', 'apps/playground'),
+      onServers('playground', 'apps/playground'),
       project('consumer', 'consumer'),
       onServers('test-servers'),
       onServers('docs', 'docs'),

@@ -32,6 +32,7 @@ interface Account {
 
 /** How the books are found after a run. */
 export interface Audit {
+  readonly accounts: number;
   /** Writes that undid another write, because what they were computed from was out of date. */
   readonly lostUpdates: number;
   /** Accounts with a wrong balance. */
@@ -40,17 +41,42 @@ export interface Audit {
   readonly offCents: number;
 }
 
+/** Balances as they were found, beside what they should be. */
+export function audit(
+  found: ReadonlyMap<string, number>,
+  expected: ReadonlyMap<string, number>,
+  lostUpdates: number,
+): Audit {
+  const off = [...found].map(([id, cents]) => Math.abs(cents - (expected.get(id) ?? 0)));
+  return {
+    accounts: found.size,
+    lostUpdates,
+    wrongAccounts: off.filter((cents) => cents > 0).length,
+    offCents: off.reduce((sum, cents) => sum + cents, 0),
+  };
+}
+
+/** The balances at the start, in cents. */
+export function openingBalances(): Map<string, number> {
+  return new Map(
+    readCsv('accounts.csv').map(([account = '', , opening]) => [account, Number(opening)]),
+  );
+}
+
+/** The balances after a transfer. */
+export function post(balances: Map<string, number>, { from, to, cents }: Transfer): void {
+  balances.set(from, (balances.get(from) ?? 0) - cents);
+  balances.set(to, (balances.get(to) ?? 0) + cents);
+}
+
 /** A table of balances, as far away as a database: every read and every write takes a while. */
 export class Ledger {
   private readonly accounts = new Map<string, Account>();
-  private readonly expected = new Map<string, number>();
+  private readonly expected = openingBalances();
   private lostUpdates = 0;
 
   constructor() {
-    for (const [account = '', , opening] of readCsv('accounts.csv')) {
-      this.accounts.set(account, { cents: Number(opening), version: 0 });
-      this.expected.set(account, Number(opening));
-    }
+    for (const [id, cents] of this.expected) this.accounts.set(id, { cents, version: 0 });
   }
 
   get size(): number {
@@ -58,24 +84,18 @@ export class Ledger {
   }
 
   /** Reads both balances, thinks, and writes both. Right only if nobody writes in between. */
-  async transfer({ from, to, cents }: Transfer): Promise<void> {
+  async transfer(transfer: Transfer): Promise<void> {
+    const { from, to, cents } = transfer;
     const [source, target] = [this.read(from), this.read(to)];
     await sleep(1);
     this.write(from, source.cents - cents, source.version);
     this.write(to, target.cents + cents, target.version);
-    this.expected.set(from, (this.expected.get(from) ?? 0) - cents);
-    this.expected.set(to, (this.expected.get(to) ?? 0) + cents);
+    post(this.expected, transfer);
   }
 
   audit(): Audit {
-    const off = [...this.accounts].map(([id, { cents }]) =>
-      Math.abs(cents - (this.expected.get(id) ?? 0)),
-    );
-    return {
-      lostUpdates: this.lostUpdates,
-      wrongAccounts: off.filter((cents) => cents > 0).length,
-      offCents: off.reduce((sum, cents) => sum + cents, 0),
-    };
+    const found = [...this.accounts].map(([id, { cents }]): [string, number] => [id, cents]);
+    return audit(new Map(found), this.expected, this.lostUpdates);
   }
 
   private read(id: string): Account {

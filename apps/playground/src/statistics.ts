@@ -19,4 +19,13 @@ export class Statistics {
       locker.on('lost', () => (this.lost += 1));
     }
   }
+
+  /** What a process of its own has counted. */
+  add(other: Pick<Statistics, 'acquired' | 'waited' | 'handoffs' | 'lost' | 'longestWait'>): void {
+    this.acquired += other.acquired;
+    this.waited += other.waited;
+    this.handoffs += other.handoffs;
+    this.lost += other.lost;
+    this.longestWait = Math.max(this.longestWait, other.longestWait);
+  }
 }
