@@ -1,2 +1,3 @@
 export type { RedisClient, RedisClientOptions, RedisCluster } from './client.ts';
+export { redisQuorum, type RedisQuorumOptions } from './quorum/redis-quorum.ts';
 export { redisStore } from './redis-store.ts';

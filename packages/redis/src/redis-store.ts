@@ -10,15 +10,15 @@ import {
   type StoreCapabilities,
   type StoredGrant,
   type StoreEvent,
-  type StoreLoss,
 } from '@holdfast/core';
 import { Calls } from './calls.ts';
 import type { RedisClient, RedisCluster } from './client.ts';
-import { evictionPolicy } from './eviction.ts';
+import { evictionPolicy, evictionWarning } from './eviction.ts';
 import { Inbox } from './inbox.ts';
 import { fromWord, lockKey, queueKey, tokenKey, toWord } from './names.ts';
 import { Outbox } from './outbox.ts';
-import { LOSSES, REFRESHES, RENEWALS, type Registration, type Who } from './requests.ts';
+import { renewAll } from './renewing.ts';
+import { REFRESHES, type Registration, type Who } from './requests.ts';
 import { FORCE_RELEASE } from './scripts/force-release.ts';
 import { INSPECT } from './scripts/inspect.ts';
 import { LEAVE } from './scripts/leave.ts';
@@ -93,14 +93,8 @@ class RedisStore implements LockStore {
     return this.outbox.release(request);
   }
 
-  async renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    const replies = await this.calls.all(RENEWALS, requests);
-    const gone = requests.filter((_, index) => replies[index] === undefined);
-    const reasons = gone.length === 0 ? [] : await this.calls.all(LOSSES, gone);
-    // A grant that was gone a moment ago stays lost, even if a late request has made it anew.
-    const reasonOf = (reason: StoreLoss | 'held' | Error | undefined): RenewReply =>
-      reason === 'held' || reason === undefined ? 'evicted' : reason;
-    return replies.map((reply) => reply ?? reasonOf(reasons.shift()));
+  renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
+    return renewAll(this.calls, requests);
   }
 
   async refresh(client: string, keys: readonly string[]): Promise<readonly number[]> {
@@ -152,10 +146,7 @@ class RedisStore implements LockStore {
     this.policy = 'asked';
     const warn = (policy: string | undefined): void => {
       if (policy === undefined) return;
-      const message =
-        `The eviction policy of Redis is '${policy}': under memory pressure it drops locks that are ` +
-        "held. Set 'maxmemory-policy' to 'noeviction'.";
-      this.policy = { type: 'warning', code: 'HOLDFAST_REDIS_EVICTION', message };
+      this.policy = evictionWarning(policy);
       this.inbox.tell(this.policy);
     };
     // Whoever may not ask is not warned.

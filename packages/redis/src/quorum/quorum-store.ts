@@ -1,0 +1,297 @@
+import type {
+  AcquireReply,
+  AcquireRequest,
+  InspectRequest,
+  LockStore,
+  ReleaseRequest,
+  RenewReply,
+  RenewRequest,
+  StoreCapabilities,
+  StoredGrant,
+  StoreEvent,
+  StorePhase,
+} from '@holdfast/core';
+import { evictionWarning } from '../eviction.ts';
+import {
+  count,
+  errorsOf,
+  majorityOf,
+  tally,
+  tooManyFailed,
+  valuesOf,
+  verdictOf,
+} from './ballot.ts';
+import type { Vote } from './ballot.ts';
+import { Claims, type Claim } from './claims.ts';
+import { holderOf } from './holder.ts';
+import type { ClaimReply, ClaimRequest, QuorumClock, QuorumNode } from './node.ts';
+import { Renewals } from './renewals.ts';
+import { leaseOf, patienceFor, type Patience } from './timing.ts';
+
+const CAPABILITIES: StoreCapabilities = {
+  fencing: 'none',
+  wakeUp: 'poll',
+  minTtl: 500,
+  granularity: 1,
+  sharedClock: false,
+  exactLoss: true,
+};
+
+/** How long first connections may take, in ms, at most half of the ttl. */
+const OPENING = 2_000;
+
+/** Settings of a quorum. */
+export interface QuorumSettings {
+  /** How long one server may take where a majority has answered, in ms; absent: by the ttl. */
+  readonly nodeTimeout: number | undefined;
+}
+
+/** What the servers answered in one round, and what follows. */
+interface Round {
+  readonly verdict: 'yes' | 'no' | 'failed';
+  readonly votes: readonly Vote<ClaimReply>[];
+}
+
+type Listener = (event: StoreEvent) => void;
+
+/** A lock is held by whom a majority of independent servers has granted it to. */
+export class QuorumStore implements LockStore {
+  readonly name = 'redis-quorum';
+  readonly capabilities = CAPABILITIES;
+  /** What this process has under way, for tests. */
+  readonly claims: Claims;
+  private readonly renewals: Renewals;
+  private readonly listeners = new Map<string, Listener>();
+  private unlisten: (() => void)[] = [];
+  private policyAsked = false;
+  private policyWarning: StoreEvent | undefined;
+
+  constructor(
+    private readonly nodes: readonly QuorumNode[],
+    private readonly clock: QuorumClock,
+    private readonly settings: QuorumSettings,
+  ) {
+    this.claims = new Claims(nodes, clock);
+    this.renewals = new Renewals(nodes, clock, this.claims);
+  }
+
+  acquire(request: AcquireRequest): Promise<AcquireReply> {
+    const startedAt = this.clock.now();
+    const claim = this.claims.open(request.key, request.id);
+    return claim.inTurn(() => this.tryToAcquire(claim, request, startedAt));
+  }
+
+  renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
+    const patience = requests
+      .map(({ key, id, ttl }) => (ttl > 0 ? ttl : this.claims.get(key, id)?.request?.ttl))
+      .map((ttl) => this.patienceFor(ttl));
+    return this.renewals.renew(requests, {
+      straggler: Math.max(...patience.map(({ straggler }) => straggler)),
+      limit: Math.max(...patience.map(({ limit }) => limit)),
+    });
+  }
+
+  async release({ key, id, keepFor = 0 }: ReleaseRequest): Promise<boolean> {
+    const claim = this.claims.recall(key, id);
+    claim.released = true;
+    if (claim.ended) return false;
+    if (keepFor > 0) claim.keepUntil ??= this.clock.now() + keepFor;
+    const asked = claim.stakes.map((stake) => stake.end());
+    claim.cleared();
+    const patience = this.patienceFor(claim.request?.ttl);
+    const freed = await count(asked, patience, this.clock, (votes) => {
+      const verdict = verdictOf(tally(votes, Boolean));
+      if (verdict === 'failed') throw tooManyFailed('release', votes.length, errorsOf(votes));
+      return verdict === undefined ? undefined : verdict === 'yes';
+    });
+    claim.ended = true;
+    return freed;
+  }
+
+  async inspect({ key }: InspectRequest): Promise<StoredGrant | null> {
+    await this.opened(OPENING);
+    const asked = this.ask('inspect', (node) => node.inspect(key));
+    const found = await count(asked, this.patienceFor(), this.clock, (votes) => {
+      const errors = errorsOf(votes);
+      if (errors.length > votes.length - majorityOf(votes.length)) {
+        throw tooManyFailed('inspect', votes.length, errors);
+      }
+      const holder = holderOf(votes);
+      return holder === undefined ? undefined : { holder };
+    });
+    return found.holder;
+  }
+
+  async forceRelease(key: string): Promise<boolean> {
+    await this.opened(OPENING);
+    const asked = this.ask('force-release', (node) => node.forceRelease(key));
+    return count(asked, this.patienceFor(), this.clock, (votes) => {
+      const { size, yes, no, failed } = tally(votes, Boolean);
+      const verdict = verdictOf({ size, yes, no, failed });
+      if (verdict === 'failed') throw tooManyFailed('force-release', size, errorsOf(votes));
+      if (verdict !== 'no') return verdict === 'yes' ? true : undefined;
+      // Those that did not answer may have been the rest of its majority.
+      return yes > 0 && yes + (size - yes - no) >= majorityOf(size);
+    });
+  }
+
+  subscribe(client: string, listener: Listener): () => void {
+    if (this.listeners.size === 0) this.listen();
+    this.listeners.set(client, listener);
+    const { policyWarning } = this;
+    if (policyWarning !== undefined) queueMicrotask(() => listener(policyWarning));
+    return () => {
+      if (this.listeners.get(client) !== listener) return;
+      this.listeners.delete(client);
+      if (this.listeners.size > 0) return;
+      for (const stop of this.unlisten.splice(0)) stop();
+      this.claims.rest();
+    };
+  }
+
+  private async tryToAcquire(
+    claim: Claim,
+    request: AcquireRequest,
+    startedAt: number,
+  ): Promise<AcquireReply> {
+    const { clock } = this;
+    const { key, id, owner, label, ttl, tokens, replaces, wait } = request;
+    const patience = this.patienceFor(ttl);
+    claim.request = { key, id, owner, label, ttl, replaces };
+    const opening = this.opened(Math.min(ttl / 2, OPENING));
+    if (opening !== undefined) await opening;
+    const predecessor = replaces === undefined ? undefined : this.claims.recall(key, replaces);
+    for (let attempt = 1; ; attempt++) {
+      const roundAt = clock.now();
+      const round = await this.round(claim, claim.request, patience, predecessor);
+      const now = clock.now();
+      this.askForPolicies();
+      const replaced = this.endReplaced(predecessor);
+      const reply = (granted: boolean): AcquireReply => {
+        if (replaced === true && predecessor !== undefined) predecessor.ended = true;
+        return granted ? { granted, token: 0, tokens, replaced } : { granted, replaced };
+      };
+      if (round.verdict === 'yes' && !claim.released && now - startedAt < leaseOf(ttl)) {
+        return reply(true);
+      }
+      claim.undo();
+      if (round.verdict === 'yes') throw new Error('The grant came late.');
+      if (round.verdict === 'failed') {
+        throw tooManyFailed('acquire', round.votes.length, errorsOf(round.votes));
+      }
+      const rest = clock.random() * 2 ** attempt * Math.max(now - roundAt, 2);
+      const isLate = now + rest - startedAt > patience.straggler / 2;
+      if (wait || isLate || claim.released || isHeld(round.votes))
+        return { granted: false, replaced };
+      // Nobody has it, because all who want it came at the same time.
+      await new Promise<void>((resolve) => {
+        clock.setTimeout(resolve, rest);
+      });
+    }
+  }
+
+  /** Asks all servers once. */
+  private async round(
+    claim: Claim,
+    request: ClaimRequest,
+    patience: Patience,
+    predecessor: Claim | undefined,
+  ): Promise<Round> {
+    let open = true;
+    const wanted = (): boolean => open && !claim.released;
+    const asked = claim.stakes.map(async (stake, index) => {
+      const reply = await stake.ask(request, wanted);
+      if (reply.replaced) predecessor?.stakes[index]?.replaced();
+      return reply;
+    });
+    try {
+      return await count(asked, patience, this.clock, (votes) => {
+        const verdict = verdictOf(tally(votes, ({ granted }) => granted));
+        return verdict === undefined ? undefined : { verdict, votes: [...votes] };
+      });
+    } finally {
+      open = false;
+    }
+  }
+
+  /** Whether a grant that was to be replaced was there; ends it where it still is. */
+  private endReplaced(predecessor: Claim | undefined): boolean | undefined {
+    if (predecessor === undefined) return undefined;
+    const freed = predecessor.stakes.filter((stake) => stake.freed).length;
+    const replaced = !predecessor.ended && freed >= majorityOf(this.nodes.length);
+    predecessor.released = true;
+    predecessor.undo();
+    predecessor.cleared();
+    return replaced;
+  }
+
+  private ask<V>(phase: StorePhase, send: (node: QuorumNode) => Promise<V>): Promise<V>[] {
+    return this.nodes.map(async (node) => {
+      const problem = node.problem(phase);
+      if (problem !== undefined) throw problem;
+      return send(node);
+    });
+  }
+
+  /** Waits for first connections, if without them there would be no majority. */
+  private opened(limit: number): Promise<void> | undefined {
+    const { nodes, clock } = this;
+    const isEnough = (): boolean => {
+      const ready = nodes.filter((node) => node.problem('acquire') === undefined).length;
+      const opening = nodes.filter(({ isOpening }) => isOpening).length;
+      const majority = majorityOf(nodes.length);
+      return ready >= majority || ready + opening < majority;
+    };
+    if (isEnough()) return undefined;
+    return new Promise((resolve) => {
+      const timer = clock.setTimeout(resolve, limit);
+      const look = (): void => {
+        if (!isEnough()) return;
+        clock.clearTimeout(timer);
+        resolve();
+      };
+      for (const node of nodes) if (node.isOpening) void node.opened().then(look);
+    });
+  }
+
+  private patienceFor(ttl?: number): Patience {
+    return patienceFor(ttl, this.settings.nodeTimeout);
+  }
+
+  private listen(): void {
+    for (const [index, node] of this.nodes.entries()) {
+      const stop = node.listen(() => {
+        this.claims.hurry(index);
+        this.tell({ type: 'reconnected' });
+      });
+      this.unlisten.push(stop);
+    }
+  }
+
+  private tell(event: StoreEvent): void {
+    for (const listener of this.listeners.values()) listener(event);
+  }
+
+  /** Once, after the first answer. */
+  private askForPolicies(): void {
+    if (this.policyAsked) return;
+    this.policyAsked = true;
+    const warn = (policy: string | undefined): void => {
+      if (policy === undefined || this.policyWarning !== undefined) return;
+      this.policyWarning = evictionWarning(policy);
+      this.tell(this.policyWarning);
+    };
+    // Whoever may not ask is not warned.
+    for (const answer of this.ask('inspect', (node) => node.evictionPolicy()))
+      answer.then(warn, () => {});
+  }
+}
+
+/** Whether one other has a majority. */
+function isHeld(votes: readonly Vote<ClaimReply>[]): boolean {
+  const holders = valuesOf(votes).flatMap(({ granted, holder }) =>
+    granted || holder === undefined ? [] : [holder],
+  );
+  const majority = majorityOf(votes.length);
+  return holders.some((id) => holders.filter((other) => other === id).length >= majority);
+}

@@ -1,0 +1,137 @@
+import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
+import { Calls } from '../calls.ts';
+import type { RedisClient } from '../client.ts';
+import { toStoreError } from '../errors.ts';
+import { evictionPolicy } from '../eviction.ts';
+import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../names.ts';
+import { renewAll } from '../renewing.ts';
+import { RELEASES } from '../requests.ts';
+import { CLAIM } from '../scripts/claim.ts';
+import { FORCE_RELEASE } from '../scripts/force-release.ts';
+import { INSPECT } from '../scripts/inspect.ts';
+import type { ClaimReply, ClaimRequest, NodeGrant, QuorumClock, QuorumNode } from './node.ts';
+import { Silence } from './silence.ts';
+
+/** Before the first connection. */
+const OPENING: ReadonlySet<string> = new Set(['wait', 'connecting', 'connect']);
+
+/** A Redis server, by the user's client. */
+export class RedisNode implements QuorumNode {
+  private readonly calls: Calls;
+  private readonly silence: Silence;
+  /** Whether the client has been disconnected since it is being listened to. */
+  private away = false;
+
+  constructor(
+    private readonly client: RedisClient,
+    clock: QuorumClock,
+  ) {
+    this.calls = new Calls(client);
+    this.silence = new Silence(clock);
+  }
+
+  get isOpening(): boolean {
+    return !this.away && OPENING.has(this.client.status);
+  }
+
+  problem(phase: StorePhase): Error | undefined {
+    // A lazy client connects when it is used.
+    if (this.client.status === 'wait') this.client.connect().catch(() => {});
+    // While it is not connected, the client would keep requests until it is.
+    if (this.client.status !== 'ready') return this.unconnected(phase);
+    return this.silence.isLong ? new Error('The server is silent.') : undefined;
+  }
+
+  opened(): Promise<void> {
+    const { client } = this;
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        for (const event of ['ready', 'close', 'end']) client.off(event, settle);
+        resolve();
+      };
+      for (const event of ['ready', 'close', 'end']) client.on(event, settle);
+    });
+  }
+
+  async acquire(request: ClaimRequest): Promise<ClaimReply> {
+    const { key, id, owner, label, ttl, replaces, onlyFree } = request;
+    const answer = await this.one('acquire', CLAIM, namesOf(key), [
+      toWord(id),
+      String(ttl),
+      replaces === undefined ? '=' : toWord(replaces),
+      onlyFree === true ? '1' : '0',
+      toWord(label),
+      owner === id ? '=' : toWord(owner),
+    ]);
+    const [kind, holder] = answer as [kind: number, holder: string];
+    const replaced = kind >= 2;
+    if (kind % 2 === 1) return { granted: true, replaced };
+    return { granted: false, replaced, holder: holder === '' ? undefined : fromWord(holder) };
+  }
+
+  renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
+    return this.silence.during(renewAll(this.calls, requests));
+  }
+
+  async release(key: string, id: string, keepFor: number | undefined): Promise<boolean> {
+    // Also to a server that is silent: what it was asked before may still be executed.
+    if (this.client.status !== 'ready') throw this.unconnected('release');
+    const [freed] = await this.silence.during(this.calls.all(RELEASES, [{ key, id, keepFor }]));
+    if (freed instanceof Error) throw freed;
+    return freed === true;
+  }
+
+  async inspect(key: string): Promise<NodeGrant | null> {
+    const names = [...namesOf(key), tokenKey(key)];
+    const answer = await this.one('inspect', INSPECT, names, ['-']);
+    if (answer === null) return null;
+    const [owner, label, , left] = answer as [
+      owner: string,
+      label: string,
+      _: number,
+      left: number,
+    ];
+    return {
+      owner: fromWord(owner),
+      label: fromWord(label),
+      remaining: left < 0 ? undefined : left,
+    };
+  }
+
+  async forceRelease(key: string): Promise<boolean> {
+    return (await this.one('force-release', FORCE_RELEASE, namesOf(key), [])) === 1;
+  }
+
+  evictionPolicy(): Promise<string | undefined> {
+    return evictionPolicy(this.client);
+  }
+
+  listen(onReconnected: () => void): () => void {
+    const { client } = this;
+    const onClose = (): void => {
+      this.away = true;
+    };
+    const onReady = (): void => {
+      if (this.away) onReconnected();
+      this.away = false;
+    };
+    client.on('close', onClose);
+    client.on('ready', onReady);
+    return () => {
+      client.off('close', onClose);
+      client.off('ready', onReady);
+    };
+  }
+
+  private one(...call: Parameters<Calls['one']>): Promise<unknown> {
+    return this.silence.during(this.calls.one(...call));
+  }
+
+  private unconnected(phase: StorePhase): Error {
+    return toStoreError(new Error('The client is not connected.'), this.client, phase) as Error;
+  }
+}
+
+function namesOf(key: string): [lock: string, queue: string] {
+  return [lockKey(key), queueKey(key)];
+}

@@ -1,0 +1,81 @@
+import { LockArgumentError, type LockStore } from '@holdfast/core';
+import { isCluster, type RedisClient } from '../client.ts';
+import type { QuorumClock } from './node.ts';
+import { QuorumStore } from './quorum-store.ts';
+import { RedisNode } from './redis-node.ts';
+
+/** Options of {@link redisQuorum}. */
+export interface RedisQuorumOptions {
+  /**
+   * How long, in ms, a server may take for its answer where a majority has answered, but is not
+   * agreed, before it counts as failed; never less than twice what the majority took. Default: a tenth
+   * of the ttl, at least 50 and at most 500.
+   */
+  nodeTimeout?: number | undefined;
+}
+
+/**
+ * Locks on several Redis or Valkey servers that know nothing of each other (Redlock): held by whom more
+ * than half of them have granted it to. A minority may be down, frozen or slow, and costs nobody more
+ * than the `nodeTimeout`. For three or five servers, each with its own disk and power.
+ *
+ * What it does not give: fencing tokens are always 0, and waiting is polling. Exclusion holds while a
+ * majority of the servers keeps what it was told. The shortest ttl is 500 ms.
+ *
+ * The clients stay the user's: they are never closed, and no option of them is changed.
+ *
+ * @throws LockArgumentError for what is not a list of different clients of single servers
+ * @example
+ * ```ts
+ * import { createLocker } from '@holdfast/core';
+ * import { redisQuorum } from '@holdfast/redis';
+ * import { Redis } from 'ioredis';
+ *
+ * const clients = [new Redis(urlA), new Redis(urlB), new Redis(urlC)];
+ * const locker = createLocker({ store: redisQuorum(clients) });
+ * ```
+ */
+export function redisQuorum(
+  clients: readonly RedisClient[],
+  options: RedisQuorumOptions = {},
+): LockStore {
+  checkClients(clients);
+  const nodes = clients.map((client) => new RedisNode(client, systemClock));
+  return new QuorumStore(nodes, systemClock, { nodeTimeout: checkTimeout(options) });
+}
+
+const systemClock: QuorumClock = {
+  now: () => performance.now(),
+  // Timers come before what has arrived while the event loop was blocked, which is not late.
+  setTimeout: (callback, ms) => setTimeout(() => setImmediate(callback), ms),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
+  random: () => Math.random(),
+};
+
+/** @throws LockArgumentError */
+function checkClients(clients: readonly RedisClient[]): void {
+  if (!Array.isArray(clients) || clients.length === 0) {
+    throw new LockArgumentError('`redisQuorum()` takes a list of clients of ioredis.');
+  }
+  for (const client of clients as readonly (Partial<RedisClient> | null | undefined)[]) {
+    if (typeof client?.evalsha !== 'function' || isCluster(client as RedisClient)) {
+      throw new LockArgumentError('`redisQuorum()` takes clients of ioredis for single servers.');
+    }
+  }
+  if (new Set(clients).size < clients.length) {
+    throw new LockArgumentError('`redisQuorum()` takes a client of its own for each server.');
+  }
+}
+
+/** @throws LockArgumentError */
+function checkTimeout(options: RedisQuorumOptions): number | undefined {
+  if (typeof options !== 'object' || options === null) {
+    throw new LockArgumentError('`options` must be an object.');
+  }
+  const { nodeTimeout } = options;
+  if (nodeTimeout === undefined) return undefined;
+  if (typeof nodeTimeout !== 'number' || !(nodeTimeout > 0 && nodeTimeout <= 60_000)) {
+    throw new LockArgumentError('`nodeTimeout` must be more than 0 and at most 60 000 ms.');
+  }
+  return Math.ceil(nodeTimeout);
+}
