@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   memoryStore,
   type AcquireRequest,
@@ -200,4 +201,9 @@ export async function forAll<T>(
     await Promise.race([clock.advance(ms), done]);
     await done;
   }
+}
+
+/** For one of many cases. */
+export function same(actual: unknown, wanted: unknown, about: readonly string[]): void {
+  assert.deepEqual(actual, wanted, `${about.join()}: ${String(actual)}, not ${String(wanted)}`);
 }
