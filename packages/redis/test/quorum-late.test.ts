@@ -179,3 +179,45 @@ test('what is held and never released is forgotten when it is over', async () =>
   }
   expect(store.claims.size).toBeLessThanOrEqual(1_500);
 });
+
+test('the end of an attempt does not end the next one', async () => {
+  const world = worldOf(3);
+  const { clock, servers } = world;
+  const { nodes, store } = processOf(world);
+  const [first] = nodes as [Node];
+  const others = servers.slice(1).map((server) => server.store);
+  const attempt = (ms: number) => settled(clock, store.acquire(requestOf('mine')), ms);
+  for (const other of others) await other.acquire(requestOf('other', { ttl: 60_000 }));
+  const refused = store.acquire(requestOf('mine'));
+  await clock.advance(0.5);
+  // What is sent from now on overtakes the request to end the first attempt.
+  first.latency = 40;
+  await clock.advance(5);
+  expect(await refused).toMatchObject({ granted: false });
+  first.latency = 1;
+  await others[0]?.release({ key: 'key', id: 'other' });
+  expect(await attempt(100)).toMatchObject({ granted: true });
+  expect(await holders(world)).toEqual(['mine', 'mine', 'other']);
+});
+
+test('an attempt whose end has failed is ended before the next one', async () => {
+  const world = worldOf(3);
+  const { clock, servers } = world;
+  const { nodes, store } = processOf(world);
+  const [first] = nodes as [Node];
+  const others = servers.slice(1).map((server) => server.store);
+  for (const other of others) await other.acquire(requestOf('other', { ttl: 60_000 }));
+  const refused = store.acquire(requestOf('mine', { ttl: 60_000 }));
+  await clock.advance(0.5);
+  first.mode = 'failing';
+  await clock.advance(5);
+  expect(await refused).toMatchObject({ granted: false });
+  first.mode = 'up';
+  await others[0]?.release({ key: 'key', id: 'other' });
+  const again = await settled(clock, store.acquire(requestOf('mine', { ttl: 60_000 })), 5);
+  expect(again).toMatchObject({ granted: false });
+  await clock.advance(100);
+  expect(await holders(world)).toEqual([undefined, undefined, 'other']);
+  await settled(clock, store.acquire(requestOf('mine', { ttl: 60_000 })), 5);
+  expect(await holders(world)).toEqual(['mine', 'mine', 'other']);
+});
