@@ -32,7 +32,9 @@ export function clientOf({ host, port }: { host: string; port: number }, options
 }
 
 /** A connected client for each server. */
-export async function clientsOf(servers: readonly TestServer[]): Promise<Redis[]> {
+export async function clientsOf(
+  servers: readonly { host: string; port: number }[],
+): Promise<Redis[]> {
   const clients = servers.map((server) => clientOf(server));
   await Promise.all(
     clients.map((client) => new Promise<void>((resolve) => client.once('ready', () => resolve()))),

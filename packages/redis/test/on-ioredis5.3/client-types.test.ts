@@ -1,4 +1,4 @@
-import { redisStore, type RedisClient, type RedisCluster } from '@holdfast/redis';
+import { redisQuorum, redisStore, type RedisClient, type RedisCluster } from '@holdfast/redis';
 import type { Cluster, Redis } from 'ioredis';
 import { expectTypeOf, test } from 'vitest';
 
@@ -7,4 +7,5 @@ test('the clients of this version fit', () => {
   expectTypeOf<Cluster>().toExtend<RedisCluster>();
   expectTypeOf(redisStore).toBeCallableWith({} as Redis);
   expectTypeOf(redisStore).toBeCallableWith({} as Cluster);
+  expectTypeOf(redisQuorum).toBeCallableWith([{} as Redis], { nodeTimeout: undefined });
 });
