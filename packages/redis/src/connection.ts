@@ -35,3 +35,15 @@ export function duplicate(client: RedisClient | RedisCluster): RedisClient | Red
     shardedSubscribers: canShard(client),
   });
 }
+
+/** A connection of our own, for requests that keep it busy. What fails there is not tried again. */
+export function duplicateForWaiting(
+  client: RedisClient,
+  keyPrefix: string | undefined,
+): RedisClient {
+  return client.duplicate({
+    ...OVERRIDE,
+    keyPrefix: keyPrefix ?? '',
+    maxRetriesPerRequest: 0,
+  });
+}

@@ -43,6 +43,11 @@ export class Inbox {
       this.shards = new ShardChannels(client.options.keyPrefix ?? '', this.id, this.missed);
   }
 
+  /** Whether no locker uses the store. */
+  get isIdle(): boolean {
+    return this.listeners.size === 0;
+  }
+
   /** What the server calls a locker. */
   memberOf(client: string): string {
     if (this.lastClient !== client) {

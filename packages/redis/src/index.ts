@@ -1,3 +1,4 @@
+export type { RedisDurability } from './durability.ts';
 export type { RedisClient, RedisClientOptions, RedisCluster } from './client.ts';
 export { redisQuorum, type RedisQuorumOptions } from './quorum/redis-quorum.ts';
-export { redisStore } from './redis-store.ts';
+export { redisStore, type RedisStoreOptions } from './redis-store.ts';

@@ -13,7 +13,9 @@ import {
 } from '@holdfast/core';
 import { Calls } from './calls.ts';
 import type { RedisClient, RedisCluster } from './client.ts';
+import { checkDurability, Durability, type RedisDurability } from './durability.ts';
 import { evictionPolicy, evictionWarning } from './eviction.ts';
+import { toStoreError } from './errors.ts';
 import { Inbox } from './inbox.ts';
 import { fromWord, lockKey, queueKey, tokenKey, toWord } from './names.ts';
 import { Outbox } from './outbox.ts';
@@ -32,13 +34,23 @@ const CAPABILITIES: StoreCapabilities = {
   exactLoss: true,
 };
 
+/** Options of {@link redisStore}. */
+export interface RedisStoreOptions {
+  /**
+   * A grant counts only when so many replicas have it: otherwise it is released and refused, with a
+   * `LockStoreError`. Default: replicas are not asked.
+   */
+  durability?: RedisDurability | undefined;
+}
+
 /**
  * Locks on Redis or Valkey: one server, a primary that Sentinel names, or a Cluster.
  *
  * The client stays the user's: it is never closed, and no option of it is changed. For messages the
- * store opens one connection of its own, by `client.duplicate()`, and closes it with the last locker.
+ * store opens one connection of its own, by `client.duplicate()`, and closes it with the last locker;
+ * with `durability` another one (per master of a cluster).
  *
- * @throws LockArgumentError for what is not a client of ioredis
+ * @throws LockArgumentError for what is not a client of ioredis, and for options that are wrong
  * @example
  * ```ts
  * import { createLocker } from '@holdfast/core';
@@ -48,12 +60,19 @@ const CAPABILITIES: StoreCapabilities = {
  * const locker = createLocker({ store: redisStore(new Redis(url)) });
  * ```
  */
-export function redisStore(client: RedisClient | RedisCluster): LockStore {
+export function redisStore(
+  client: RedisClient | RedisCluster,
+  options: RedisStoreOptions = {},
+): LockStore {
   const known = client as Partial<RedisClient> | null | undefined;
   if (typeof known?.evalsha !== 'function' || typeof known.duplicate !== 'function') {
     throw new LockArgumentError('`redisStore()` takes a client of ioredis.');
   }
-  return new RedisStore(client);
+  if (typeof options !== 'object' || options === null) {
+    throw new LockArgumentError('`options` must be an object.');
+  }
+  const { durability } = options;
+  return new RedisStore(client, durability === undefined ? undefined : checkDurability(durability));
 }
 
 class RedisStore implements LockStore {
@@ -62,11 +81,16 @@ class RedisStore implements LockStore {
   private readonly calls: Calls;
   private readonly inbox: Inbox;
   private readonly outbox: Outbox;
+  private readonly durability: Durability | undefined;
   /** Asked for once; a warning if it may drop locks. */
   private policy: 'unknown' | 'asked' | StoreEvent = 'unknown';
   private last: Who | undefined;
 
-  constructor(private readonly client: RedisClient | RedisCluster) {
+  constructor(
+    private readonly client: RedisClient | RedisCluster,
+    durability: RedisDurability | undefined,
+  ) {
+    this.durability = durability && new Durability(client, durability);
     this.calls = new Calls(client);
     this.inbox = new Inbox(client, this.calls);
     this.outbox = new Outbox(
@@ -85,7 +109,8 @@ class RedisStore implements LockStore {
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     const who = this.whoAsks(request);
     this.inbox.asks(who.member, request.key);
-    return this.outbox.acquire(request, who);
+    const reply = this.outbox.acquire(request, who);
+    return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
@@ -116,7 +141,12 @@ class RedisStore implements LockStore {
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
     const { policy } = this;
     if (typeof policy === 'object') queueMicrotask(() => listener(policy));
-    return this.inbox.listen(client, listener);
+    const leave = this.inbox.listen(client, listener);
+    if (this.durability === undefined) return leave;
+    return () => {
+      leave();
+      if (this.inbox.isIdle) this.durability?.close();
+    };
   }
 
   async inspect({ key, client }: InspectRequest): Promise<StoredGrant | null> {
@@ -131,6 +161,26 @@ class RedisStore implements LockStore {
 
   async forceRelease(key: string): Promise<boolean> {
     return (await this.calls.one('force-release', FORCE_RELEASE, namesOf(key), [])) === 1;
+  }
+
+  /** A grant that too few replicas have is released and refused. */
+  private async confirmed(
+    { key, id }: AcquireRequest,
+    asked: Promise<AcquireReply>,
+    durability: Durability,
+  ): Promise<AcquireReply> {
+    const reply = await asked;
+    if (!reply.granted) return reply;
+    try {
+      // Nobody would close the connection any more.
+      if (this.inbox.isIdle) throw new Error('No locker uses the store any more.');
+      await durability.confirm(key, id);
+      return reply;
+    } catch (error) {
+      // Before the refusal, so that who tries again at once does not find its own grant.
+      await this.release({ key, id }).catch(() => {});
+      throw toStoreError(error, this.client, 'acquire');
+    }
   }
 
   private whoAsks({ client, label }: AcquireRequest): Who {

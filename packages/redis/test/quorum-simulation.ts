@@ -27,7 +27,7 @@ export const QUICK = 1;
 export const SLOW = 300;
 
 /** A server's memory, with the same leases as a real one's. */
-export class SimulatedServer {
+class SimulatedServer {
   readonly store: LockStore;
 
   constructor(readonly clock: VirtualClock) {
@@ -41,7 +41,7 @@ export class SimulatedServer {
 }
 
 /** One process's connection to a server: what is sent arrives in order. */
-export class SimulatedNode implements QuorumNode {
+class SimulatedNode implements QuorumNode {
   readonly isOpening = false;
   connected = true;
   latency = QUICK;

@@ -1,0 +1,201 @@
+import { LockArgumentError, LockStoreError } from '@holdfast/core';
+import { isCluster, type RedisClient, type RedisCluster } from './client.ts';
+import { duplicateForWaiting } from './connection.ts';
+import { lockKey, toWord } from './names.ts';
+import { run } from './script.ts';
+import { CONFIRM } from './scripts/confirm.ts';
+import { slotOf } from './slots.ts';
+
+/** Option `durability` of `redisStore()`. */
+export interface RedisDurability {
+  /** How many replicas must have a grant before it counts; at least 1. */
+  readonly minReplicas: number;
+  /** How long they may take for it, in ms. Well below half of the ttl, or the locker gives up before. */
+  readonly timeout: number;
+}
+
+/** What the server has on top of `timeout` for its answer, in ms. */
+const SLACK = 250;
+
+/** @throws LockArgumentError */
+export function checkDurability(durability: RedisDurability): RedisDurability {
+  const { minReplicas, timeout } = (durability ?? {}) as Partial<RedisDurability>;
+  if (!Number.isInteger(minReplicas) || (minReplicas as number) < 1) {
+    throw new LockArgumentError('`durability.minReplicas` must be a whole number, at least 1.');
+  }
+  if (typeof timeout !== 'number' || !(timeout > 0 && timeout <= 60_000)) {
+    throw new LockArgumentError('`durability.timeout` must be more than 0 and at most 60 000 ms.');
+  }
+  return { minReplicas: minReplicas as number, timeout: Math.ceil(timeout) };
+}
+
+interface Waiting {
+  readonly key: string;
+  readonly id: string;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A connection that can be told to wait for replicas; ioredis' clients all can. */
+type WaitingClient = RedisClient & { wait(replicas: number, ms: number): Promise<number> };
+
+/**
+ * Waits until replicas have a grant, over connections of its own, because whatever is behind a `WAIT`
+ * on a connection waits too. Only one wait is under way per server; the grants that are made meanwhile
+ * share the next one.
+ */
+export class Durability {
+  /** By the address of a cluster's node; one without an address for a single server. */
+  private readonly lanes = new Map<string, Lane>();
+  /** In a cluster: where a slot was found. */
+  private readonly addresses = new Map<number, string>();
+  private isOpen = false;
+
+  constructor(
+    private readonly client: RedisClient | RedisCluster,
+    private readonly options: RedisDurability,
+  ) {}
+
+  /** @throws LockStoreError if too few replicas have the grant, or it is gone */
+  async confirm(key: string, id: string): Promise<void> {
+    if (!isCluster(this.client)) return this.laneOf('', this.client).confirm(key, id);
+    const slot = slotOf((this.client.options.keyPrefix ?? '') + lockKey(key));
+    const masters = new Map(this.client.nodes('master').map((node) => [addressOf(node), node]));
+    const [fallback = ''] = masters.keys();
+    let address = this.addresses.get(slot) ?? fallback;
+    // Each master is asked once at most.
+    for (let asked = 0; asked <= masters.size; asked++) {
+      const node = masters.get(address) ?? masters.get(fallback);
+      if (node === undefined) break;
+      try {
+        await this.laneOf(address, node).confirm(key, id);
+        this.addresses.set(slot, address);
+        return;
+      } catch (error) {
+        const moved = /^MOVED \d+ (\S+)$/.exec(error instanceof Error ? error.message : '');
+        if (moved === null) throw error;
+        this.addresses.delete(slot);
+        address = moved[1] as string;
+      }
+    }
+    throw refused('No master of the cluster is known to have the lock.');
+  }
+
+  close(): void {
+    this.client.off('end', this.onEnd);
+    this.isOpen = false;
+    for (const lane of this.lanes.values()) lane.close();
+    this.lanes.clear();
+    this.addresses.clear();
+  }
+
+  /** The user has closed the client. */
+  private readonly onEnd = (): void => this.close();
+
+  private laneOf(address: string, node: RedisClient): Lane {
+    let lane = this.lanes.get(address);
+    if (lane === undefined) {
+      const { keyPrefix } = this.client.options;
+      const connect = (): WaitingClient => duplicateForWaiting(node, keyPrefix) as WaitingClient;
+      lane = new Lane(connect, this.options);
+      this.lanes.set(address, lane);
+    }
+    if (!this.isOpen) this.client.on('end', this.onEnd);
+    this.isOpen = true;
+    return lane;
+  }
+}
+
+/** One connection, and those whose grants it waits for. */
+class Lane {
+  private connection: WaitingClient | undefined;
+  private waiting: Waiting[] = [];
+  private busy = false;
+
+  constructor(
+    private readonly connect: () => WaitingClient,
+    private readonly options: RedisDurability,
+  ) {}
+
+  confirm(key: string, id: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ key, id, resolve, reject });
+      if (!this.busy) void this.work();
+    });
+  }
+
+  close(): void {
+    const { connection } = this;
+    this.connection = undefined;
+    connection?.disconnect();
+    for (const { reject } of this.waiting.splice(0)) reject(refused('The store is closed.'));
+  }
+
+  private async work(): Promise<void> {
+    this.busy = true;
+    while (this.waiting.length > 0) {
+      const group = this.waiting.splice(0);
+      try {
+        await this.confirmAll(group);
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.busy = false;
+  }
+
+  private async confirmAll(group: readonly Waiting[]): Promise<void> {
+    const { minReplicas, timeout } = this.options;
+    const connection = (this.connection ??= this.open());
+    const written = Promise.allSettled(group.map((one) => write(connection, one)));
+    const confirmed = written.then(async (results) => {
+      const wrote = results.some((result) => result.status === 'fulfilled' && result.value);
+      const replicas = wrote ? await connection.wait(minReplicas, timeout) : 0;
+      for (const [index, { resolve, reject }] of group.entries()) {
+        const result = results[index] as PromiseSettledResult<boolean>;
+        if (result.status === 'rejected') reject(result.reason);
+        else if (!result.value) reject(refused('The grant is gone.'));
+        else if (replicas >= minReplicas) resolve();
+        else reject(refused(`Only ${replicas} of ${minReplicas} replicas have the grant.`));
+      }
+    });
+    try {
+      await within(confirmed, timeout + SLACK);
+    } catch (error) {
+      // An answer that is still to come is no answer to what is asked next.
+      if (this.connection === connection) this.connection = undefined;
+      connection.disconnect();
+      throw error;
+    }
+  }
+
+  private open(): WaitingClient {
+    const connection = this.connect();
+    // What fails here fails the grant that waits for it.
+    connection.on('error', () => {});
+    connection.connect().catch(() => {});
+    return connection;
+  }
+}
+
+async function write(connection: RedisClient, { key, id }: Waiting): Promise<boolean> {
+  return (await run(connection, CONFIRM, 1, [lockKey(key), toWord(id)])) === 1;
+}
+
+function within<T>(answer: Promise<T>, ms: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => reject(refused(`The server did not answer within ${ms} ms.`));
+    // After what has arrived by then has been read.
+    const timer = setTimeout(() => setImmediate(late), ms);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+function refused(message: string): LockStoreError {
+  return new LockStoreError(message, { phase: 'acquire' });
+}
+
+function addressOf({ options }: RedisClient): string {
+  const { host = '', port = 0 } = options as { host?: string; port?: number };
+  return `${host}:${port}`;
+}
