@@ -26,3 +26,18 @@ export function reportBypass(
   if (events !== undefined) events.emit('bypassed', details);
   else channel('holdfast:bypassed').publish({ locker: 'custom', store: 'custom', ...details });
 }
+
+/**
+ * For adapters: tells what an operator should know, once per code and locker: as the event `warning`, and
+ * as a warning of the process.
+ *
+ * @example
+ * ```ts
+ * reportWarning(locker, 'HOLDFAST_MAX_STARTED_ATTEMPTS', 'A worker has `maxStartedAttempts` …');
+ * ```
+ */
+export function reportWarning(locker: Locker, code: string, message: string): void {
+  const events = (locker as { [EVENTS]?: Events })[EVENTS];
+  if (events !== undefined) events.warn(code, message);
+  else process.emitWarning(message, { type: 'HoldfastWarning', code });
+}

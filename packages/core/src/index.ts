@@ -11,7 +11,7 @@ export type {
   Outcome,
   TryLockOptions,
 } from './api.ts';
-export { reportBypass } from './bypass.ts';
+export { reportBypass, reportWarning } from './bypass.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
 export {

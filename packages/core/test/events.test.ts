@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   LockStoreError,
   reportBypass,
+  reportWarning,
   type Locker,
   type LockEvents,
   type StoreEvent,
@@ -255,6 +256,22 @@ describe('onLost', () => {
     expect(told).toHaveLength(1);
     expect((await one.tryLock(['a', 'b']))?.state).toBe('held');
   });
+});
+
+test('adapters warn once per code and locker, as an event and as a warning of the process', async () => {
+  const told = warnings();
+  const { locker } = bench();
+  const one = locker();
+  const heard: unknown[] = [];
+  one.on('warning', ({ code, message }) => heard.push([code, message]));
+  for (const code of ['HOLDFAST_A', 'HOLDFAST_A', 'HOLDFAST_B']) reportWarning(one, code, 'Look.');
+  reportWarning(locker(), 'HOLDFAST_A', 'Look.');
+  await settled();
+  expect(heard).toEqual([
+    ['HOLDFAST_A', 'Look.'],
+    ['HOLDFAST_B', 'Look.'],
+  ]);
+  expect(told).toHaveLength(3);
 });
 
 test('an event may lead to another call of the locker', async () => {
