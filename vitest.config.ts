@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
 // Tests run against the packages' sources: every package's `exports` names its sources under this
@@ -31,6 +32,7 @@ const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
   },
 });
 
+const bullmq = Object.keys(bullmq5.devDependencies);
 const nest = Object.keys(nest10.devDependencies);
 
 export default defineConfig({
@@ -59,6 +61,8 @@ export default defineConfig({
       onServers('express'),
       onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
+      onServers('bullmq'),
+      projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       onServers('nestjs'),
       projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),

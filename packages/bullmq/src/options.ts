@@ -1,0 +1,88 @@
+import { LockArgumentError, type Key, type Locker } from '@holdfast/core';
+import type { GuardOptions, LockedOutcome, OrderOptions } from './types.ts';
+
+/** {@link GuardOptions}, checked and completed. */
+export interface Settings extends GuardOptions {
+  readonly ttl: number;
+  readonly wait: number;
+  readonly onLocked: NonNullable<GuardOptions['onLocked']>;
+  readonly delay: NonNullable<GuardOptions['delay']>;
+  readonly maxDeferral: number;
+}
+
+function refuse(name: string, expected: string): never {
+  throw new LockArgumentError(`guard: \`${name}\` must be ${expected}.`);
+}
+
+function checkNumber(name: string, value: unknown, positive = true): number {
+  if (typeof value === 'number' && (positive ? value > 0 : value >= 0)) return value;
+  return refuse(name, `a number${positive ? ' above 0' : ' of at least 0'}`);
+}
+
+function isKey(key: unknown): key is Key {
+  const keys = Array.isArray(key) ? (key as unknown[]) : [key];
+  return keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '');
+}
+
+/** Refuses what a key function must not answer, before anything is locked. */
+export function checkKey(key: unknown): Key | null {
+  if (key === null || isKey(key)) return key;
+  const answer = Array.isArray(key) ? 'a list without keys or with empty ones' : describe(key);
+  throw new LockArgumentError(
+    `guard: the \`key\` function answered ${answer}. It must return a non-empty string, a list of ` +
+      'them, or null for a job that needs no lock.',
+  );
+}
+
+function describe(value: unknown): string {
+  return value === '' ? 'an empty string' : value === undefined ? 'nothing' : `a ${typeof value}`;
+}
+
+/** @throws LockArgumentError for what no job can become */
+export function checkOutcome(outcome: unknown): LockedOutcome {
+  if (outcome === 'defer' || outcome === 'skip' || outcome === 'fail') return outcome;
+  if (typeof outcome === 'object' && outcome !== null) {
+    if ('value' in outcome) return outcome;
+    const { delay } = outcome as { delay?: unknown };
+    if (typeof delay === 'number' && delay >= 0 && Number.isFinite(delay)) return { delay };
+  }
+  throw new LockArgumentError(
+    "guard: `onLocked` must answer 'defer', 'skip', 'fail', { delay } with a number of ms, or { value }.",
+  );
+}
+
+function checkOrder(order: OrderOptions): void {
+  const { queue, redis } = (order ?? {}) as Partial<OrderOptions>;
+  if (typeof queue?.getJob !== 'function' || typeof queue.toKey !== 'function') {
+    refuse('order.queue', 'the Queue that the worker works on');
+  }
+  if (typeof redis?.evalsha !== 'function') {
+    refuse('order.redis', 'a client of ioredis for the Redis that the queue is in');
+  }
+}
+
+/** @throws LockArgumentError */
+export function resolveOptions(options: GuardOptions): Settings {
+  if (typeof options !== 'object' || options === null) refuse('options', 'an object');
+  const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
+  const { delay = 1_000, order, maxDeferral = Infinity, owner } = options;
+  if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
+    refuse('locker', 'a locker, made by createLocker');
+  }
+  if (typeof key !== 'function' && !isKey(key)) {
+    refuse('key', 'a non-empty string, a list of them, or a function of the job');
+  }
+  checkNumber('ttl', ttl);
+  checkNumber('wait', wait, false);
+  if (maxHold !== undefined) checkNumber('maxHold', maxHold);
+  if (typeof onLocked !== 'function' && !['defer', 'skip', 'fail'].includes(onLocked)) {
+    refuse('onLocked', "'defer', 'skip', 'fail' or a function of the job and the error");
+  }
+  if (typeof delay !== 'function' && !Number.isFinite(checkNumber('delay', delay))) {
+    refuse('delay', 'finite');
+  }
+  if (order !== undefined) checkOrder(order);
+  checkNumber('maxDeferral', maxDeferral);
+  if (owner !== undefined && owner !== 'job') refuse('owner', "'job' or absent");
+  return { ...options, ttl, wait, onLocked, delay, maxDeferral };
+}

@@ -1,0 +1,272 @@
+import { createHash } from 'node:crypto';
+
+/** A Lua script. */
+export interface Script {
+  readonly source: string;
+  /** What the server calls it. */
+  readonly sha: string;
+}
+
+/**
+ * What a line is made of, per queue, all of it in the queue's hash slot:
+ *
+ * - `holdfast:jobs`, a hash: each job that waits or runs, by its id. `state` is `start` (a run of it asks
+ *   for its locks), `parked` (deferred, it may be woken) or `run` (it has them); `run` names the run that
+ *   may change it; `member` is its place in the lines of the keys in `lines`; `due` is when BullMQ starts
+ *   it by itself; `woken` counts the wake-ups that no release was the reason for. `:seq` counts the jobs.
+ * - `holdfast:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members, and
+ *   before them `!<id>`, the job that runs.
+ *
+ * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
+ */
+const PRELUDE = /* lua */ `
+local call = redis.call
+local base, id, run = ARGV[1], ARGV[2], ARGV[3]
+local jobs = base .. 'holdfast:jobs'
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function lineOf(key) return base .. 'holdfast:line:' .. key end
+
+-- Members begin with 24 characters from the job's options and 12 of its number.
+local function idOf(member) return string.sub(member, 37) end
+
+local function entryOf(job)
+  local entry = call('HGET', jobs, job)
+  return entry and cjson.decode(entry)
+end
+
+local function save(job, entry)
+  call('HSET', jobs, job, cjson.encode(entry))
+  call('PEXPIRE', jobs, 86400000)
+end
+
+local function drop(job)
+  local entry = entryOf(job)
+  if not entry then return end
+  for _, key in ipairs(entry.lines) do
+    call('ZREM', lineOf(key), entry.member, '!' .. job)
+  end
+  call('HDEL', jobs, job)
+  if call('HLEN', jobs) == 1 then call('HDEL', jobs, ':seq') end
+end
+
+-- Removed, or finished without a run of ours, as jobs are that stalled too often.
+local function isGone(job)
+  local found = call('HMGET', base .. job, 'name', 'finishedOn')
+  return not found[1] or found[2]
+end
+
+-- Its worker died at the start; BullMQ has not found out yet.
+local function isStuck(job)
+  if call('EXISTS', base .. job .. ':lock') == 1 then return false end
+  for _, active in ipairs(call('LRANGE', base .. 'active', 0, -1)) do
+    if active == job then return true end
+  end
+  return false
+end
+
+local function head(key)
+  local line, offset = lineOf(key), 0
+  while true do
+    local member = call('ZRANGEBYLEX', line, '[0', '+', 'LIMIT', offset, 1)[1]
+    if not member then return nil end
+    local job = idOf(member)
+    if isGone(job) then
+      drop(job)
+      call('ZREM', line, member)
+    elseif isStuck(job) then
+      offset = offset + 1
+    else
+      return job, member
+    end
+  end
+end
+
+local function isTaken(key)
+  local line = lineOf(key)
+  for _, runner in ipairs(call('ZRANGEBYLEX', line, '-', '(0')) do
+    local job = string.sub(runner, 2)
+    if not isGone(job) then return true end
+    drop(job)
+    call('ZREM', line, runner)
+  end
+  return false
+end
+
+-- Whether it is the first in all of its lines.
+local function isFirst(job, entry)
+  for _, key in ipairs(entry.lines) do
+    if head(key) ~= job then return false end
+  end
+  return true
+end
+
+local function mayStart(job, entry)
+  if not entry or entry.state ~= 'parked' then return false end
+  for _, key in ipairs(entry.lines) do
+    if isTaken(key) then return false end
+  end
+  return isFirst(job, entry)
+end
+
+-- Adds to a list the jobs that BullMQ is to start no sooner and no later than after the safety delay.
+local function watch(list, job, safety)
+  local entry = job and entryOf(job)
+  if not entry or entry.state ~= 'parked' then return end
+  local left = (entry.due or 0) - now
+  if left <= safety and left >= safety * 0.75 then return end
+  entry.due = now + safety
+  save(job, entry)
+  list[#list + 1] = job
+end
+`;
+
+function script(body: string): Script {
+  const source = PRELUDE + body;
+  return { source, sha: createHash('sha1').update(source).digest('hex') };
+}
+
+/**
+ * A run of a job asks whether it is its turn.
+ *
+ * ARGV: base, id, run, the first 24 characters of its member, the job names that matter as JSON, the
+ * jobs that nobody waits for as JSON, and its keys.
+ *
+ * Answers `pending` and the jobs that were started before it and have not asked yet; or `go` or `behind`,
+ * how many are before it, for how many ms it has been in the line, and 1 if it was running when its
+ * worker died; or `unknown` if there is no such job.
+ */
+export const JOIN = script(/* lua */ `
+if call('EXISTS', base .. id) == 0 then return { 'unknown' } end
+local sort, names, given = ARGV[4], cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
+local lines = {}
+for i = 7, #ARGV do lines[#lines + 1] = ARGV[i] end
+
+-- BullMQ puts what it starts at the left.
+local function pending()
+  local list, active = {}, call('LRANGE', base .. 'active', 0, -1)
+  for i = #active, 1, -1 do
+    local job = active[i]
+    if job == id then return list end
+    if not given[job] and call('HEXISTS', jobs, job) == 0 then
+      local name = call('HGET', base .. job, 'name')
+      local matters = name and (not names[1] or false)
+      for _, one in ipairs(names) do matters = matters or one == name end
+      if matters and call('EXISTS', base .. job .. ':lock') == 1 then list[#list + 1] = job end
+    end
+  end
+  return {}
+end
+
+local entry = entryOf(id)
+local again = entry and entry.state == 'run' and 1 or 0
+if entry then
+  for _, key in ipairs(entry.lines) do call('ZREM', lineOf(key), entry.member, '!' .. id) end
+else
+  if #lines > 0 then
+    local list = pending()
+    if #list > 0 then return { 'pending', unpack(list, 1, math.min(#list, 1000)) } end
+  end
+  entry = { seq = call('HINCRBY', jobs, ':seq', 1), since = now }
+end
+local seq = string.sub(sort, 8, 8) == '0' and 999999999999 - entry.seq or entry.seq
+entry.member = sort .. string.format('%012.0f', seq) .. id
+entry.run, entry.state, entry.lines = run, 'start', lines
+save(id, entry)
+local ahead, first = 0, true
+for _, key in ipairs(lines) do
+  local line = lineOf(key)
+  call('ZADD', line, 0, entry.member)
+  call('PEXPIRE', line, 86400000)
+  if head(key) ~= id then
+    first = false
+    ahead = math.max(ahead, call('ZLEXCOUNT', line, '[0', '(' .. entry.member))
+  end
+end
+return { first and 'go' or 'behind', ahead, now - entry.since, again }
+`);
+
+/**
+ * A run has its locks. ARGV: base, id, run, the safety delay.
+ * Answers the jobs whose delay is to be the safety delay.
+ */
+export const TOOK = script(/* lua */ `
+local entry, list = entryOf(id), {}
+if not entry or entry.run ~= run then return list end
+entry.state, entry.woken = 'run', nil
+save(id, entry)
+for _, key in ipairs(entry.lines) do
+  local line = lineOf(key)
+  call('ZREM', line, entry.member)
+  call('ZREMRANGEBYLEX', line, '-', '(0')
+  call('ZADD', line, 0, '!' .. id)
+  call('PEXPIRE', line, 86400000)
+  watch(list, head(key), tonumber(ARGV[4]))
+end
+return list
+`);
+
+/**
+ * A run is over, or gives up its place. ARGV: base, id, run, the safety delay.
+ * Answers the jobs to wake, and the jobs whose delay is to be the safety delay.
+ */
+export const LEAVE = script(/* lua */ `
+local entry, wake, list = entryOf(id), {}, {}
+if not entry or entry.run ~= run then return { wake, list } end
+drop(id)
+for _, key in ipairs(entry.lines) do
+  local job, member = head(key)
+  local next = job and entryOf(job)
+  if mayStart(job, next) then
+    next.woken = nil
+    save(job, next)
+    wake[#wake + 1] = job
+    local second = call('ZRANGEBYLEX', lineOf(key), '(' .. member, '+', 'LIMIT', 0, 1)[1]
+    watch(list, second and idOf(second), tonumber(ARGV[4]))
+  else
+    watch(list, job, tonumber(ARGV[4]))
+  end
+end
+return { wake, list }
+`);
+
+/**
+ * A run has deferred its job. ARGV: base, id, run, the delay that it was deferred for.
+ * Answers the jobs of its lines that may start, if the locks are free; each is named twice at most,
+ * until a release is the reason to.
+ */
+export const PARK = script(/* lua */ `
+local entry, wake = entryOf(id), {}
+if not entry or entry.run ~= run then return wake end
+entry.state, entry.due = 'parked', now + tonumber(ARGV[4])
+save(id, entry)
+for _, key in ipairs(entry.lines) do
+  local job = head(key)
+  local first = job and entryOf(job)
+  if mayStart(job, first) and (first.woken or 0) < 2 then
+    first.woken = (first.woken or 0) + 1
+    save(job, first)
+    wake[#wake + 1] = job
+  end
+end
+return wake
+`);
+
+/**
+ * Looks after lines. ARGV: base, 'held' if jobs that run here hold the keys, '', the safety delay, and the
+ * keys.
+ * Answers the jobs whose delay is to be the safety delay, and the keys for which jobs still wait.
+ */
+export const TEND = script(/* lua */ `
+local list, waiting = {}, {}
+for i = 5, #ARGV do
+  local key = ARGV[i]
+  local job = head(key)
+  call('PEXPIRE', lineOf(key), 86400000)
+  if id == 'held' then watch(list, job, tonumber(ARGV[4])) end
+  if job then waiting[#waiting + 1] = key end
+end
+call('PEXPIRE', jobs, 86400000)
+return { list, waiting }
+`);

@@ -1,0 +1,149 @@
+import type { Key, Lock, Locker, LockNotAcquiredError } from '@holdfast/core';
+import type { Job, Worker } from 'bullmq';
+
+/**
+ * What becomes of a job that finds its key taken:
+ *
+ * - `'defer'`: it gives its slot back and is started again later. No attempt is burnt.
+ * - `'skip'`: it completes, with `undefined`.
+ * - `'fail'`: it fails with `LockNotAcquiredError`, as an attempt, with the backoff of its options.
+ * - `{ delay }`: deferred for so many ms; with `order` it gives up its place until then.
+ * - `{ value }`: it completes with this value.
+ */
+export type LockedOutcome<R = any> =
+  | 'defer'
+  | 'skip'
+  | 'fail'
+  | { readonly delay: number }
+  | { readonly value: R };
+
+/** What the guard needs of a `Queue`, for {@link OrderOptions}. */
+export interface OrderQueue {
+  readonly toKey: (type: string) => string;
+  getJob(id: string): Promise<OrderJob | undefined>;
+  getJobState(id: string): Promise<string>;
+}
+
+/** What the guard needs of the jobs of a `Queue`. */
+export interface OrderJob {
+  promote(): Promise<void>;
+  changeDelay(delay: number): Promise<void>;
+}
+
+/** What the guard needs of ioredis' `Redis` or `Cluster`, 5 or 6. */
+export interface OrderRedis {
+  evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
+  eval(script: string, keys: number, words: string[]): Promise<unknown>;
+}
+
+/** Where the order of waiting jobs is kept. Both stay yours: neither is ever closed here. */
+export interface OrderOptions {
+  /** The queue that the worker works on. */
+  queue: OrderQueue;
+  /** A client of the Redis, and the database, that the queue is in. */
+  redis: OrderRedis;
+}
+
+/**
+ * Options of {@link guard}. All durations are in ms.
+ *
+ * @typeParam K what the key function answers
+ */
+export interface GuardOptions<
+  T = any,
+  R = any,
+  N extends string = string,
+  K extends Key | null = Key | null,
+> {
+  /** Takes the locks. It is never closed here. */
+  locker: Locker;
+  /**
+   * What to lock: one key, or several all or none. A function may answer `null` for a job that needs no
+   * lock. If it throws, or answers nothing or an empty string, the job fails as an attempt.
+   */
+  key: Key | ((job: Job<T, R, N>) => K | PromiseLike<K>);
+  /** The lease: how long a crashed worker keeps the key. Default 30 000. */
+  ttl?: number | undefined;
+  /**
+   * How long a job waits for its key in its slot before {@link GuardOptions.onLocked} decides. Default 0.
+   * Meanwhile it keeps the slot from other jobs.
+   */
+  wait?: number | undefined;
+  /** The longest that the lock is held and renewed. Default: the locker's. */
+  maxHold?: number | undefined;
+  /** What becomes of a job that finds its key taken. Default `'defer'`. */
+  onLocked?:
+    | 'defer'
+    | 'skip'
+    | 'fail'
+    | ((
+        job: Job<T, R, N>,
+        error: LockNotAcquiredError,
+      ) => LockedOutcome<R> | PromiseLike<LockedOutcome<R>>)
+    | undefined;
+  /**
+   * How long a deferred job stays away, at most. Default 1 000. Without `order` it comes back after half
+   * of it to all of it, sooner the more often it was deferred; with `order` it is the safety delay, after
+   * which the first of a line looks for itself.
+   */
+  delay?: number | ((job: Job<T, R, N>, deferrals: number) => number) | undefined;
+  /**
+   * Wakes deferred jobs when their key is released, by priority and then first added first run, per key
+   * and queue. Default: none, and deferred jobs come back when their delay is over.
+   */
+  order?: OrderOptions | undefined;
+  /** How long a job is deferred before it fails with `LockNotAcquiredError`. Default `Infinity`. */
+  maxDeferral?: number | undefined;
+  /**
+   * `'job'`: a job is the owner of its lock over all its runs, so that one that stalled and is started
+   * again takes its own lock over at once, with a larger fencing token. Its old run may still be running
+   * until its signal fires. Default: each run is an owner of its own, and waits for the lock of a run
+   * before it.
+   */
+  owner?: 'job' | undefined;
+}
+
+/** {@link GuardOptions} with which a job never runs without its lock. */
+export type StrictGuardOptions<T = any, R = any, N extends string = string> = GuardOptions<
+  T,
+  R,
+  N,
+  Key
+>;
+
+/**
+ * A processor under a lock.
+ *
+ * @param signal aborts when the job is cancelled, when the lock is lost, and when BullMQ's own lock of
+ *   the job is lost, if the worker is attached: see {@link Guard.attach}
+ * @param lock its signal is the same one
+ */
+export type GuardedProcessor<
+  T = any,
+  R = any,
+  N extends string = string,
+  L extends Lock | undefined = Lock,
+> = (
+  job: Job<T, R, N>,
+  token: string | undefined,
+  signal: AbortSignal,
+  lock: L,
+) => R | PromiseLike<R>;
+
+/** A processor for `new Worker(name, processor)`; see {@link guard}. */
+export interface Guard<T = any, R = any, N extends string = string> {
+  (job: Job<T, R, N>, token?: string, signal?: AbortSignal): Promise<R>;
+  /**
+   * Tells running jobs, by their signal, when the worker has lost BullMQ's own lock of them: then
+   * another worker may have started them again. Warns if the worker has `maxStartedAttempts`, which
+   * counts every deferral.
+   *
+   * @returns ends it
+   * @example
+   * ```ts
+   * const worker = new Worker('payments', guarded, { connection });
+   * guarded.attach(worker);
+   * ```
+   */
+  attach(worker: Worker<any, any, any>): () => void;
+}
