@@ -1,0 +1,261 @@
+import { describe, expect, test } from 'vitest';
+import { setRenewal } from '../src/index.ts';
+import { bench, hear, settled, watch } from './kit.ts';
+
+/** What happens while something else is under way. */
+describe('a list of keys', () => {
+  test('whose first key is lost while the next is asked for is busy for a single attempt', async () => {
+    const { locker, clock, faults, free } = bench();
+    const one = locker();
+    faults.delay(0, { verb: 'acquire' });
+    faults.delay(100, { verb: 'acquire' });
+    const attempt = watch(one.tryLock(['a', 'b']), clock);
+    await clock.advance(20);
+    expect(await free('a')).toBe(false);
+    expect(await locker().forceRelease('a')).toBe(true);
+    await clock.advance(5_100);
+    expect(attempt).toMatchObject({ state: 'fulfilled', value: null });
+    expect(await free('a')).toBe(true);
+    expect(await free('b')).toBe(true);
+    expect(clock.timers).toBe(0);
+  });
+
+  test('whose first key is old, and cannot be renewed, starts again', async () => {
+    const { locker, clock, faults } = bench();
+    const holder = await locker().lock('b');
+    const waiter = watch(locker({ ttl: 1_000 }).lock(['a', 'b']), clock);
+    await clock.advance(400);
+    const before = (await locker().inspect('a'))?.fencingToken;
+    faults.fail({ verb: 'renew', times: Infinity });
+    await clock.advance(480);
+    // Renewed last 547 ms ago: less than half of its time is left.
+    await holder.release();
+    await clock.advance(10);
+    expect(waiter.value?.remaining).toBeGreaterThanOrEqual(890);
+    expect(waiter.value?.tokenFor('a')).toBeGreaterThan(before!);
+  });
+
+  test('that is given up while its first key is renewed leaves nothing', async () => {
+    const { locker, clock, faults, free } = bench();
+    const controller = new AbortController();
+    const holder = await locker().lock('b');
+    const one = locker({ ttl: 1_000 });
+    const waiter = watch(one.lock(['a', 'b'], { signal: controller.signal }), clock);
+    await clock.advance(330);
+    faults.fail({ verb: 'renew', times: Infinity });
+    await clock.advance(180);
+    faults.heal();
+    faults.delay(100, { verb: 'renew' });
+    await holder.release();
+    await clock.advance(50);
+    expect(waiter.state).toBe('pending');
+    controller.abort('x');
+    await clock.advance(5_000);
+    expect(waiter.reason).toBe('x');
+    expect(await free('a')).toBe(true);
+    expect(await free('b')).toBe(true);
+    expect(clock.timers).toBe(0);
+  });
+
+  test('takes a key from its own locker, by hand-off, and gives it back to it', async () => {
+    const { locker, clock, free } = bench();
+    const one = locker();
+    const other = await locker().lock('b');
+    const first = await one.lock('a');
+    const list = watch(one.lock(['a', 'b'], { wait: 1_000 }), clock);
+    const last = watch(one.lock('a'), clock);
+    await clock.advance(10);
+    await first.release();
+    await clock.advance(10);
+    expect(last.state).toBe('pending');
+    await clock.advance(1_000);
+    expect([list.state, last.state]).toEqual(['rejected', 'fulfilled']);
+    expect(last.value!.fencingToken).toBeGreaterThan(first.fencingToken);
+    await last.value?.release();
+    await other.release();
+    expect(await free('a')).toBe(true);
+  });
+});
+
+describe('an owner that takes its own lock over', () => {
+  test('keeps at it where the store fails once', async () => {
+    const { locker, clock, faults } = bench();
+    const one = locker();
+    const older = await one.lock('k', { owner: 'o' });
+    faults.fail({ verb: 'acquire' });
+    const newer = watch(one.lock('k', { owner: 'o' }), clock);
+    await clock.advance(500);
+    expect(newer.value?.state).toBe('held');
+    expect(older.signal.reason).toMatchObject({ reason: 'superseded' });
+  });
+
+  test('and is granted it too late twice asks anew', async () => {
+    const { locker, clock, faults } = bench();
+    const one = locker({ ttl: 1_000, storeTimeout: 900 });
+    const older = await one.lock('k', { owner: 'o' });
+    faults.delay(500, { verb: 'acquire', times: 2 });
+    const newer = watch(one.lock('k', { owner: 'o', wait: 5_000 }), clock);
+    await clock.advance(3_000);
+    expect(newer.value?.remaining).toBeGreaterThanOrEqual(450);
+    newer.value?.assertHeld();
+    expect(older.signal.reason).toMatchObject({ reason: 'superseded' });
+    await newer.value?.release();
+    await clock.advance(5_000);
+    expect(clock.timers).toBe(0);
+  });
+});
+
+describe('a release that asks for the next of its process in the same request', () => {
+  test('frees the lock also where that one gives up meanwhile', async () => {
+    const { locker, clock, faults, free } = bench();
+    const one = locker({ handoff: false });
+    const lock = await one.lock('k');
+    const controller = new AbortController();
+    const next = watch(one.lock('k', { signal: controller.signal }), clock);
+    await clock.advance(10);
+    faults.delay(100, { times: Infinity });
+    const released = watch(lock.release(), clock);
+    await clock.advance(20);
+    controller.abort('x');
+    await clock.advance(400);
+    expect(next.reason).toBe('x');
+    expect(released.state).toBe('fulfilled');
+    expect(await free('k')).toBe(true);
+  });
+
+  test('frees it where the request never arrives', async () => {
+    const { locker, clock, faults, free } = bench();
+    const one = locker({ handoff: false, storeTimeout: 300 });
+    const lock = await one.lock('k', { ttl: 60_000 });
+    const next = watch(one.lock('k', { wait: 5_000 }), clock);
+    await clock.advance(10);
+    faults.dropRequest({ verb: 'acquire' });
+    const released = watch(lock.release(), clock);
+    await clock.advance(1_100);
+    expect(released.state).toBe('fulfilled');
+    expect(next.value?.state).toBe('held');
+    await next.value?.release();
+    expect(await free('k')).toBe(true);
+  });
+});
+
+describe('who waits', () => {
+  test('and leaves from the middle of the line does not break it', async () => {
+    const { locker, clock } = bench();
+    const one = locker();
+    const first = await one.lock('k');
+    const controllers = Array.from({ length: 5 }, () => new AbortController());
+    const order: number[] = [];
+    const waiters = controllers.map(({ signal }, index) =>
+      watch(
+        one.withLock('k', { signal }, () => void order.push(index)),
+        clock,
+      ),
+    );
+    for (const index of [2, 4, 1]) controllers[index]!.abort('x');
+    await first.release();
+    await settled();
+    expect(order).toEqual([0, 3]);
+    expect(waiters.map(({ reason }) => reason)).toEqual([undefined, 'x', 'x', undefined, 'x']);
+  });
+
+  test('is asked for again at once when it is woken while its request is under way', async () => {
+    const { locker, clock, faults, tell, sent } = bench();
+    await locker().lock('k', { ttl: 60_000 });
+    const one = locker();
+    faults.delay(200, { verb: 'acquire' });
+    const waiter = watch(one.lock('k'), clock);
+    await clock.advance(150);
+    const before = sent('acquire');
+    tell({ type: 'wake', key: 'k' });
+    expect(sent('acquire')).toBe(before);
+    await clock.advance(51);
+    expect(sent('acquire')).toBe(before + 1);
+    expect(waiter.state).toBe('pending');
+  });
+
+  test('is not disturbed by a refusal that comes after its time-out', async () => {
+    const { locker, clock, faults } = bench();
+    const holder = await locker().lock('k', { ttl: 60_000 });
+    faults.delay(600, { verb: 'acquire' });
+    const waiter = watch(locker({ storeTimeout: 200 }).lock('k'), clock);
+    await clock.advance(5_000);
+    await holder.release();
+    await clock.advance(600);
+    expect(waiter.state).toBe('fulfilled');
+  });
+
+  test('and has gone is not told of a refresh that fails later', async () => {
+    const { locker, clock, faults } = bench();
+    await locker().lock('k', { ttl: 60_000 });
+    const controller = new AbortController();
+    const one = locker();
+    const waiter = watch(one.lock('k', { signal: controller.signal }), clock);
+    await clock.advance(400);
+    faults.dropRequest({ verb: 'refresh' });
+    await clock.advance(200);
+    controller.abort('x');
+    await clock.advance(40_000);
+    expect(waiter.reason).toBe('x');
+    expect(clock.timers).toBe(1);
+  });
+
+  test('and was granted without an answer has that taken back when the lock is handed to it', async () => {
+    const { locker, clock, faults, requests } = bench();
+    const one = locker({ ttl: 60_000, handoff: { tenure: 60_000 } });
+    const lock = await one.lock('k');
+    const waiter = watch(one.lock('k'), clock);
+    const controller = new AbortController();
+    const gone = watch(one.lock('k', { signal: controller.signal }), clock);
+    // A lock that is not renewed is not handed over, so the store is asked: in vain.
+    setRenewal(lock, false);
+    faults.dropReply({ verb: 'acquire' });
+    controller.abort('x');
+    await clock.advance(2_000);
+    expect(gone.reason).toBe('x');
+    setRenewal(lock, true);
+    await lock.release();
+    await clock.advance(10);
+    expect(waiter.value?.fencingToken).toBe(lock.fencingToken + 1);
+    expect(requests.filter(({ verb }) => verb === 'release')).toHaveLength(1);
+    await clock.advance(100_000);
+    waiter.value?.assertHeld();
+  });
+});
+
+describe('a renewal that is confirmed', () => {
+  test('when the lock is over by the clock does not revive it, and is undone', async () => {
+    const { locker, clock, faults, free } = bench();
+    const one = locker();
+    const heard = hear(one, 'renewed', 'lost');
+    const lock = await one.lock('k', { ttl: 1_000 });
+    faults.delay(100, { verb: 'renew' });
+    await clock.advance(400);
+    // The machine sleeps while the answer is on its way.
+    clock.suspend(2_000);
+    await clock.advance(100);
+    expect(lock.signal.reason).toMatchObject({ reason: 'expired' });
+    expect(heard).toMatchObject([{ event: 'lost' }]);
+    await clock.advance(50);
+    expect(await free('k')).toBe(true);
+  });
+});
+
+describe('a listener', () => {
+  test('that was the only one may come back', async () => {
+    const { locker } = bench();
+    const one = locker();
+    const keys: string[] = [];
+    const listener = ({ key }: { key: string }): void => void keys.push(key);
+    const off = one.on('acquired', listener);
+    await one.lock('a');
+    off();
+    await one.lock('b');
+    const again = one.on('acquired', listener);
+    off();
+    await one.lock('c');
+    again();
+    await one.lock('d');
+    expect(keys).toEqual(['a', 'c']);
+  });
+});
