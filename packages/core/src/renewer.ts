@@ -250,7 +250,7 @@ export class Renewer {
       if (prolongs && holder.handle !== undefined) renewed.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
       failed = engine.calls.errorFrom('renew', lease.key, reply);
-      if (holder === current) this.stateOf(lease.id).dueAt = sentAt + terms.retryEvery;
+      if (holder === current) this.stateOf(lease.id).dueAt = sentAt + holder.plan.terms.retryEvery;
     } else {
       if (holder === current) holder.lose(reply);
       return undefined;
@@ -285,7 +285,9 @@ export class Renewer {
 function byTimeout(batch: readonly Renewal[]): Map<number, Numbered[]> {
   const groups = new Map<number, Numbered[]>();
   for (const [index, renewal] of batch.entries()) {
-    const { storeTimeout } = renewal.terms;
+    // An extension to far more, if it hangs, must leave time to renew what there is.
+    const { lease, terms } = renewal;
+    const storeTimeout = Math.min(terms.storeTimeout, lease.plan.terms.storeTimeout);
     const group = groups.get(storeTimeout) ?? [];
     group.push([renewal, index]);
     groups.set(storeTimeout, group);

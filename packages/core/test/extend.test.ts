@@ -85,6 +85,27 @@ describe('extend', () => {
     lock.assertHeld();
   });
 
+  test.each(['fail', 'failAfter', 'dropReply', 'dropRequest'] as const)(
+    'to far more that is not confirmed (%s) does not keep the lock from being renewed',
+    async (fault) => {
+      const { locker, clock, faults } = bench();
+      const one = locker();
+      const locks = [
+        await one.lock('a', { ttl: 1_000 }),
+        await one.lock(['b', 'c'], { ttl: 1_000 }),
+      ];
+      for (const lock of locks) {
+        faults[fault]({ verb: 'renew' });
+        void lock.extend(60_000).catch(() => {});
+      }
+      await clock.advance(10_000);
+      for (const lock of locks) {
+        lock.assertHeld();
+        expect(lock.remaining).toBeLessThanOrEqual(900);
+      }
+    },
+  );
+
   test('of several keys rejects when one of them is not confirmed', async () => {
     const { locker, faults } = bench();
     const lock = await locker().lock(['a', 'b'], { renew: false });

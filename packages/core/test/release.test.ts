@@ -142,7 +142,7 @@ describe('a release that the store does not confirm', () => {
   });
 
   test('is not shorter lived than an extension whose reply was lost', async () => {
-    const { locker, clock, faults, free } = bench();
+    const { locker, clock, faults, free, sent } = bench();
     const lock = await locker({ storeTimeout: 200 }).lock('k', { ttl: 1_000 });
     faults.dropReply({ verb: 'renew' });
     const extended = watch(lock.extend(60_000), clock);
@@ -150,6 +150,7 @@ describe('a release that the store does not confirm', () => {
     expect(extended.state).toBe('rejected');
     // A shorter renewal comes through: that does not take the longer lease away.
     await clock.advance(200);
+    expect(sent('renew')).toBe(2);
     lock.assertHeld();
     faults.fail({ verb: 'release', times: Infinity });
     void lock.release();
