@@ -293,6 +293,21 @@ describe('after a reconnection', () => {
     expect(fixed.remaining).toBeLessThanOrEqual(57_000);
   });
 
+  test('also those whose renewal was under way: it may have been sent before', async () => {
+    const { locker, clock, tell, faults, requests } = bench();
+    const lock = await locker().lock('k', { ttl: 3_000 });
+    await clock.advance(900);
+    faults.delay(200, { verb: 'renew' });
+    await clock.advance(250);
+    await faults.evict('k');
+    tell({ type: 'reconnected' });
+    await clock.advance(100);
+    expect(requests.filter(({ verb }) => verb === 'renew').map(({ at }) => at)).toEqual([
+      1_000, 1_201,
+    ]);
+    expect(lock.signal.reason).toMatchObject({ reason: 'evicted' });
+  });
+
   test('waiters ask again', async () => {
     const { locker, clock, tell, faults } = bench();
     const one = locker();
