@@ -6,9 +6,10 @@ export const library: Options = {
   format: ['esm', 'cjs'],
   target: 'node20',
   platform: 'node',
-  // The root's own one allows decorators with metadata, for which tsup takes another compiler that wraps
-  // every function to keep its name: twice as slow.
-  tsconfig: '../../tsconfig.base.json',
+  // A package's own one may emit the metadata of decorators, for its tests, for which tsup takes another
+  // compiler that wraps every function to keep its name: twice as slow. The base names no files, so that
+  // it would take in what other packages are building.
+  tsconfig: '../../tsconfig.json',
   // With it, tsup rewrites the CommonJS output into the syntax of 2019, which runs far slower. Without it
   // each entry has all it needs, so a package has only one.
   splitting: false,
