@@ -9,6 +9,7 @@ import {
   UseInterceptors,
   type ExecutionContext,
 } from '@nestjs/common';
+import { APP_INTERCEPTOR } from '@nestjs/core';
 import { EMPTY } from 'rxjs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { aLocker, call, serve, until, Work } from './kit/index.ts';
@@ -110,6 +111,25 @@ describe('an interceptor that is derived', () => {
     });
     work.end('t');
     await expect(first).resolves.toMatchObject({ keys: ['tenant:t'] });
+  });
+
+  test('can be for all handlers of an application', async () => {
+    @Controller('any')
+    class Any {
+      @Get()
+      async get(): Promise<unknown> {
+        return lockNow();
+      }
+    }
+    const { url } = await serve({
+      imports: [LockModule.forRoot({ locker })],
+      controllers: [Any],
+      providers: [Tenants, { provide: APP_INTERCEPTOR, useClass: TenantLock }],
+    });
+    await expect(get(`${url}/any?tenant=t`)).resolves.toMatchObject({ keys: ['tenant:t'] });
+    await locker.withLock('tenant:t', async () => {
+      await expect(call('GET', `${url}/any?tenant=t`)).resolves.toMatchObject({ status: 410 });
+    });
   });
 
   test('as an instance has no locker, and the handler does not run', async () => {
