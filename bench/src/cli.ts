@@ -2,8 +2,9 @@
 import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
+import { run as redis } from './redis/index.ts';
 
-const benchmarks: Record<string, () => Promise<boolean>> = { memory, memcached, express };
+const benchmarks: Record<string, () => Promise<boolean>> = { memory, redis, memcached, express };
 
 const names = process.argv.slice(2);
 let reached = true;

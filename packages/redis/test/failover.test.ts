@@ -8,7 +8,7 @@ import {
 } from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { until, waiting } from './site.ts';
+import { fails, until, waiting } from './site.ts';
 
 let sentinel: TestSentinel;
 const endings: (() => unknown)[] = [];
@@ -55,7 +55,8 @@ test('a lock that was replicated is still held after a failover, and passed on',
     (await redisCommand(primary, 'WAIT', '1', '1000')).startsWith(':1'),
   );
   await failOver();
-  await lock.extend();
+  // Until the client has found the new primary.
+  await until('it is renewed', async () => (await fails(lock.extend())).error === undefined);
   expect(lock.state).toBe('held');
   expect(await lock.release()).toBe(true);
   const next = await taken;

@@ -1,0 +1,129 @@
+// One variant of one piece of work, in a fresh process: `child.ts <variant> <work> <url> [start]`.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { holders } from './holders.ts';
+import { variants, type Take } from './peers.ts';
+import { countRequests } from './requests.ts';
+
+const [name, work, url, start] = process.argv.slice(2) as [string, string, string, string?];
+/** ms on the clock of the machine, the same for all processes. */
+const now = (): number => Number(process.hrtime.bigint()) / 1e6;
+const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
+
+/** µs per lock and release, the best of some rounds. */
+async function rate(tasks: number): Promise<number> {
+  const lock = await take();
+  const each = 6_000 / tasks;
+  const task = async (index: number): Promise<void> => {
+    for (let round = 0; round < each; round++) {
+      // One task takes one key after the other.
+      const release = await lock(tasks === 1 ? `key:${round % 100}` : `key:${index}`);
+      await release();
+    }
+  };
+  const rounds: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    const startedAt = now();
+    await Promise.all(Array.from({ length: tasks }, (_, index) => task(index)));
+    rounds.push(((now() - startedAt) * 1_000) / 6_000);
+  }
+  return Math.min(...rounds);
+}
+
+/** Tasks that want one key at once: ms until all have had it, and requests per hand-off. */
+async function queue(tasks: number): Promise<{ total: number; requests: number }> {
+  const requests = countRequests();
+  const lock = await take();
+  await (
+    await lock('warm-up')
+  )();
+  const before = requests();
+  const startedAt = now();
+  const task = async (): Promise<void> => {
+    const release = await lock('key');
+    await release();
+  };
+  await Promise.all(Array.from({ length: tasks }, task));
+  return { total: now() - startedAt, requests: (requests() - before) / tasks };
+}
+
+/** 25 tasks that take one key again and again, as other processes do, from `start` on. */
+async function compete(
+  hold: number,
+): Promise<{ holds: [number, number][]; count: number; requests: number }> {
+  const requests = countRequests();
+  const lock = await take();
+  await (
+    await lock(`warm-up:${process.pid}`)
+  )();
+  await sleep(Math.max(0, Number(start) - now()));
+  const before = requests();
+  const endAt = Number(start) + 4_000;
+  const holds: [number, number][] = [];
+  let count = 0;
+  const task = async (): Promise<void> => {
+    for (;;) {
+      const release = await lock('key');
+      const granted = now();
+      if (hold > 0) await sleep(hold);
+      const released = now();
+      if (released > endAt) return;
+      count += 1;
+      if (hold > 0) holds.push([granted, released]);
+      await release();
+    }
+  };
+  for (let index = 0; index < 25; index++) void task();
+  // By its own clock: who never lets the event loop turn has no timers.
+  await sleep(Math.max(0, endAt - now()));
+  return { holds, count, requests: requests() - before };
+}
+
+/** 1,000 tasks that wait for a key that another process holds: requests in 5 s. */
+async function wait(): Promise<number> {
+  const requests = countRequests();
+  const lock = await take();
+  const waiting = Array.from({ length: 1_000 }, () => lock('held'));
+  for (const one of waiting) one.catch(() => {});
+  await sleep(1_000);
+  const before = requests();
+  await sleep(5_000);
+  return requests() - before;
+}
+
+/** 10,000 locks that are held and renewed: what 20 s of that cost, CPU in µs. */
+async function hold(): Promise<Record<'requests' | 'renewals' | 'cpu' | 'timers', number>> {
+  const requests = countRequests();
+  const holder = (holders[name] as (typeof holders)['holdfast'])(url);
+  const renewals = holder.renewals ?? requests;
+  for (let from = 0; from < 10_000; from += 500) {
+    await Promise.all(
+      Array.from({ length: 500 }, (_, index) => holder.hold(`key:${from + index}`)),
+    );
+  }
+  await sleep(1_000);
+  const before = { requests: requests(), renewals: renewals(), cpu: process.cpuUsage() };
+  await sleep(20_000);
+  const { user, system } = process.cpuUsage(before.cpu);
+  // This sleep has none any more.
+  const timers = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  return {
+    requests: requests() - before.requests,
+    renewals: renewals() - before.renewals,
+    cpu: user + system,
+    timers,
+  };
+}
+
+const works: Record<string, () => Promise<unknown>> = {
+  sequential: () => rate(1),
+  '64 in parallel': () => rate(64),
+  'queue of 100': () => queue(100),
+  'queue of 1,000': () => queue(1_000),
+  compete: () => compete(0),
+  'compete, 5 ms': () => compete(5),
+  wait,
+  hold,
+};
+
+const answer = await (works[work] as () => Promise<unknown>)();
+process.stdout.write(`${JSON.stringify(answer)}\n`, () => process.exit());

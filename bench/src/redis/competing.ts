@@ -1,0 +1,77 @@
+import { inChild } from '../harness.ts';
+import { absolute, child, compared, details, least, PEERS, round, type Row } from './results.ts';
+
+interface Part {
+  readonly holds: readonly (readonly [granted: number, released: number])[];
+  readonly count: number;
+  readonly requests: number;
+}
+
+interface Competition {
+  /** Hand-offs a second. */
+  readonly rate: number;
+  /** Between a release and the next grant, in any process, in µs; the median. */
+  readonly gap: number;
+  readonly requests: number;
+  /** 1 if all processes held equally often, 1 / 4 if only one did. */
+  readonly fairness: number;
+}
+
+const PROCESSES = 4;
+/** How long they may take to start, and how long they run, in s. */
+const START = 4;
+const RUN = 4;
+
+async function compete(name: string, work: string, url: string): Promise<Competition> {
+  const start = Number(process.hrtime.bigint()) / 1e6 + START * 1_000;
+  const parts = await Promise.all(
+    Array.from({ length: PROCESSES }, () => inChild<Part>(child, [name, work, url, String(start)])),
+  );
+  const counts = parts.map(({ count }) => count);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const squares = counts.reduce((sum, count) => sum + count ** 2, 0);
+  const holds = parts.flatMap((part) => part.holds).toSorted(([a], [b]) => a - b);
+  const gaps = holds.slice(1).map(([granted], index) => granted - (holds[index]?.[1] ?? 0));
+  return {
+    rate: total / RUN,
+    gap: (gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? 0) * 1_000,
+    requests: parts.reduce((sum, { requests }) => sum + requests, 0) / total,
+    fairness: total ** 2 / (PROCESSES * squares),
+  };
+}
+
+async function all(work: string, url: string): Promise<Map<string, Competition>> {
+  const results = new Map<string, Competition>();
+  for (const name of ['holdfast', ...PEERS]) results.set(name, await compete(name, work, url));
+  details(
+    `4 processes × 25 tasks, one key, ${work}`,
+    ['hand-offs/s', 'hand-off p50 µs', 'requests per hand-off', 'fairness'],
+    new Map(
+      [...results].map(([name, { rate, gap, requests, fairness }]) => [
+        name,
+        [rate, gap, requests, fairness],
+      ]),
+    ),
+  );
+  return results;
+}
+
+/** Several processes that want one key. */
+export async function competing(url: string): Promise<Row[]> {
+  const rows: Row[] = [];
+  const idle = await all('compete', url);
+  const { rate } = idle.get('holdfast') as Competition;
+  const [fastest, slowness] = least(new Map([...idle].map(([name, one]) => [name, -one.rate])));
+  const rates = [`${round(rate)}/s`, `${fastest} ${round(-slowness)}/s`] as const;
+  rows.push(compared('4 processes, hold 0', 'hand-offs', rates, rate / -slowness, 10));
+
+  const work = '4 processes, hold 5 ms';
+  const busy = await all('compete, 5 ms', url);
+  const ours = busy.get('holdfast') as Competition;
+  const [name, gap] = least(new Map([...busy].map(([peer, one]) => [peer, one.gap])));
+  const gaps = [`${round(ours.gap)} µs`, `${name} ${round(gap)} µs`] as const;
+  rows.push(compared(work, 'hand-off p50', gaps, gap / ours.gap, 5));
+  rows.push(absolute(work, 'requests per hand-off', ours.requests, '≤ 0.4'));
+  rows.push(absolute(work, 'fairness', ours.fairness, '≥ 0.95'));
+  return rows;
+}

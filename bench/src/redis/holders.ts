@@ -1,0 +1,42 @@
+import { createLocker } from '@holdfast/core';
+import { redisStore } from '@holdfast/redis';
+import { Redis } from 'ioredis';
+import { Mutex } from 'redis-semaphore';
+import Redlock from 'redlock';
+import { createLock, IoredisAdapter } from 'redlock-universal';
+import { TTL } from './peers.ts';
+
+/** Takes keys and keeps them renewed until the process ends. */
+interface Holder {
+  readonly hold: (key: string) => Promise<unknown>;
+  /** How many renewals there were; absent where each is a request. */
+  readonly renewals?: () => number;
+}
+
+const never = new Promise<never>(() => {});
+
+/** Those that renew by themselves. They hold through the one way in which each does. */
+export const holders: Record<string, (url: string) => Holder> = {
+  holdfast: (url) => {
+    const locker = createLocker({ store: redisStore(new Redis(url)), ttl: TTL });
+    let renewed = 0;
+    locker.on('renewed', () => (renewed += 1));
+    return { hold: (key) => locker.lock(key), renewals: () => renewed };
+  },
+  'redlock 5': (url) => {
+    const locks = new Redlock([new Redis(url)], { automaticExtensionThreshold: TTL / 3 });
+    const using = (key: string, held: () => void): unknown =>
+      locks.using([key], TTL, () => (held(), never));
+    return { hold: (key) => new Promise<void>((held) => void using(key, held)) };
+  },
+  'redlock-universal': (url) => {
+    const adapter = new IoredisAdapter(new Redis(url));
+    const using = (key: string, held: () => void): unknown =>
+      createLock({ adapter, key, ttl: TTL }).using(() => (held(), never));
+    return { hold: (key) => new Promise<void>((held) => void using(key, held)) };
+  },
+  'redis-semaphore': (url) => {
+    const client = new Redis(url);
+    return { hold: (key) => new Mutex(client as never, key, { lockTimeout: TTL }).acquire() };
+  },
+};

@@ -1,0 +1,27 @@
+import { ensureBinaries, REDIS, startRedis } from '@holdfast/test-servers';
+import { table } from '../harness.ts';
+import { competing } from './competing.ts';
+import { holding } from './holding.ts';
+import { queueing } from './queueing.ts';
+import type { Row } from './results.ts';
+import { speed } from './speed.ts';
+
+/** The Redis store beside raw ioredis and the libraries that people use, on a server of their own. */
+export async function run(): Promise<boolean> {
+  const [binary] = (await ensureBinaries([REDIS])) as [string];
+  const server = await startRedis(binary);
+  const rows: Row[] = [];
+  try {
+    const url = `redis://${server.host}:${server.port}`;
+    for (const work of [speed, queueing, competing, holding]) rows.push(...(await work(url)));
+  } finally {
+    await server.stop();
+  }
+  const head = ['work', 'figure', 'holdfast', 'beside it', 'goal', ''];
+  table(
+    'Redis: all goals',
+    head,
+    rows.map(({ cells, reached }) => [...cells, reached ? 'reached' : 'MISSED']),
+  );
+  return rows.every(({ reached }) => reached);
+}

@@ -1,0 +1,17 @@
+/** What the benchmarks use of it: its own types are not found by Node's resolution. */
+declare module 'redlock' {
+  import type { Redis } from 'ioredis';
+
+  interface Settings {
+    retryCount: number;
+    retryDelay: number;
+    retryJitter: number;
+    automaticExtensionThreshold: number;
+  }
+
+  export default class Redlock {
+    constructor(clients: readonly Redis[], settings?: Partial<Settings>);
+    acquire(keys: string[], ttl: number): Promise<{ release(): Promise<unknown> }>;
+    using<T>(keys: string[], ttl: number, routine: () => Promise<T>): Promise<T>;
+  }
+}
