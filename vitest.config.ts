@@ -25,8 +25,8 @@ const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
     include: ['*.test.ts', `on-${label}/*.test.ts`],
-    // What is built is tested once, on all versions.
-    exclude: ['built-*.test.ts'],
+    // What is built is tested once, on all versions; what is simulated knows no peer.
+    exclude: ['built-*.test.ts', 'simulated-*.test.ts'],
     globalSetup: [servers],
     env,
   },

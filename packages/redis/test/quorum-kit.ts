@@ -11,6 +11,12 @@ export const quorumCapabilities = {
   exactLoss: true,
 } as const;
 
+export interface ClientOptions {
+  readonly keyPrefix?: string;
+  readonly enableAutoPipelining?: boolean;
+  readonly lazyConnect?: boolean;
+}
+
 /** Independent servers for one test file. */
 export function useServers(size: number): readonly TestServer[] {
   const servers: TestServer[] = [];
@@ -25,7 +31,10 @@ export function useServers(size: number): readonly TestServer[] {
 }
 
 /** A client that says nothing of errors: what fails is what the tests look at. */
-export function clientOf({ host, port }: { host: string; port: number }, options = {}): Redis {
+export function clientOf(
+  { host, port }: { host: string; port: number },
+  options: ClientOptions = {},
+): Redis {
   const client = new Redis({ host, port, ...options });
   client.on('error', () => {});
   return client;
@@ -34,8 +43,9 @@ export function clientOf({ host, port }: { host: string; port: number }, options
 /** A connected client for each server. */
 export async function clientsOf(
   servers: readonly { host: string; port: number }[],
+  options: ClientOptions = {},
 ): Promise<Redis[]> {
-  const clients = servers.map((server) => clientOf(server));
+  const clients = servers.map((server) => clientOf(server, options));
   await Promise.all(
     clients.map((client) => new Promise<void>((resolve) => client.once('ready', () => resolve()))),
   );

@@ -11,6 +11,7 @@ import {
 import type { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { calls } from './kit.ts';
 import { clientOf, clientsOf } from './quorum-kit.ts';
 
 // The worst combinations, on real servers: frozen (SIGSTOP), dead (SIGKILL), slow (behind a proxy).
@@ -179,6 +180,41 @@ test('a server that was frozen meanwhile keeps nothing when it is back', async (
   for (let round = 0; round < 3; round++) await locker.withLock('thaw', () => {});
   frozen.thaw();
   await expect.poll(() => isFree([frozen], 'thaw'), { timeout: 5_000 }).toBe(true);
+});
+
+test('a server that is silent for long is not asked for more', async () => {
+  const servers = await start();
+  const locker = await lockerOn(servers);
+  await locker.withLock('warm-up', () => {});
+  const frozen = servers[2] as TestServer;
+  frozen.freeze();
+  await locker.withLock('silent', () => {});
+  await sleep(1_500);
+  for (let round = 0; round < 50; round++) await locker.withLock('silent', () => {});
+  frozen.thaw();
+  const admin = clientOf(frozen);
+  await expect.poll(() => admin.status).toBe('ready');
+  expect(await calls(admin)).toBeLessThan(15);
+  admin.disconnect();
+  await expect
+    .poll(async () => {
+      await locker.withLock('silent', () => {});
+      return (await grants([frozen], 'silent'))[0];
+    })
+    .toBeNull();
+});
+
+test('servers that are away from the start cost little, and too many are an error', async () => {
+  const servers = await start(5);
+  servers[0]?.freeze();
+  await servers[1]?.kill();
+  const clients = servers.map((server) => clientOf(server));
+  const locker = createLocker({ store: redisQuorum(clients), ttl: 1_000 });
+  expect(await locker.tryWithLock('start', () => 'done')).toMatchObject({ value: 'done' });
+  await servers[2]?.kill();
+  await expect(locker.tryLock('start')).rejects.toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE' });
+  await locker.close();
+  for (const client of clients) client.disconnect();
 });
 
 test('a server that keeps its data and was down for the release frees it when it is back', async () => {
