@@ -12,21 +12,13 @@ import type {
   StorePhase,
 } from '@holdfast/core';
 import { evictionWarning } from '../eviction.ts';
-import {
-  count,
-  errorsOf,
-  majorityOf,
-  tally,
-  tooManyFailed,
-  valuesOf,
-  verdictOf,
-} from './ballot.ts';
-import type { Vote } from './ballot.ts';
-import { Claims, type Claim } from './claims.ts';
+import { Acquirer } from './acquirer.ts';
+import { count, errorsOf, majorityOf, tally, tooManyFailed, verdictOf } from './ballot.ts';
+import { Claims } from './claims.ts';
 import { holderOf } from './holder.ts';
-import type { ClaimReply, ClaimRequest, QuorumClock, QuorumNode } from './node.ts';
+import type { QuorumClock, QuorumNode } from './node.ts';
 import { Renewals } from './renewals.ts';
-import { leaseOf, patienceFor, type Patience } from './timing.ts';
+import { patienceFor, type Patience } from './timing.ts';
 
 const CAPABILITIES: StoreCapabilities = {
   fencing: 'none',
@@ -46,12 +38,6 @@ export interface QuorumSettings {
   readonly nodeTimeout: number | undefined;
 }
 
-/** What the servers answered in one round, and what follows. */
-interface Round {
-  readonly verdict: 'yes' | 'no' | 'failed';
-  readonly votes: readonly Vote<ClaimReply>[];
-}
-
 type Listener = (event: StoreEvent) => void;
 
 /** A lock is held by whom a majority of independent servers has granted it to. */
@@ -60,6 +46,7 @@ export class QuorumStore implements LockStore {
   readonly capabilities = CAPABILITIES;
   /** What this process has under way, for tests. */
   readonly claims: Claims;
+  private readonly acquirer: Acquirer;
   private readonly renewals: Renewals;
   private readonly listeners = new Map<string, Listener>();
   private unlisten: (() => void)[] = [];
@@ -72,13 +59,23 @@ export class QuorumStore implements LockStore {
     private readonly settings: QuorumSettings,
   ) {
     this.claims = new Claims(nodes, clock);
+    this.acquirer = new Acquirer(clock, this.claims);
     this.renewals = new Renewals(nodes, clock, this.claims);
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     const startedAt = this.clock.now();
-    const claim = this.claims.open(request.key, request.id);
-    return claim.inTurn(() => this.tryToAcquire(claim, request, startedAt));
+    const { key, id, ttl } = request;
+    const claim = this.claims.open(key, id);
+    return claim.inTurn(async () => {
+      const opening = this.opened(Math.min(ttl / 2, OPENING));
+      if (opening !== undefined) await opening;
+      try {
+        return await this.acquirer.acquire(claim, request, startedAt, this.patienceFor(ttl));
+      } finally {
+        this.askForPolicies();
+      }
+    });
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
@@ -149,82 +146,6 @@ export class QuorumStore implements LockStore {
     };
   }
 
-  private async tryToAcquire(
-    claim: Claim,
-    request: AcquireRequest,
-    startedAt: number,
-  ): Promise<AcquireReply> {
-    const { clock } = this;
-    const { key, id, owner, label, ttl, tokens, replaces, wait } = request;
-    const patience = this.patienceFor(ttl);
-    claim.request = { key, id, owner, label, ttl, replaces };
-    const opening = this.opened(Math.min(ttl / 2, OPENING));
-    if (opening !== undefined) await opening;
-    const predecessor = replaces === undefined ? undefined : this.claims.recall(key, replaces);
-    for (let attempt = 1; ; attempt++) {
-      const roundAt = clock.now();
-      const round = await this.round(claim, claim.request, patience, predecessor);
-      const now = clock.now();
-      this.askForPolicies();
-      const replaced = this.endReplaced(predecessor);
-      const reply = (granted: boolean): AcquireReply => {
-        if (replaced === true && predecessor !== undefined) predecessor.ended = true;
-        return granted ? { granted, token: 0, tokens, replaced } : { granted, replaced };
-      };
-      if (round.verdict === 'yes' && !claim.released && now - startedAt < leaseOf(ttl)) {
-        return reply(true);
-      }
-      claim.undo();
-      if (round.verdict === 'yes') throw new Error('The grant came late.');
-      if (round.verdict === 'failed') {
-        throw tooManyFailed('acquire', round.votes.length, errorsOf(round.votes));
-      }
-      const rest = clock.random() * 2 ** attempt * Math.max(now - roundAt, 2);
-      const isLate = now + rest - startedAt > patience.straggler / 2;
-      if (wait || isLate || claim.released || isHeld(round.votes))
-        return { granted: false, replaced };
-      // Nobody has it, because all who want it came at the same time.
-      await new Promise<void>((resolve) => {
-        clock.setTimeout(resolve, rest);
-      });
-    }
-  }
-
-  /** Asks all servers once. */
-  private async round(
-    claim: Claim,
-    request: ClaimRequest,
-    patience: Patience,
-    predecessor: Claim | undefined,
-  ): Promise<Round> {
-    let open = true;
-    const wanted = (): boolean => open && !claim.released;
-    const asked = claim.stakes.map(async (stake, index) => {
-      const reply = await stake.ask(request, wanted);
-      if (reply.replaced) predecessor?.stakes[index]?.replaced();
-      return reply;
-    });
-    try {
-      return await count(asked, patience, this.clock, (votes) => {
-        const verdict = verdictOf(tally(votes, ({ granted }) => granted));
-        return verdict === undefined ? undefined : { verdict, votes: [...votes] };
-      });
-    } finally {
-      open = false;
-    }
-  }
-
-  /** Whether a grant that was to be replaced was there; ends it where it still is. */
-  private endReplaced(predecessor: Claim | undefined): boolean | undefined {
-    if (predecessor === undefined) return undefined;
-    const freed = predecessor.stakes.filter((stake) => stake.freed).length;
-    const replaced = !predecessor.ended && freed >= majorityOf(this.nodes.length);
-    predecessor.released = true;
-    predecessor.undo();
-    predecessor.cleared();
-    return replaced;
-  }
-
   private ask<V>(phase: StorePhase, send: (node: QuorumNode) => Promise<V>): Promise<V>[] {
     return this.nodes.map(async (node) => {
       const problem = node.problem(phase);
@@ -285,13 +206,4 @@ export class QuorumStore implements LockStore {
     for (const answer of this.ask('inspect', (node) => node.evictionPolicy()))
       answer.then(warn, () => {});
   }
-}
-
-/** Whether one other has a majority. */
-function isHeld(votes: readonly Vote<ClaimReply>[]): boolean {
-  const holders = valuesOf(votes).flatMap(({ granted, holder }) =>
-    granted || holder === undefined ? [] : [holder],
-  );
-  const majority = majorityOf(votes.length);
-  return holders.some((id) => holders.filter((other) => other === id).length >= majority);
 }
