@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createLocker, type Locker } from '@holdfast/core';
 import type { INestApplication, ModuleMetadata } from '@nestjs/common';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { afterEach, expect, vi } from 'vitest';
 import { LockModule } from '@holdfast/nestjs';
@@ -124,13 +124,19 @@ export async function serve(
   const options = { logger: false } as const;
   const app =
     adapter === 'fastify'
-      ? module.createNestApplication(new FastifyAdapter() as never, options)
+      ? module.createNestApplication(await fastify(), options)
       : module.createNestApplication(options);
   await prepare(app);
   await app.listen(0, '127.0.0.1');
   atEnd(() => app.close());
   const { port } = app.getHttpServer().address() as AddressInfo;
   return { app, url: `http://127.0.0.1:${port}` };
+}
+
+/** Loaded by those who need it: it takes its time. */
+async function fastify(): Promise<AbstractHttpAdapter> {
+  const { FastifyAdapter } = await import('@nestjs/platform-fastify');
+  return new FastifyAdapter();
 }
 
 export interface Answer {
