@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
 const VERSIONS = ['5.4', '5.9', '6.0'];
-const PACKAGES = ['core', 'testing', 'memcached'];
+const PACKAGES = ['core', 'testing', 'redis', 'memcached'];
 const FILES = PACKAGES.flatMap((name) => [`${name}.mts`, `${name}.cts`]);
 
 /** How consumers may be set up. */
@@ -20,6 +20,7 @@ describe('the types of what is published are clean', () => {
     withNode = await makeConsumer(PACKAGES, {
       '@types/node': 'consumer/node_modules/@types/node',
       '@types/memjs': 'consumer/node_modules/@types/memjs',
+      ioredis: 'consumer/node_modules/ioredis',
     });
   }, 120_000);
   afterAll(async () => {
@@ -33,7 +34,7 @@ describe('the types of what is published are clean', () => {
         const node = setup.includes('Node');
         const { folder } = node ? withNode : project;
         // Drivers' own types need Node's.
-        const files = node ? [...FILES, 'memcached-memjs.mts'] : FILES;
+        const files = node ? [...FILES, 'memcached-memjs.mts', 'redis-ioredis.mts'] : FILES;
         expect(await compile(version, folder, files, options)).toBe('');
       });
     }
