@@ -138,7 +138,7 @@ describe('jobs of a key', () => {
     expect(log.begun).toEqual([1, 2]);
   });
 
-  test('are not held up for long by jobs that are not guarded, or whose worker died', async () => {
+  test('are not held up by a job of the same queue that is not guarded, if its key is another', async () => {
     const queue = site.queue();
     const log = new Log();
     const unguarded = gate();

@@ -1,4 +1,5 @@
-import type { LineScripts, Ticket } from './line-scripts.ts';
+import type { LineScripts } from './line-scripts.ts';
+import type { Ticket } from './ticket.ts';
 import type { Waker } from './waker.ts';
 
 /** More lines than this would keep Redis busy for too long at a time. */

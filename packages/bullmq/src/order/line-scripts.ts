@@ -1,5 +1,7 @@
 import { LockStoreError } from '@holdfast/core';
 import type { OrderOptions, OrderRedis } from '../types.ts';
+import type { StartedJobs } from './started-jobs.ts';
+import type { Ticket } from './ticket.ts';
 import { JOIN, LEAVE, PARK, TEND, TOOK, type Script } from './scripts.ts';
 
 /** What a run of a job is told of its turn. */
@@ -12,15 +14,6 @@ export type Turn =
       readonly waited: number;
       readonly again: boolean;
     };
-
-/** A run of a job, and its place. */
-export interface Ticket {
-  readonly id: string;
-  readonly run: string;
-  /** The start of its member in the lines. */
-  readonly sort: string;
-  readonly keys: readonly string[];
-}
 
 export interface Wakes {
   readonly wake: readonly string[];
@@ -37,10 +30,11 @@ export class LineScripts {
     this.redis = redis;
   }
 
-  async join(ticket: Ticket, names: readonly string[], given: Iterable<string>): Promise<Turn> {
-    const { id, run, sort, keys } = ticket;
-    const passed = Object.fromEntries(Array.from(given, (job) => [job, true]));
-    const words = [id, run, sort, JSON.stringify(names), JSON.stringify(passed), ...keys];
+  async join(ticket: Ticket, { names, unknown }: StartedJobs): Promise<Turn> {
+    const { id, run, sort, ttl, keys } = ticket;
+    const nobodys = Object.fromEntries(Array.from(unknown, (job) => [job, true]));
+    const lists = [JSON.stringify(names), JSON.stringify(nobodys)];
+    const words = [id, run, sort, ...lists, String(ttl), ...keys];
     const [kind, ...rest] = (await this.call(JOIN, words)) as [Turn['kind'], ...unknown[]];
     if (kind === 'unknown') return { kind };
     if (kind === 'pending') return { kind, jobs: rest as string[] };
@@ -58,8 +52,11 @@ export class LineScripts {
     return { wake, watch };
   }
 
-  async park({ id, run }: Ticket, delay: number): Promise<readonly string[]> {
-    return (await this.call(PARK, [id, run, String(delay)])) as string[];
+  /** @param delay absent to look again */
+  async park({ id, run }: Ticket, delay?: number): Promise<{ wake: string[]; unsure: boolean }> {
+    const answer = await this.call(PARK, [id, run, String(delay ?? '')]);
+    const [wake, unsure] = answer as [string[], number];
+    return { wake, unsure: unsure === 1 };
   }
 
   /** @param held whether jobs that run here hold these keys */

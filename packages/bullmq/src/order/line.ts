@@ -1,5 +1,4 @@
-import { LockArgumentError, LockNotAcquiredError, storedKey, type Key } from '@holdfast/core';
-import type { Locker } from '@holdfast/core';
+import { LockArgumentError, LockNotAcquiredError, type Key, type Locker } from '@holdfast/core';
 import type { Job } from 'bullmq';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,9 +6,9 @@ import { delayOf, SHORTEST } from '../deferral.ts';
 import type { Settings } from '../options.ts';
 import type { OrderOptions } from '../types.ts';
 import { Keeper } from './keeper.ts';
-import { LineScripts, type Ticket, type Turn } from './line-scripts.ts';
-import { Starters } from './starters.ts';
-import { sortOf } from './sort.ts';
+import { LineScripts, type Turn } from './line-scripts.ts';
+import { StartedJobs } from './started-jobs.ts';
+import { namesOf, ticketOf, type Ticket } from './ticket.ts';
 import { Waker } from './waker.ts';
 
 const ELSEWHERE =
@@ -22,18 +21,22 @@ const LONGEST_PAUSE = 25;
 /** However long a line is, the last in it looks for itself every so often. */
 const LONGEST_DELAY = 600_000;
 
+/** ms after which a job that is late to ask for its place is late for other reasons. */
+const LONGEST_DOUBT = 2_000;
+
 /** The lines of jobs that wait for keys, of one queue. */
 export class Line {
   readonly scripts: LineScripts;
   readonly keeper: Keeper;
   readonly waker: Waker;
-  readonly starters = new Starters();
+  readonly started: StartedJobs;
 
   constructor(
     readonly settings: Settings,
     readonly order: OrderOptions,
   ) {
     this.scripts = new LineScripts(order);
+    this.started = new StartedJobs(this);
     this.waker = new Waker(order.queue);
     this.keeper = new Keeper(this.scripts, this.waker);
   }
@@ -54,6 +57,7 @@ export class Place {
   private ahead = 0;
   private readonly ticket: Ticket;
   private readonly safety: number;
+  private taking: Promise<void> | undefined;
   private readonly key: string | undefined;
   private readonly names: readonly string[];
 
@@ -62,16 +66,10 @@ export class Place {
     private readonly job: Job,
     key: Key | null,
   ) {
-    const keys = key === null ? [] : typeof key === 'string' ? [key] : [...new Set(key)];
-    this.key = keys[0];
-    this.names = keys;
+    this.names = namesOf(key);
+    this.key = this.names[0];
+    this.ticket = ticketOf(line.settings, job, this.names, randomUUID());
     this.safety = Math.ceil(Math.max(delayOf(line.settings, job, 0), SHORTEST));
-    this.ticket = {
-      id: job.id ?? '',
-      run: randomUUID(),
-      sort: sortOf(job),
-      keys: keys.map((one) => storedKey('', one)),
-    };
   }
 
   /**
@@ -82,20 +80,11 @@ export class Place {
    * @throws LockStoreError, LockArgumentError, and the reason of the signal
    */
   async enter(wait: number, signal: AbortSignal): Promise<number> {
-    const { starters } = this.line;
     const begun = performance.now();
     const elapsed = (): number => performance.now() - begun;
-    starters.know(this.job.name);
-    const announced = starters.expect();
     for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       const turn = await this.ask();
-      if (turn.kind === 'pending') {
-        if (elapsed() >= announced.limit) announced.giveUp(turn.jobs);
-        else await nap(pause, signal);
-        continue;
-      }
       if (turn.kind === 'unknown') return this.unknown(wait);
-      announced.settle();
       this.ahead = turn.ahead;
       this.waited = turn.waited;
       if (turn.kind === 'go' || turn.again) return Math.max(0, wait - elapsed());
@@ -116,8 +105,8 @@ export class Place {
     const { scripts, keeper, waker } = this.line;
     keeper.runs(this.ticket, this.safety);
     // The work need not wait for that.
-    scripts.took(this.ticket, this.safety).then(
-      (jobs) => waker.delay(jobs, this.safety),
+    this.taking = scripts.took(this.ticket, this.safety).then(
+      (jobs) => void waker.delay(jobs, this.safety),
       () => {},
     );
   }
@@ -126,6 +115,7 @@ export class Place {
   async leave(): Promise<void> {
     const { scripts, keeper, waker } = this.line;
     keeper.ended(this.ticket);
+    await this.taking;
     try {
       const { wake, watch } = await scripts.leave(this.ticket, this.safety);
       await waker.wake(wake);
@@ -149,15 +139,24 @@ export class Place {
     const { scripts, waker, locker, order } = this.line;
     // In a sandbox it is another process that defers the job, and has been told to a moment ago.
     if (!('moveToFailed' in this.job)) await untilDelayed(order, this.ticket.id);
-    const wake = await scripts.park(this.ticket, Math.ceil(delay));
+    let { wake, unsure } = await scripts.park(this.ticket, Math.ceil(delay));
+    for (let pause = SHORTEST; unsure && pause < LONGEST_DOUBT; pause *= 2) {
+      await sleep(pause, undefined, { ref: false });
+      ({ wake, unsure } = await scripts.park(this.ticket));
+    }
     if (wake.length === 0) return;
     const holders = await Promise.all(this.names.map((key) => locker.inspect(key)));
     if (holders.every((holder) => holder === null)) await waker.wake(wake);
   }
 
-  private ask(): Promise<Turn> {
-    const { scripts, starters } = this.line;
-    return scripts.join(this.ticket, starters.names, starters.given);
+  private async ask(): Promise<Exclude<Turn, { kind: 'pending' }>> {
+    const { scripts, started } = this.line;
+    started.know(this.job.name);
+    for (;;) {
+      const turn = await scripts.join(this.ticket, started);
+      if (turn.kind !== 'pending') return turn;
+      await started.announce(turn.jobs, this.safety);
+    }
   }
 
   private async unknown(wait: number): Promise<number> {

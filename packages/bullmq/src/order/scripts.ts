@@ -10,9 +10,9 @@ export interface Script {
 /**
  * What a line is made of, per queue, all of it in the queue's hash slot:
  *
- * - `holdfast:jobs`, a hash: each job that waits or runs, by its id. `state` is `start` (a run of it asks
- *   for its locks), `parked` (deferred, it may be woken) or `run` (it has them); `run` names the run that
- *   may change it; `member` is its place in the lines of the keys in `lines`; `due` is when BullMQ starts
+ * - `holdfast:jobs`, a hash: each job that waits or runs, by its id. `state` is `seen` (BullMQ has
+ *   started it, and somebody else tells its keys), `start` (a run of it asks for its locks), `parked`
+ *   (deferred, it may be woken) or `run` (it has them); `run` names the run that may change it; `member` is its place in the lines of the keys in `lines`; `due` is when BullMQ starts
  *   it by itself; `woken` counts the wake-ups that no release was the reason for. `:seq` counts the jobs.
  * - `holdfast:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members, and
  *   before them `!<id>`, the job that runs.
@@ -57,11 +57,25 @@ local function isGone(job)
   return not found[1] or found[2]
 end
 
--- Its worker died at the start; BullMQ has not found out yet.
-local function isStuck(job)
-  if call('EXISTS', base .. job .. ':lock') == 1 then return false end
+-- Whether BullMQ has started it, and no run of it is known to be under way: its worker is slow or dead, or
+-- the job is not guarded.
+local function isIdle(job, entry)
+  if call('EXISTS', base .. job .. ':lock') == 1 then return entry.state == 'seen' end
   for _, active in ipairs(call('LRANGE', base .. 'active', 0, -1)) do
     if active == job then return true end
+  end
+  return false
+end
+
+-- Such a job keeps its place for a ttl, as the dead keep their locks.
+local function isPassed(job)
+  local entry = entryOf(job)
+  if not entry then return true end
+  local idle = isIdle(job, entry)
+  if idle and entry.idle then return now - entry.idle > entry.ttl end
+  if idle or entry.idle then
+    entry.idle = idle and now or nil
+    save(job, entry)
   end
   return false
 end
@@ -75,7 +89,7 @@ local function head(key)
     if isGone(job) then
       drop(job)
       call('ZREM', line, member)
-    elseif isStuck(job) then
+    elseif isPassed(job) then
       offset = offset + 1
     else
       return job, member
@@ -128,12 +142,13 @@ function script(body: string): Script {
 }
 
 /**
- * A run of a job asks whether it is its turn.
+ * A run of a job asks whether it is its turn; or, with an empty run, somebody who has seen that BullMQ has
+ * started a job tells its keys.
  *
  * ARGV: base, id, run, the first 24 characters of its member, the job names that matter as JSON, the
- * jobs that nobody waits for as JSON, and its keys.
+ * jobs whose keys nobody knows as JSON, the ttl, and its keys.
  *
- * Answers `pending` and the jobs that were started before it and have not asked yet; or `go` or `behind`,
+ * Answers `pending` and the jobs that were started before it and are not known yet; or `go` or `behind`,
  * how many are before it, for how many ms it has been in the line, and 1 if it was running when its
  * worker died; or `unknown` if there is no such job.
  */
@@ -141,38 +156,52 @@ export const JOIN = script(/* lua */ `
 if call('EXISTS', base .. id) == 0 then return { 'unknown' } end
 local sort, names, given = ARGV[4], cjson.decode(ARGV[5]), cjson.decode(ARGV[6])
 local lines = {}
-for i = 7, #ARGV do lines[#lines + 1] = ARGV[i] end
+for i = 8, #ARGV do lines[#lines + 1] = ARGV[i] end
 
--- BullMQ puts what it starts at the left.
+local function isPending(job)
+  if given[job] or call('HEXISTS', jobs, job) == 1 then return false end
+  local name = call('HGET', base .. job, 'name')
+  if not name or not names[1] then return name end
+  for _, one in ipairs(names) do
+    if one == name then return true end
+  end
+  return false
+end
+
+-- BullMQ puts what it starts at the left, and what has stalled where it starts it next.
 local function pending()
   local list, active = {}, call('LRANGE', base .. 'active', 0, -1)
   for i = #active, 1, -1 do
     local job = active[i]
-    if job == id then return list end
-    if not given[job] and call('HEXISTS', jobs, job) == 0 then
-      local name = call('HGET', base .. job, 'name')
-      local matters = name and (not names[1] or false)
-      for _, one in ipairs(names) do matters = matters or one == name end
-      if matters and call('EXISTS', base .. job .. ':lock') == 1 then list[#list + 1] = job end
-    end
+    if job == id then break end
+    if isPending(job) then list[#list + 1] = job end
   end
-  return {}
+  for i = -1, -1000, -1 do
+    local job = call('LINDEX', base .. 'wait', i)
+    if not job or not call('HGET', base .. job, 'stc') then break end
+    if isPending(job) then list[#list + 1] = job end
+  end
+  return list
 end
 
 local entry = entryOf(id)
 local again = entry and entry.state == 'run' and 1 or 0
+if run == '' and entry then return { 'go', 0, 0, 0 } end
 if entry then
   for _, key in ipairs(entry.lines) do call('ZREM', lineOf(key), entry.member, '!' .. id) end
 else
-  if #lines > 0 then
+  if #lines > 0 and run ~= '' then
     local list = pending()
     if #list > 0 then return { 'pending', unpack(list, 1, math.min(#list, 1000)) } end
   end
   entry = { seq = call('HINCRBY', jobs, ':seq', 1), since = now }
 end
-local seq = string.sub(sort, 8, 8) == '0' and 999999999999 - entry.seq or entry.seq
+-- Of jobs that were added within a ms: BullMQ's own ids are numbers in the order of adding.
+local seq = string.match(id, '^%d+$') and #id <= 12 and tonumber(id) or entry.seq
+if string.sub(sort, 8, 8) == '0' then seq = 999999999999 - seq end
 entry.member = sort .. string.format('%012.0f', seq) .. id
-entry.run, entry.state, entry.lines = run, 'start', lines
+entry.run, entry.state, entry.lines = run, run == '' and 'seen' or 'start', lines
+entry.ttl, entry.idle = tonumber(ARGV[7]), nil
 save(id, entry)
 local ahead, first = 0, true
 for _, key in ipairs(lines) do
@@ -232,25 +261,28 @@ return { wake, list }
 `);
 
 /**
- * A run has deferred its job. ARGV: base, id, run, the delay that it was deferred for.
- * Answers the jobs of its lines that may start, if the locks are free; each is named twice at most,
- * until a release is the reason to.
+ * A run has deferred its job. ARGV: base, id, run, the delay that it was deferred for, or nothing to look
+ * again.
+ * Answers the jobs of its lines that may start, if the locks are free; each is named twice at most, until
+ * a release is the reason to. And 1 if a job is first in a line that was only seen: it may have left
+ * before it was, and then nobody else tells when it is gone.
  */
 export const PARK = script(/* lua */ `
-local entry, wake = entryOf(id), {}
-if not entry or entry.run ~= run then return wake end
-entry.state, entry.due = 'parked', now + tonumber(ARGV[4])
+local entry, wake, unsure = entryOf(id), {}, 0
+if not entry or entry.run ~= run then return { wake, unsure } end
+entry.state, entry.due = 'parked', ARGV[4] ~= '' and now + tonumber(ARGV[4]) or entry.due
 save(id, entry)
 for _, key in ipairs(entry.lines) do
   local job = head(key)
   local first = job and entryOf(job)
+  if first and first.state == 'seen' then unsure = 1 end
   if mayStart(job, first) and (first.woken or 0) < 2 then
     first.woken = (first.woken or 0) + 1
     save(job, first)
     wake[#wake + 1] = job
   end
 end
-return wake
+return { wake, unsure }
 `);
 
 /**
