@@ -181,6 +181,21 @@ describe('closing', () => {
     }
   });
 
+  test('asks once more for a release whose request or answer may be lost', async () => {
+    for (const fault of ['dropRequest', 'dropReply'] as const) {
+      const { locker, clock, faults, free } = bench();
+      const one = locker();
+      const lock = await one.lock('k', { ttl: 60_000 });
+      faults[fault]({ verb: 'release' });
+      void lock.release();
+      await clock.advance(10);
+      const closed = watch(one.close(), clock);
+      await settled();
+      expect(closed.state).toBe('fulfilled');
+      expect(await free('k')).toBe(true);
+    }
+  });
+
   test('confirms what is being released, where the store recovers in time', async () => {
     const { locker, clock, faults, free } = bench();
     const one = locker();

@@ -48,6 +48,21 @@ describe('who waits', () => {
     expect(waiter.state).toBe('fulfilled');
   });
 
+  test('and has gone is not granted anything by a request that arrives later', async () => {
+    const { locker, clock, faults, free } = bench();
+    const controller = new AbortController();
+    faults.delay(6_000, { verb: 'acquire' });
+    const attempt = locker().lock('k', { ttl: 60_000, signal: controller.signal });
+    const waiter = watch(attempt, clock);
+    await clock.advance(100);
+    controller.abort('x');
+    // By now it is taken back already, and only then executed.
+    await clock.advance(3_000);
+    expect([waiter.reason, await free('k')]).toEqual(['x', false]);
+    await clock.advance(3_000);
+    expect(await free('k')).toBe(true);
+  });
+
   test('and has gone is not told of a refresh that fails later', async () => {
     const { locker, clock, faults } = bench();
     await locker().lock('k', { ttl: 60_000 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type AcquireRequest } from '../src/index.ts';
-import { bench } from './kit.ts';
+import type { AcquireRequest } from '../src/index.ts';
+import { bench, settled, variant, watch } from './kit.ts';
 
 describe('the bounds of a hand-off', () => {
   test('are 128 times and 50 ms by default, and then one request gives a new block', async () => {
@@ -61,5 +61,40 @@ describe('the bounds of a hand-off', () => {
     await clock.advance(100);
     await Promise.all(runs);
     expect(order).toEqual([0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0, 1, 1, 2, 2]);
+  });
+});
+
+describe('what is left of a lease', () => {
+  test.each([
+    [960, 0],
+    [980, 1],
+  ])('must be a third of its ttl: %d ms after it was confirmed', async (age, asked) => {
+    // With the widest margin, and clocks that are not shared, the signal point is at 1 968.
+    const { locker, clock, sent } = bench((store) =>
+      variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+    );
+    const one = locker({ ttl: 3_000, safetyMargin: 1_000, handoff: { tenure: 10_000 } });
+    const lock = await one.lock('k');
+    const next = watch(one.lock('k'), clock);
+    await clock.advance(age);
+    const before = sent('acquire');
+    await lock.release();
+    await settled();
+    expect(sent('acquire') - before).toBe(asked);
+    expect(next.value?.state).toBe('held');
+    expect(next.value?.remaining).toBeGreaterThanOrEqual(1_000);
+  });
+
+  test('is not passed on where it is from before an extension to less', async () => {
+    const { locker, clock, sent } = bench();
+    const one = locker();
+    const lock = await one.lock('k', { ttl: 10_000 });
+    await lock.extend(1_000);
+    const next = watch(one.lock('k', { ttl: 1_000 }), clock);
+    const before = sent('acquire');
+    await lock.release();
+    await settled();
+    expect(sent('acquire')).toBe(before + 1);
+    expect(next.value?.remaining).toBe(900);
   });
 });
