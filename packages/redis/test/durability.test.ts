@@ -11,7 +11,7 @@ import {
 import { Cluster, type Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { connections } from './kit.ts';
-import { clientOf } from './quorum-kit.ts';
+import { clientOf, eventually } from './quorum-kit.ts';
 
 let primary: TestServer;
 let replicas: TestServer[] = [];
@@ -44,7 +44,7 @@ afterAll(async () => {
 
 function lockerWith(durability: RedisDurability, options: LockerOptions = {}, client?: Redis) {
   const own = client ?? clientOf(primary);
-  const locker = createLocker({ store: redisStore(own, { durability }), ttl: 20_000, ...options });
+  const locker = createLocker({ store: redisStore(own, { durability }), ttl: 120_000, ...options });
   endings.push(async () => {
     await locker.close();
     own.disconnect();
@@ -100,15 +100,15 @@ test('a grant that too few replicas have is released and refused', async () => {
     code: 'LOCK_STORE_UNAVAILABLE',
     permanent: false,
   });
-  await expect.poll(() => admin.exists(nameOf('cut-off'))).toBe(0);
+  await eventually(() => admin.exists(nameOf('cut-off'))).toBe(0);
   replicas[1]?.freeze();
   await expect(enough.tryLock('cut-off')).rejects.toMatchObject({
     cause: expect.objectContaining({ message: 'Only 0 of 1 replicas have the grant.' }) as unknown,
   });
   for (const replica of replicas) replica.thaw();
-  await expect
-    .poll(() => strict.tryWithLock('cut-off', () => 'done').catch(() => null), { timeout: 10_000 })
-    .toMatchObject({ value: 'done' });
+  await eventually(() =>
+    strict.tryWithLock('cut-off', () => 'done').catch(() => null),
+  ).toMatchObject({ value: 'done' });
 });
 
 test('who waits gets the lock when the replicas are back', async () => {
@@ -132,7 +132,7 @@ test('nobody else waits for the replicas', async () => {
     () => (settled = true),
     () => (settled = true),
   );
-  await expect.poll(() => admin.client('LIST')).toContain('cmd=wait');
+  await eventually(() => admin.client('LIST')).toContain('cmd=wait');
   await lock.extend();
   expect(await lock.release()).toBe(true);
   expect(await client.ping()).toBe('PONG');
@@ -154,16 +154,16 @@ test('grants that are made together are waited for together', async () => {
 test('the connection is closed with the last locker, and with the client', async () => {
   const locker = lockerWith({ minReplicas: 1, timeout: 5_000 });
   await locker.withLock('connection', () => {});
-  await expect.poll(async () => (await connections(admin)).length).toBe(2 + replicas.length);
+  await eventually(async () => (await connections(admin)).length).toBe(2 + replicas.length);
   await locker.close();
-  await expect.poll(async () => (await connections(admin)).length).toBe(1 + replicas.length);
+  await eventually(async () => (await connections(admin)).length).toBe(1 + replicas.length);
   const client = clientOf(primary);
   const other = createLocker({
     store: redisStore(client, { durability: { minReplicas: 1, timeout: 5_000 } }),
   });
   await other.withLock('connection', () => {});
   await client.quit();
-  await expect.poll(async () => (await connections(admin)).length).toBe(1 + replicas.length);
+  await eventually(async () => (await connections(admin)).length).toBe(1 + replicas.length);
   await other.close();
 });
 
@@ -187,7 +187,7 @@ describe('when the connection that waits has trouble', () => {
         message: expect.stringContaining('did not answer') as unknown,
       }) as unknown,
     });
-    await expect.poll(() => admin.exists(nameOf('hangs'))).toBe(0);
+    await eventually(() => admin.exists(nameOf('hangs'))).toBe(0);
     proxy.heal();
     expect(await locker.tryWithLock('hangs', () => 'done')).toMatchObject({ value: 'done' });
   });
@@ -197,7 +197,7 @@ describe('when the connection that waits has trouble', () => {
     await locker.withLock('cut', () => {});
     proxy.cutAll();
     const again = () => locker.tryWithLock('cut', () => 'done').catch(() => null);
-    await expect.poll(again, { timeout: 10_000 }).toMatchObject({ value: 'done' });
+    await eventually(again).toMatchObject({ value: 'done' });
   });
 
   test('a grant that is gone by then is refused', async () => {
@@ -205,7 +205,7 @@ describe('when the connection that waits has trouble', () => {
     await locker.withLock('forgotten', () => {});
     proxy.delayRequests(300);
     const refused = locker.tryLock('forgotten').catch((error: unknown) => error);
-    await expect.poll(() => admin.del(nameOf('forgotten'))).toBe(1);
+    await eventually(() => admin.del(nameOf('forgotten'))).toBe(1);
     expect(await refused).toMatchObject({ cause: { message: 'The grant is gone.' } });
   });
 });
@@ -221,12 +221,10 @@ test('in a cluster, the replicas of the master that has the lock are waited for'
   const [master] = cluster.masters as [TestServer];
   const id = /\r\n(\w{40})/.exec(await redisCommand(master, 'CLUSTER', 'MYID'))?.[1] ?? '';
   await redisCommand(replica, 'CLUSTER', 'MEET', master.host, String(master.port));
-  await expect
-    .poll(() => redisCommand(replica, 'CLUSTER', 'REPLICATE', id).catch(() => ''), {
-      timeout: 20_000,
-    })
-    .toContain('OK');
-  await expect.poll(() => inStep(replica).catch(() => false), { timeout: 20_000 }).toBe(true);
+  await eventually(() =>
+    redisCommand(replica, 'CLUSTER', 'REPLICATE', id).catch(() => ''),
+  ).toContain('OK');
+  await eventually(() => inStep(replica).catch(() => false)).toBe(true);
   const nodes = cluster.masters.map(({ host, port }) => ({ host, port }));
   const client = new Cluster(nodes, { keyPrefix: 'app:' });
   const store = redisStore(client, { durability: { minReplicas: 1, timeout: 150 } });

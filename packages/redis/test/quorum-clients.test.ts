@@ -4,7 +4,7 @@ import { redisBinary, startRedis } from '@holdfast/test-servers';
 import { Cluster, type Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { calls, connections } from './kit.ts';
-import { clientOf, clientsOf, useServers } from './quorum-kit.ts';
+import { clientOf, clientsOf, useServers, eventually } from './quorum-kit.ts';
 
 const servers = useServers(3);
 
@@ -63,10 +63,10 @@ test('a majority of closed clients is a lasting error, a minority is none', asyn
   const clients = await clientsOf(servers);
   const locker = lockerWith(clients);
   clients[0]?.disconnect();
-  await expect.poll(() => clients[0]?.status).toBe('end');
+  await eventually(() => clients[0]?.status).toBe('end');
   await locker.withLock('closed', () => {});
   clients[1]?.disconnect();
-  await expect.poll(() => clients[1]?.status).toBe('end');
+  await eventually(() => clients[1]?.status).toBe('end');
   await expect(locker.lock('closed')).rejects.toMatchObject({
     code: 'LOCK_STORE_UNAVAILABLE',
     permanent: true,
@@ -93,9 +93,9 @@ test('a lock takes one request per server, its release another, and no connectio
   const before = await counts();
   const lock = await locker.lock('round-trips');
   await lock.release();
-  await expect
-    .poll(async () => (await counts()).map((count, index) => count - (before[index] ?? 0)))
-    .toEqual([2, 2, 2]);
+  await eventually(async () =>
+    (await counts()).map((count, index) => count - (before[index] ?? 0)),
+  ).toEqual([2, 2, 2]);
   for (const admin of admins) {
     expect(await connections(admin)).toHaveLength(1);
     admin.disconnect();
@@ -135,7 +135,7 @@ test('an operator sees and releases what a majority holds', async () => {
     fencingToken: 0,
   });
   expect(await operator.forceRelease('operated')).toBe(true);
-  await expect.poll(() => lock.state, { timeout: 5_000 }).toBe('lost');
+  await eventually(() => lock.state).toBe('lost');
   expect(lock.signal.reason).toMatchObject({ reason: 'forced' });
   expect(await operator.forceRelease('operated')).toBe(false);
 });
@@ -149,5 +149,5 @@ test('a policy that may drop locks is warned of', async () => {
   const codes: string[] = [];
   locker.on('warning', ({ code }) => codes.push(code));
   await locker.withLock('policy', () => {});
-  await expect.poll(() => codes).toEqual(['HOLDFAST_REDIS_EVICTION']);
+  await eventually(() => codes).toEqual(['HOLDFAST_REDIS_EVICTION']);
 });

@@ -1,6 +1,6 @@
 import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 
 /** What a quorum must say of itself, however many of its servers answer. */
 export const quorumCapabilities = {
@@ -51,3 +51,7 @@ export async function clientsOf(
   );
   return clients;
 }
+
+/** For what takes its time on a busy machine. */
+export const eventually = <T>(look: () => T): ReturnType<typeof expect.poll<T>> =>
+  expect.poll(look, { timeout: 30_000 });

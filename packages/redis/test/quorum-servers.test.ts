@@ -12,7 +12,7 @@ import type { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { calls } from './kit.ts';
-import { clientOf, clientsOf } from './quorum-kit.ts';
+import { clientOf, clientsOf, eventually } from './quorum-kit.ts';
 
 // The worst combinations, on real servers: frozen (SIGSTOP), dead (SIGKILL), slow (behind a proxy).
 
@@ -157,29 +157,29 @@ test('a majority that is frozen for longer than the ttl grants nothing, and keep
     code: 'LOCK_STORE_UNAVAILABLE',
     cause: { message: 'The grant came late.' },
   });
-  await expect.poll(() => isFree(servers, 'late'), { timeout: 5_000 }).toBe(true);
+  await eventually(() => isFree(servers, 'late')).toBe(true);
 });
 
 test('a majority that is away is an error, not contention; what the minority granted is undone', async () => {
   const servers = await start();
-  const locker = await lockerOn(servers, { ttl: 10_000 });
+  const locker = await lockerOn(servers, { ttl: 120_000 });
   for (const server of servers.slice(1)) await server.kill();
   await expect(locker.tryLock('outage')).rejects.toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE' });
   await expect(locker.lock('outage', { wait: 300 })).rejects.toMatchObject({
     code: 'LOCK_STORE_UNAVAILABLE',
   });
-  await expect.poll(() => isFree(servers.slice(0, 1), 'outage')).toBe(true);
+  await eventually(() => isFree(servers.slice(0, 1), 'outage')).toBe(true);
 });
 
 test('a server that was frozen meanwhile keeps nothing when it is back', async () => {
   const servers = await start();
-  const locker = await lockerOn(servers, { ttl: 30_000 });
+  const locker = await lockerOn(servers, { ttl: 120_000 });
   await locker.withLock('warm-up', () => {});
   const frozen = servers[2] as TestServer;
   frozen.freeze();
   for (let round = 0; round < 3; round++) await locker.withLock('thaw', () => {});
   frozen.thaw();
-  await expect.poll(() => isFree([frozen], 'thaw'), { timeout: 5_000 }).toBe(true);
+  await eventually(() => isFree([frozen], 'thaw')).toBe(true);
 });
 
 test('a server that is silent for long is not asked for more', async () => {
@@ -193,15 +193,13 @@ test('a server that is silent for long is not asked for more', async () => {
   for (let round = 0; round < 50; round++) await locker.withLock('silent', () => {});
   frozen.thaw();
   const admin = clientOf(frozen);
-  await expect.poll(() => admin.status).toBe('ready');
+  await eventually(() => admin.status).toBe('ready');
   expect(await calls(admin)).toBeLessThan(15);
   admin.disconnect();
-  await expect
-    .poll(async () => {
-      await locker.withLock('silent', () => {});
-      return (await grants([frozen], 'silent'))[0];
-    })
-    .toBeNull();
+  await eventually(async () => {
+    await locker.withLock('silent', () => {});
+    return (await grants([frozen], 'silent'))[0];
+  }).toBeNull();
 });
 
 test('servers that are away from the start cost little, and too many are an error', async () => {
@@ -219,20 +217,20 @@ test('servers that are away from the start cost little, and too many are an erro
 
 test('a server that keeps its data and was down for the release frees it when it is back', async () => {
   const servers = await start(3, { args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
-  const locker = await lockerOn(servers, { ttl: 60_000 });
+  const locker = await lockerOn(servers, { ttl: 120_000 });
   const down = servers[2] as TestServer;
   const client = clientOf(down);
-  await expect.poll(() => client.status).toBe('ready');
+  await eventually(() => client.status).toBe('ready');
   const [, folder] = (await client.config('GET', 'dir')) as [string, string];
   client.disconnect();
   const lock = await locker.lock('owed');
-  await expect.poll(async () => (await grants([down], 'owed'))[0]).toContain('holdfast grant');
+  await eventually(async () => (await grants([down], 'owed'))[0]).toContain('holdfast grant');
   await down.kill();
   expect(await lock.release()).toBe(true);
   const args = ['--appendonly', 'yes'];
   const back = await startRedis(redisBinary(), { args, folder, port: down.port });
   endings.push(() => back.stop());
-  await expect.poll(() => isFree([back], 'owed'), { timeout: 20_000 }).toBe(true);
+  await eventually(() => isFree([back], 'owed')).toBe(true);
 });
 
 test('servers may be restarted empty, one after the other, while a lock is held', async () => {
@@ -244,11 +242,11 @@ test('servers may be restarted empty, one after the other, while a lock is held'
     const back = await startRedis(redisBinary(), { port });
     endings.push(() => back.stop());
     const holds = async (): Promise<boolean> => !(await isFree([back], 'rolling'));
-    await expect.poll(holds, { timeout: 20_000 }).toBe(true);
+    await eventually(holds).toBe(true);
     expect(lock.signal.reason).toBeUndefined();
   }
   expect(await lock.release()).toBe(true);
-  await expect.poll(() => isFree(servers, 'rolling')).toBe(true);
+  await eventually(() => isFree(servers, 'rolling')).toBe(true);
 });
 
 test('when a majority is killed, the signal fires before the lease is over', async () => {
@@ -256,7 +254,7 @@ test('when a majority is killed, the signal fires before the lease is over', asy
   const locker = await lockerOn(servers, { ttl: 1_500 });
   const lock = await locker.lock('gone');
   for (const server of servers.slice(1)) await server.kill();
-  await expect.poll(() => lock.signal.aborted, { timeout: 10_000 }).toBe(true);
+  await eventually(() => lock.signal.aborted).toBe(true);
   expect(lock.signal.reason).toMatchObject({ reason: 'expired' });
   expect(lock.remaining).toBe(0);
 });
@@ -264,7 +262,7 @@ test('when a majority is killed, the signal fires before the lease is over', asy
 test('a lost answer leaves nothing behind', async () => {
   const servers = await start();
   const proxies = await proxied(servers);
-  const locker = await lockerOn(proxies, { ttl: 30_000 });
+  const locker = await lockerOn(proxies, { ttl: 120_000 });
   await locker.withLock('warm-up', () => {});
   const [, , third] = proxies as [FaultProxy, FaultProxy, FaultProxy];
   third.dropReplies();
@@ -272,7 +270,7 @@ test('a lost answer leaves nothing behind', async () => {
   expect(await lock.release()).toBe(true);
   third.heal();
   third.cutAll();
-  await expect.poll(() => isFree(servers, 'lost-answer'), { timeout: 10_000 }).toBe(true);
+  await eventually(() => isFree(servers, 'lost-answer')).toBe(true);
 });
 
 test('nobody overlaps while servers freeze, one at a time', async () => {

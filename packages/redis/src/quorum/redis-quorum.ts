@@ -36,7 +36,7 @@ export interface RedisQuorumOptions {
  * ```
  */
 export function redisQuorum(
-  clients: readonly RedisClient[],
+  clients: readonly (RedisClient & { readonly nodes?: undefined })[],
   options: RedisQuorumOptions = {},
 ): LockStore {
   checkClients(clients);
