@@ -4,7 +4,10 @@ const VARIANTS = ['holdfast', 'async-mutex', 'raw promises'] as const;
 const WORKS = ['sequential', 'many keys', 'withLock', 'parallel', '1,000 waiters'];
 const child = new URL('child.ts', import.meta.url);
 
-/** The memory store beside async-mutex, one mutex per key. */
+/**
+ * The memory store beside async-mutex, one mutex per key, as programs of ES modules get it: its build for
+ * CommonJS, which is compiled otherwise, is about three times as fast on Node 20.
+ */
 export async function run(): Promise<boolean> {
   const rows: string[][] = [];
   let reached = true;
@@ -29,6 +32,6 @@ export async function run(): Promise<boolean> {
     verdict(lean, '≤ async-mutex'),
   ]);
   const head = ['lock + release on the memory store', ...VARIANTS, 'to async-mutex', ''];
-  table('Memory', head, rows);
+  table('Memory (async-mutex: its ES module)', head, rows);
   return reached;
 }
