@@ -48,7 +48,7 @@ async function queue(tasks: number): Promise<{ total: number; requests: number }
 
 /** 25 tasks that take one key again and again, as other processes do, from `start` on. */
 async function compete(
-  hold: number,
+  holdFor: number,
 ): Promise<{ holds: [number, number][]; count: number; requests: number }> {
   const requests = countRequests();
   const lock = await take();
@@ -64,11 +64,11 @@ async function compete(
     for (;;) {
       const release = await lock('key');
       const granted = now();
-      if (hold > 0) await sleep(hold);
+      if (holdFor > 0) await sleep(holdFor);
       const released = now();
       if (released > endAt) return;
       count += 1;
-      if (hold > 0) holds.push([granted, released]);
+      if (holdFor > 0) holds.push([granted, released]);
       await release();
     }
   };
@@ -97,7 +97,7 @@ async function hold(): Promise<Record<'requests' | 'renewals' | 'cpu' | 'timers'
   const renewals = holder.renewals ?? requests;
   for (let from = 0; from < 10_000; from += 500) {
     await Promise.all(
-      Array.from({ length: 500 }, (_, index) => holder.hold(`key:${from + index}`)),
+      Array.from({ length: 500 }, (_, index) => holder.hold(`key:${process.pid}:${from + index}`)),
     );
   }
   await sleep(1_000);

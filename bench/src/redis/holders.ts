@@ -37,6 +37,6 @@ export const holders: Record<string, (url: string) => Holder> = {
   },
   'redis-semaphore': (url) => {
     const client = new Redis(url);
-    return { hold: (key) => new Mutex(client as never, key, { lockTimeout: TTL }).acquire() };
+    return { hold: (key) => new Mutex(client, key, { lockTimeout: TTL }).acquire() };
   },
 };

@@ -68,14 +68,14 @@ const semaphore = (retry?: number) => async (url: string) => {
   const settings = retry === undefined ? {} : { retryInterval: retry };
   const options = { lockTimeout: TTL, acquireTimeout: 600_000, ...settings };
   return async (key: string) => {
-    const mutex = new Mutex(client as never, key, options);
+    const mutex = new Mutex(client, key, options);
     await mutex.acquire();
     return () => mutex.release();
   };
 };
 
 const verrou = (retry?: number) => async (url: string) => {
-  const driver = verrouStore({ connection: new Redis(url) as never });
+  const driver = verrouStore({ connection: new Redis(url) });
   const factory = new Verrou({ default: 'redis', stores: { redis: { driver } } });
   const settings = retry === undefined ? {} : { retry: { delay: retry } };
   return async (key: string) => {

@@ -52,6 +52,6 @@ export function details(
   table(
     title,
     ['', ...figures],
-    [...rows].map(([name, values]) => [name, ...values.map(round)]),
+    [...rows].map(([name, values]) => [name].concat(values.map(round))),
   );
 }

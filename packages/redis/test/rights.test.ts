@@ -7,8 +7,8 @@ import { test, until, waiting, type Site } from './site.ts';
 async function documented(): Promise<string[]> {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
   const line = readme.split('\n').find((one) => one.startsWith('- A user with these rights'));
-  const words = [...(line ?? '').matchAll(/`([^`]+)`/g)].flatMap(([, words = '']) =>
-    words.replaceAll('<namespace>', 'holdfast').split(' '),
+  const words = [...(line ?? '').matchAll(/`([^`]+)`/g)].flatMap(([, quoted = '']) =>
+    quoted.replaceAll('<namespace>', 'holdfast').split(' '),
   );
   // Not all keys, but those of the namespace.
   return words.filter((word) => word !== '~*' && /^[~&+]/.test(word));
