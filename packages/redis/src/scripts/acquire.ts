@@ -91,6 +91,7 @@ end
 local replies = {}
 local usualTtl, usualTokens, usualWait, usualReplaces, usualWho = match(ARGV[1], '^(%d+) (%d+) (%d) (%S+) (.+)$')
 local usualRest = ' ' .. usualWho .. ' ='
+local stamp = string.format('%.0f ', micros)
 for i = 1, #KEYS / 3 do
   local lock, queue, fence, id = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[i + 1]
   local ttl, asked, wait, replaces, rest = usualTtl, usualTokens, usualWait, usualReplaces, usualRest
@@ -103,20 +104,24 @@ for i = 1, #KEYS / 3 do
   end
   if not reply then
     local token, tokens = micros, asked
-    local known = redis.pcall('GET', fence)
-    if known then
+    -- Most often these are the tokens, and what was there before needs only a look.
+    local known = redis.pcall('SET', fence, stamp .. asked, 'KEEPTTL', 'GET')
+    if not known then
+      call('PEXPIRE', fence, ${TOKEN_KEPT})
+    else
       local start, count = match(type(known) == 'string' and known or '', '^(%d+) (%d+)$')
       local last = start and start + count - 1
       if not last or last > ${LAST_TOKEN} then
-        -- Not tokens of ours: they stay as they are, and the lock as if nobody had asked.
+        -- Not tokens of ours: they stay as they were, and the lock as if nobody had asked.
+        if type(known) == 'string' then call('SET', fence, known, 'KEEPTTL') end
         call('DEL', lock)
         error('${FOREIGN}', 0)
       end
-      if last >= micros then token, tokens = last + 1, 1 end
-      call('SET', fence, string.format('%.0f ', token) .. tokens, 'KEEPTTL')
+      if last >= micros then
+        token, tokens = last + 1, 1
+        call('SET', fence, string.format('%.0f 1', token), 'KEEPTTL')
+      end
       if last < today then call('PEXPIRE', fence, ${TOKEN_KEPT}) end
-    else
-      call('SET', fence, string.format('%.0f ', token) .. tokens, 'PX', ${TOKEN_KEPT})
     end
     if replaced == 2 then
       reply = { 3, token, tonumber(tokens) }
