@@ -63,6 +63,7 @@ export default defineConfig({
       projectOn('express', 'express4', ['express']),
       onServers('bullmq'),
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
+      onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       onServers('nestjs'),
       projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),
