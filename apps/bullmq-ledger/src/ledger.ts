@@ -56,8 +56,12 @@ export class Ledger {
     const words = [
       ...keys.map((key) => this.key(key)),
       id,
-      ...[from, Number(source) - cents, lock.tokenFor(lockOf(from))],
-      ...[to, Number(target) + cents, lock.tokenFor(lockOf(to))],
+      from,
+      Number(source) - cents,
+      lock.tokenFor(lockOf(from)),
+      to,
+      Number(target) + cents,
+      lock.tokenFor(lockOf(to)),
     ];
     const answer = await this.redis.eval(WRITE, keys.length, ...words);
     if (answer === 'late') throw new Error(`Transfer ${id} came too late: its lock was lost.`);
