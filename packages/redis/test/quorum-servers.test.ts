@@ -71,15 +71,19 @@ async function isFree(machines: readonly Machine[], key: string): Promise<boolea
   return (await grants(machines, key)).every((value) => value === null);
 }
 
-/** The quickest of several times: the machine may be busy, but not always. */
+/** The quickest of several times: the machine may be too busy for some of them. */
 async function quickest(run: (round: number) => Promise<unknown>): Promise<number> {
-  let best = Infinity;
+  const times: number[] = [];
+  let failed: unknown;
   for (let round = 0; round < 10; round++) {
     const from = performance.now();
-    await run(round);
-    best = Math.min(best, performance.now() - from);
+    await run(round).then(
+      () => times.push(performance.now() - from),
+      (error: unknown) => (failed = error),
+    );
   }
-  return best;
+  if (times.length === 0) throw failed;
+  return Math.min(...times);
 }
 
 const minorities: Record<string, (server: TestServer, proxy: FaultProxy) => unknown> = {
@@ -134,13 +138,16 @@ describe.each(Object.entries(minorities))('one of three servers is %s', (_, faul
   test('a held lock stays held, also after it was extended', async () => {
     const servers = await start();
     const proxies = await proxied(servers);
-    const locker = await lockerOn(proxies, { ttl: 2_000 });
+    const locker = await lockerOn(proxies, { ttl: 3_000 });
     const lock = await locker.lock('long');
     await fault(servers[0] as TestServer, proxies[0] as FaultProxy);
-    await sleep(3_000);
+    let renewed = 0;
+    locker.on('renewed', () => (renewed += 1));
+    // Three are longer than the lease that it was granted.
+    await eventually(() => renewed).toBeGreaterThanOrEqual(3);
     expect(lock.signal.reason).toBeUndefined();
-    await lock.extend(4_000);
-    expect(lock.remaining).toBeGreaterThan(2_000);
+    await lock.extend(30_000);
+    expect(lock.remaining).toBeGreaterThan(20_000);
     expect(await lock.release()).toBe(true);
   });
 });

@@ -123,12 +123,13 @@ export class QuorumStore implements LockStore {
     await this.opened(OPENING);
     const asked = this.ask('force-release', (node) => node.forceRelease(key));
     return count(asked, this.patienceFor(), this.clock, (votes) => {
-      const { size, yes, no, failed } = tally(votes, Boolean);
-      const verdict = verdictOf({ size, yes, no, failed });
+      const said = tally(votes, Boolean);
+      const { size, yes, no } = said;
+      const verdict = verdictOf(said);
       if (verdict === 'failed') throw tooManyFailed('force-release', size, errorsOf(votes));
       if (verdict !== 'no') return verdict === 'yes' ? true : undefined;
       // Those that did not answer may have been the rest of its majority.
-      return yes > 0 && yes + (size - yes - no) >= majorityOf(size);
+      return yes > 0 && size - no >= majorityOf(size);
     });
   }
 

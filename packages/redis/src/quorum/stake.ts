@@ -25,7 +25,7 @@ export class Stake {
   until = 0;
   /** How many requests to acquire have no answer yet, and when all will. */
   private unanswered = 0;
-  private allAnswered: Promise<unknown> | undefined;
+  private allAnswered: Promise<void> | undefined;
   /** Whether its end was asked for and is not confirmed. */
   private owed = false;
   private ending: Promise<boolean> | undefined;
@@ -179,7 +179,8 @@ export class Stake {
       this.keep(ttl);
     };
     this.unanswered += 1;
-    this.allAnswered = Promise.allSettled([this.allAnswered, reply.then(answered, answered)]);
+    const before = this.allAnswered;
+    this.allAnswered = reply.then(answered, answered).then(() => before);
     return reply;
   }
 }
