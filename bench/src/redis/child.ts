@@ -62,7 +62,8 @@ async function compete(
   let count = 0;
   const task = async (): Promise<void> => {
     for (;;) {
-      const release = await lock('key');
+      // Whoever ends while it holds is in nobody's way later.
+      const release = await lock(`key:${start}`);
       const granted = now();
       if (holdFor > 0) await sleep(holdFor);
       const released = now();
