@@ -40,8 +40,12 @@ export function absolute(work: string, figure: string, value: number, goal: stri
   return { cells: [work, figure, round(value), '', goal], reached };
 }
 
-export const round = (value: number): string =>
-  value >= 100 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(3)));
+export function round(value: number): string {
+  if (!Number.isFinite(value)) return '–';
+  return value >= 100
+    ? Math.round(value).toLocaleString('en-US')
+    : String(Number(value.toPrecision(3)));
+}
 
 /** Prints what each variant reached, one column per figure. */
 export function details(
