@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { StoreEvent, StoreLoss } from '@holdfast/core';
 import type { Calls } from './calls.ts';
 import { canShard, type RedisClient, type RedisCluster } from './client.ts';
+import { watchClient } from './client-watch.ts';
 import { duplicate } from './connection.ts';
 import { MissedMessages } from './missed-messages.ts';
 import { fromWord, keyOf, toWord } from './names.ts';
@@ -28,6 +29,7 @@ export class Inbox {
   private connection: RedisClient | RedisCluster | undefined;
   private holdTimer: NodeJS.Timeout | undefined;
   private away = false;
+  private unwatchClient = (): void => {};
   private lastClient: string | undefined;
   private lastMember = '';
 
@@ -179,34 +181,22 @@ export class Inbox {
     this.unwatchClient();
   }
 
-  private readonly onClose = (): void => {
-    this.away = true;
-  };
-
-  /** The user's client was away, and with it perhaps the server's memory. */
-  private readonly onReady = (): void => {
-    if (!this.away) return;
-    this.away = false;
-    this.tell({ type: 'reconnected' });
-  };
-
-  /** The user has closed the client: without it our own connection would keep the process alive. */
-  private readonly onEnd = (): void => {
-    const { connection } = this;
-    this.connection = undefined;
-    this.live = false;
-    connection?.disconnect();
-  };
-
   private watchClient(): void {
-    this.client.on('close', this.onClose);
-    this.client.on('ready', this.onReady);
-    this.client.on('end', this.onEnd);
-  }
-
-  private unwatchClient(): void {
-    this.client.off('close', this.onClose);
-    this.client.off('ready', this.onReady);
-    this.client.off('end', this.onEnd);
+    this.unwatchClient = watchClient(this.client, {
+      close: () => (this.away = true),
+      // It was away, and with it perhaps the server's memory.
+      ready: () => {
+        if (!this.away) return;
+        this.away = false;
+        this.tell({ type: 'reconnected' });
+      },
+      // The user has closed it: without it our own connection would keep the process alive.
+      end: () => {
+        const { connection } = this;
+        this.connection = undefined;
+        this.live = false;
+        connection?.disconnect();
+      },
+    });
   }
 }

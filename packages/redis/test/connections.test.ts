@@ -44,6 +44,27 @@ test('the first wait opens one connection, and the last locker closes it', async
   expect(await admin.pubsub('CHANNELS', 'holdfast:*')).toEqual([]);
 });
 
+test('many stores may share a client, and leave no listeners on it', async () => {
+  const client = bench.client();
+  const counts = (): number[] =>
+    ['close', 'ready', 'end'].map((event) => client.listenerCount(event));
+  const before = counts();
+  const lockers = Array.from({ length: 12 }, () => createLocker({ store: redisStore(client) }));
+  for (const locker of lockers) await locker.withLock('connections:shared', () => {});
+  expect(counts()).toEqual(before.map((count) => count + 1));
+  const [first, ...others] = lockers;
+  for (const locker of others) await locker.close();
+  expect(counts()).toEqual(before.map((count) => count + 1));
+  await first?.close();
+  expect(counts()).toEqual(before);
+  // And again, for a store that is used anew.
+  const locker = createLocker({ store: redisStore(client) });
+  const lock = await locker.lock('connections:shared');
+  expect(counts()).toEqual(before.map((count) => count + 1));
+  await lock.release();
+  await locker.close();
+});
+
 test('a lock that is held for a while opens it too, to be told of a loss', async () => {
   const admin = bench.client();
   const locker = bench.locker(undefined, { ttl: 60_000 });
