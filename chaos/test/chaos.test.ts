@@ -7,8 +7,9 @@ test('nobody overlaps, whatever is killed, frozen or cut off', { timeout: 240_00
   const report = await run(5);
   expect(report.problems).toEqual([]);
   expect(Object.keys(report.faults)).toEqual(Object.keys(faults));
-  expect(report.history.grants).toBeGreaterThan(100);
-  expect(report.history.rounds).toBeGreaterThan(100);
+  // Every task of every process finished one at least.
+  expect(report.history.rounds).toBeGreaterThanOrEqual(8 * 3);
+  expect(report.history.grants).toBeGreaterThan(8);
 });
 
 test('it would be noticed', () => {
