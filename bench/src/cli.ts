@@ -1,10 +1,17 @@
 // `pnpm bench [name …]`: runs the benchmarks of these names, or all.
+import { run as bullmq } from './bullmq/index.ts';
 import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
 import { run as redis } from './redis/index.ts';
 
-const benchmarks: Record<string, () => Promise<boolean>> = { memory, redis, memcached, express };
+const benchmarks: Record<string, () => Promise<boolean>> = {
+  memory,
+  redis,
+  memcached,
+  express,
+  bullmq,
+};
 
 const names = process.argv.slice(2);
 let reached = true;

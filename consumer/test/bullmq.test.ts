@@ -1,13 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
-/** Where each major version of BullMQ is installed. */
-const MAJORS = {
-  'BullMQ 5': 'packages/bullmq/test/on-bullmq5/node_modules',
-  'BullMQ 6': 'consumer/node_modules',
-};
+/** Where each major version of BullMQ is installed, and the compilers that meet it. */
+const MAJORS = [
+  {
+    major: 5,
+    installed: 'packages/bullmq/test/on-bullmq5/node_modules',
+    versions: ['5.4', '6.0'],
+  },
+  { major: 6, installed: 'consumer/node_modules', versions: ['5.4', '5.9', '6.0'] },
+];
 
-describe.each(Object.entries(MAJORS))('with the types of %s', (_, installed) => {
+describe.each(MAJORS)('with the types of BullMQ $major', ({ installed, versions }) => {
   let project: ConsumerProject;
   beforeAll(async () => {
     project = await makeConsumer(['core', 'bullmq'], {
@@ -18,7 +22,7 @@ describe.each(Object.entries(MAJORS))('with the types of %s', (_, installed) => 
   }, 120_000);
   afterAll(() => project.remove());
 
-  test.each(['5.4', '5.9', '6.0'])(
+  test.each(versions)(
     'those of @holdfast/bullmq are clean on TypeScript %s, and infer those of the worker',
     { timeout: 120_000 },
     async (version) => {
