@@ -20,7 +20,7 @@ export interface Parts {
 }
 
 /** Of deferrals, in ms, where nobody wakes a job. */
-export const DELAY = 100;
+const DELAY = 100;
 
 const key = (job: Job<Data>): string => job.data.key;
 
