@@ -163,6 +163,24 @@ describe('a deferral', () => {
     expect(await queue.getActiveCount()).toBe(0);
   });
 
+  test('comes after `wait` at the latest, also for a worker that closes', async () => {
+    const queue = site.queue();
+    const locker = site.locker();
+    await locker.lock('k');
+    const other = site.locker();
+    const waiting = gate();
+    other.on('waiting', () => waiting.open());
+    const options = { locker: other, key: 'k', wait: 400, delay: 60_000 };
+    const worker = site.worker(
+      queue,
+      guard(options, async () => {}),
+    );
+    const job = await add(queue, { key: 'k' });
+    await waiting.opened;
+    await worker.close();
+    expect(await job.getState()).toBe('delayed');
+  });
+
   test('is lost to a job that deduplication puts in its place, and no lock stays behind', async () => {
     const queue = site.queue();
     const locker = site.locker();

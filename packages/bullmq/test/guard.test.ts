@@ -8,7 +8,7 @@ import {
   type Lock,
 } from '@holdfast/core';
 import { guard, type GuardOptions } from '@holdfast/bullmq';
-import { UnrecoverableError, WaitingChildrenError, Worker } from 'bullmq';
+import { DelayedError, UnrecoverableError, WaitingChildrenError, Worker } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import { add, completed, gate, jobNow, Site, until } from './kit/index.ts';
 
@@ -94,6 +94,26 @@ describe('a guarded processor', () => {
       failedReason: 'never again',
     });
     expect(await locker.inspect('k')).toBeNull();
+  });
+
+  test('may defer its job itself, and give the key to others meanwhile', async () => {
+    const queue = site.queue();
+    const locker = site.locker();
+    const runs: number[] = [];
+    site.worker(
+      queue,
+      guard({ locker, key: 'k' }, async (job, token) => {
+        runs.push(job.data.n ?? 0);
+        if (job.data.n !== 1 || runs.length > 1) return;
+        await job.moveToDelayed(Date.now() + 500, token);
+        throw new DelayedError();
+      }),
+    );
+    const job = await add(queue, { key: 'k', n: 1 }, { attempts: 1 });
+    await add(queue, { key: 'k', n: 2 });
+    await completed(queue, 2);
+    expect(runs).toEqual([1, 2, 1]);
+    expect((await jobNow(queue, job)).attemptsMade).toBe(1);
   });
 
   test('may limit the rate of its queue', async () => {

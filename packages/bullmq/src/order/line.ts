@@ -80,6 +80,7 @@ export class Place {
    * @throws LockStoreError, LockArgumentError, and the reason of the signal
    */
   async enter(wait: number, signal: AbortSignal): Promise<number> {
+    this.checkQueue();
     const begun = performance.now();
     const elapsed = (): number => performance.now() - begun;
     for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
@@ -157,6 +158,12 @@ export class Place {
       if (turn.kind !== 'pending') return turn;
       await started.announce(turn.jobs, this.safety);
     }
+  }
+
+  /** @throws LockArgumentError */
+  private checkQueue(): void {
+    const name = this.line.order.queue.toKey('');
+    if (name !== `${this.job.queueQualifiedName}:`) throw new LockArgumentError(ELSEWHERE);
   }
 
   private async unknown(wait: number): Promise<number> {

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { guard, type GuardOptions } from '@holdfast/bullmq';
+import type { Job, Queue } from 'bullmq';
+import {
+  add,
+  gate,
+  jobsOf,
+  Log,
+  Site,
+  traces as tracesOf,
+  until,
+  type Data,
+  type Gate,
+} from './index.ts';
+
+const keyOf = (job: { data: { key: string } }): string => job.data.key;
+
+/** Long enough that nothing in a test happens because of it. */
+export const NEVER = 3_600_000;
+
+export function logging(log: Log, ms = 0) {
+  return async (job: Job<Data>): Promise<void> => {
+    const end = log.begin(job.data);
+    await sleep(ms);
+    end();
+  };
+}
+
+export async function startsOf(queue: Queue<Data>): Promise<number> {
+  const jobs = await jobsOf(queue);
+  return jobs.reduce((sum, job) => sum + job.attemptsStarted, 0) / jobs.length;
+}
+
+export const parked = (queue: Queue<Data>, count: number): Promise<void> =>
+  until(async () => (await queue.getDelayedCount()) === count);
+
+/** The guard has looked again after it parked jobs. */
+export const settled = (): Promise<void> => sleep(100);
+
+/** A site whose guards keep jobs in order. */
+export class OrderedSite extends Site {
+  options(queue: Queue<Data>, more: Partial<GuardOptions<Data>> = {}): GuardOptions<Data> {
+    const order = { queue, redis: this.client() };
+    return { locker: this.locker(), key: keyOf, order, delay: NEVER, ...more };
+  }
+
+  /** What guards keep in Redis for a queue. */
+  traces(queue: Queue<Data>): Promise<string[]> {
+    return tracesOf(this.client(), queue);
+  }
+
+  /** A worker whose jobs run until the test says so, and a job of it that runs. */
+  async heldWorker(
+    queue: Queue<Data>,
+    more: Partial<GuardOptions<Data>> = {},
+  ): Promise<{ log: Log; end: Gate }> {
+    const log = new Log();
+    const end = gate();
+    const started = gate();
+    this.worker(
+      queue,
+      guard(this.options(queue, more), async (job) => {
+        const done = log.begin(job.data);
+        started.open();
+        await end.opened;
+        done();
+      }),
+      { concurrency: 2 },
+    );
+    await add(queue, { key: 'k', n: 0 });
+    await started.opened;
+    return { log, end };
+  }
+}

@@ -1,0 +1,180 @@
+// What wakes parked jobs, and what does when that fails.
+import { type Locker } from '@holdfast/core';
+import { guard, type OrderQueue } from '@holdfast/bullmq';
+import type { Job, Queue } from 'bullmq';
+import { describe, expect, test } from 'vitest';
+import {
+  add,
+  addMany,
+  completed,
+  gate,
+  jobNow,
+  Log,
+  range,
+  until,
+  type Data,
+} from './kit/index.ts';
+import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
+
+const site = new OrderedSite();
+
+describe('a lock that other code releases', () => {
+  test('is noticed within the safety delay', async () => {
+    const queue = site.queue();
+    const log = new Log();
+    const given = site.options(queue, { delay: 300 });
+    const lock = await site.locker().lock('k');
+    site.worker(queue, guard(given, logging(log)), { concurrency: 4 });
+    await addMany(queue, 3);
+    await parked(queue, 3);
+    await lock.release();
+    await completed(queue, 3);
+    expect(log.ended).toEqual(range(3));
+  });
+
+  test('while a job is being parked is noticed at once', async () => {
+    const queue = site.queue();
+    const log = new Log();
+    const other = site.locker();
+    const lock = await other.lock('k');
+    const locker = site.locker();
+    // The moment after the job has found its key taken.
+    const refused = new Promise<void>((resolve) => {
+      locker.on('not-acquired', () => resolve(lock.release().then(() => {})));
+    });
+    site.worker(queue, guard(site.options(queue, { locker }), logging(log)));
+    await add(queue, { key: 'k', n: 1 });
+    await refused;
+    await completed(queue, 1);
+    expect(await startsOf(queue)).toBe(2);
+  });
+
+  test('and that is reserved for another waiter wakes nobody for ever', async () => {
+    const queue = site.queue();
+    const log = new Log();
+    const locker = site.locker();
+    // A lock that looks free, and that nobody gets.
+    const odd: Locker = Object.assign(Object.create(locker) as Locker, {
+      lock: (...args: Parameters<Locker['lock']>) => locker.lock(...args),
+      inspect: async () => null,
+    });
+    const lock = await locker.lock('k');
+    site.worker(queue, guard(site.options(queue, { locker: odd }), logging(log)));
+    const job = await add(queue, { key: 'k', n: 1 });
+    await until(async () => (await jobNow(queue, job)).attemptsStarted === 3);
+    await settled();
+    expect(await queue.getDelayedCount()).toBe(1);
+    expect((await jobNow(queue, job)).attemptsStarted).toBe(3);
+    await lock.release();
+  });
+});
+
+/** A queue that fails at what wakes jobs. */
+function deaf(queue: Queue<Data>): OrderQueue {
+  return {
+    toKey: (type) => queue.toKey(type),
+    getJob: async () => {
+      throw new Error('the process that wakes is gone');
+    },
+    getJobState: (id) => queue.getJobState(id),
+  };
+}
+
+describe('when the one that wakes is gone', () => {
+  test('after its release and before the wake-up, the next runs within the safety delay', async () => {
+    const queue = site.queue();
+    const log = new Log();
+    const order = { queue: deaf(queue), redis: site.client() };
+    const given = site.options(queue, { order, delay: 250 });
+    site.worker(queue, guard(given, logging(log, 5)), { concurrency: 3 });
+    await addMany(queue, 6);
+    await completed(queue, 6);
+    expect(log.ended).toEqual(range(6));
+  });
+
+  test('the first of a line of many is never away for longer than the safety delay', async () => {
+    const queue = site.queue();
+    const { log, end } = await site.heldWorker(queue, { delay: 600 });
+    await addMany(queue, 8);
+    await parked(queue, 8);
+    const delays = async (): Promise<number[]> => {
+      const jobs = (await queue.getDelayed()) as Job<Data>[];
+      return jobs.toSorted((a, b) => (a.data.n ?? 0) - (b.data.n ?? 0)).map((job) => job.delay);
+    };
+    const [first = 0, ...others] = await delays();
+    expect(first).toBeLessThanOrEqual(600);
+    // Those behind it look for themselves more rarely, and sooner as they move up.
+    for (const [index, delay] of others.entries()) expect(delay).toBeGreaterThan(600 * (index + 1));
+    await queue.getDelayed().then((jobs) => jobs.find((job) => job.data.n === 1)?.remove());
+    await until(async () => (await delays())[0] === 600);
+    end.open();
+    await completed(queue, 8);
+    expect(log.ended).toEqual([0, 2, 3, 4, 5, 6, 7, 8]);
+  });
+});
+
+test('a job that is skipped, that fails or that gives up its place wakes the next', async () => {
+  const queue = site.queue();
+  const end = gate();
+  const started = gate();
+  const ran: number[] = [];
+  const onLocked = (job: Job<Data>) =>
+    job.data.n === 2 ? { delay: NEVER } : job.data.n === 3 ? ('skip' as const) : 'defer';
+  site.worker(
+    queue,
+    guard<Data>(site.options(queue, { onLocked }), async (job) => {
+      ran.push(job.data.n ?? 0);
+      started.open();
+      await end.opened;
+    }),
+    { concurrency: 5 },
+  );
+  await addMany(queue, 1);
+  await started.opened;
+  for (const n of [2, 3, 4]) await add(queue, { key: 'k', n });
+  await until(async () => (await queue.getDelayedCount()) === 2);
+  await settled();
+  end.open();
+  await completed(queue, 3);
+  expect(ran).toEqual([1, 4]);
+  await until(async () => (await site.traces(queue)).length === 0);
+});
+
+test('a job in a line fails after `maxDeferral`', async () => {
+  const queue = site.queue();
+  await site.locker().lock('k');
+  site.worker(
+    queue,
+    guard(site.options(queue, { delay: 60, maxDeferral: 500 }), async () => {}),
+  );
+  const job = await add(queue, { key: 'k' });
+  await until(async () => (await queue.getFailedCount()) === 1);
+  expect((await jobNow(queue, job)).failedReason).toMatch(/^The lock is busy: not acquired within/);
+  await until(async () => (await site.traces(queue)).length === 0);
+});
+
+test('an `order.queue` that is another queue fails the job, and says so', async () => {
+  const queue = site.queue();
+  site.worker(
+    queue,
+    guard(site.options(site.queue()), async () => {}),
+  );
+  const job = await add(queue, { key: 'k' });
+  await until(async () => (await queue.getFailedCount()) === 1);
+  expect((await jobNow(queue, job)).failedReason).toMatch(
+    /`order.queue` the queue that the worker/,
+  );
+});
+
+test('an `order.redis` that is not where the queue is fails the job, and says so', async () => {
+  const queue = site.queue();
+  const redis = site.client();
+  await redis.select(5);
+  site.worker(
+    queue,
+    guard(site.options(queue, { order: { queue, redis } }), async () => {}),
+  );
+  const job = await add(queue, { key: 'k' });
+  await until(async () => (await queue.getFailedCount()) === 1);
+  expect((await jobNow(queue, job)).failedReason).toMatch(/`order.redis` does not find this job/);
+});
