@@ -3,7 +3,7 @@ import 'reflect-metadata';
 import { LockAbortedError, type Locker } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
 import { BullModule, getQueueToken, OnWorkerEvent, Processor, WorkerHost } from '@nestjs/bullmq';
-import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import type { Job, Queue } from 'bullmq';
 import { expect, test } from 'vitest';
@@ -27,7 +27,7 @@ let reason: unknown;
 class Payments extends WorkerHost implements OnApplicationBootstrap {
   private readonly guarded;
 
-  constructor(private readonly shared: Shared) {
+  constructor(@Inject(Shared) private readonly shared: Shared) {
     super();
     const { locker, queue } = shared;
     const order = { queue, redis: site.client() };

@@ -140,6 +140,33 @@ test('a job that is skipped, that fails or that gives up its place wakes the nex
   await until(async () => (await site.traces(queue)).length === 0);
 });
 
+test('a job that has left its place, and was seen to run on, holds nobody up when it is deferred', async () => {
+  const queue = site.queue();
+  const ran: number[] = [];
+  const left = gate();
+  const end = gate();
+  const guarded = guard<Data>(site.options(queue), async (job) => void ran.push(job.data.n ?? 0));
+  site.worker(
+    queue,
+    async (job, token, signal) => {
+      await guarded(job, token, signal);
+      if (job.data.n !== 1) return;
+      left.open();
+      await end.opened;
+      throw new Error('after its work under the lock');
+    },
+    { concurrency: 2 },
+  );
+  await add(queue, { key: 'k', n: 1 }, { attempts: 2, backoff: NEVER });
+  await left.opened;
+  await add(queue, { key: 'k', n: 2 });
+  await parked(queue, 1);
+  end.open();
+  await completed(queue, 1);
+  expect(ran).toEqual([1, 2]);
+  expect(await queue.getDelayedCount()).toBe(1);
+});
+
 test('a job in a line fails after `maxDeferral`', async () => {
   const queue = site.queue();
   await site.locker().lock('k');

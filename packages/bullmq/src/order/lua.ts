@@ -42,10 +42,14 @@ local function drop(job)
   if call('HLEN', jobs) == 1 then call('HDEL', jobs, ':seq') end
 end
 
--- Removed, or finished without a run of ours, as jobs are that stalled too often.
+-- Removed, or finished without a run of ours, as jobs are that stalled too often; or only seen, after it
+-- had left its place to be deferred, to be tried again or to wait for children.
 local function isGone(job)
   local found = call('HMGET', base .. job, 'name', 'finishedOn')
-  return not found[1] or found[2]
+  if not found[1] or found[2] then return true end
+  local entry = entryOf(job)
+  if not entry or entry.state ~= 'seen' then return false end
+  return call('ZSCORE', base .. 'delayed', job) or call('ZSCORE', base .. 'waiting-children', job)
 end
 
 -- Whether BullMQ has started it, and no run of it is known to be under way: its worker is slow or dead, or
