@@ -107,8 +107,8 @@ describe("with `owner: 'job'`", () => {
       const options = { owner: 'job', ttl: 20_000, delay: 60_000 } as const;
       const { runs } = twoWorkers(queue, () => (ordered ? { ...options, order } : options), false);
       const job = await add(queue, { key: 'k' });
-      const behind = await add(queue, { key: 'k', n: 2 });
       await until(() => runs.length === 1);
+      const behind = await add(queue, { key: 'k', n: 2 });
       await until(async () => (await queue.getDelayedCount()) === 1);
       await takeAway(queue, job.id);
       await until(() => runs.length === 2);
