@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
@@ -43,8 +44,9 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', './vitest.summary.ts'],
-    // Most of a concurrent test is waiting for a lease to end.
+    // Most of a concurrent test is waiting for a lease to end, and so is most of many files.
     maxConcurrency: 16,
+    maxWorkers: Math.max(4, availableParallelism()),
     projects: [
       project('core'),
       project('testing'),
