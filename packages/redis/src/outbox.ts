@@ -42,8 +42,8 @@ class AskedRelease extends Asked<boolean> implements ReleaseRequest {
 type OnAnswer = (wanted: Wanted, reply: AcquireReply, heard: boolean) => void;
 
 /**
- * Puts what is asked for within one tick into one script call: several locks in one message cost
- * little more than one. A tick lasts until all that is ready to run has run, promises included, so
+ * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
+ * message cost little more than one. A tick lasts until all that is ready to run has run, promises included, so
  * that tasks that were woken together also ask together. Whoever asks alone is not kept waiting.
  */
 export class Outbox {

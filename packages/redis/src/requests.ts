@@ -6,7 +6,7 @@ import type {
   RenewRequest,
   StoreLoss,
 } from '@holdfast/core';
-import type { ManyCall } from './calls.ts';
+import { AWAITED, type ManyCall } from './calls.ts';
 import { lockKey, queueKey, tokenKey, toWord } from './names.ts';
 import { ACQUIRE } from './scripts/acquire.ts';
 import { LOSS } from './scripts/loss.ts';
@@ -50,6 +50,7 @@ export interface Wanted {
 export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   phase: 'acquire',
   script: ACQUIRE,
+  most: AWAITED,
   keysEach: 3,
   keyOf: ({ request }) => request.key,
   writeKeys: ({ request: { key } }, words) => {
@@ -96,6 +97,7 @@ function hasTermsOf(request: AcquireRequest, usual: AcquireRequest): boolean {
 export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
   phase: 'release',
   script: RELEASE,
+  most: AWAITED,
   keysEach: 2,
   keyOf: ({ key }) => key,
   writeKeys: ({ key }, words) => words.push(lockKey(key), queueKey(key)),

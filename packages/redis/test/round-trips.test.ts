@@ -54,8 +54,8 @@ test('acquisitions and releases of one tick go together', async () => {
   const before = await calls(admin);
   const locks = await Promise.all(keys.map((key) => locker.lock(key)));
   await Promise.all(locks.map((lock) => lock.release()));
-  // Nothing was under way: the first went at once, and those after it together.
-  expect((await calls(admin)) - before).toBeLessThanOrEqual(4);
+  // Nothing was under way: the first went at once, and the 63 after it by sixteens.
+  expect((await calls(admin)) - before).toBeLessThanOrEqual(10);
 });
 
 test('a hand-off within the process takes none', async () => {
