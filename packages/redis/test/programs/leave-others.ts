@@ -14,7 +14,7 @@ const store =
 for (const client of clients) client.on('error', () => {});
 const locker = createLocker({ store, ttl: 60_000 });
 await locker.tryWithLock('programs:a', () => {}).catch(() => {});
-await locker.lock('programs:b').catch(() => {});
+await locker.lock('programs:b', { wait: 500 }).catch(() => {});
 await locker.close();
 for (const client of clients) client.disconnect();
 process.stdout.write(`left ${performance.timeOrigin + performance.now()}\n`);
