@@ -15,6 +15,8 @@ export interface Grant {
 interface Doubt {
   readonly owner: string;
   readonly until: number;
+  /** A request for it went out, was not answered, and may reach the server at any time. */
+  readonly lost: boolean;
 }
 
 /** Entries, at least, between two looks at everything: so that looking costs little per entry. */
@@ -52,24 +54,28 @@ export class Grants {
 
   add(key: string, grant: Grant): void {
     this.byKey.set(key, grant);
-    this.settle(grant.id);
     this.sweep();
   }
 
   drop(key: string, id: string): void {
     if (this.byKey.get(key)?.id === id) this.byKey.set(key, undefined);
-    this.settle(id);
+    if (this.doubts.size > 0) this.doubts.delete(id);
   }
 
   /** It is not known whether an acquisition was granted, or will be. */
-  doubt(id: string, owner: string, until: number): void {
-    this.doubts.set(id, { owner, until });
+  doubt(id: string, owner: string, until: number, lost = true): void {
+    this.doubts.set(id, { owner, until, lost: lost || this.doubts.get(id)?.lost === true });
     this.sweep();
   }
 
-  /** The server has said that it was not granted, or it never will be. */
-  settle(id: string): void {
+  /** What was asked for has reached the server: its grant is there. */
+  arrived(id: string): void {
     if (this.doubts.size > 0) this.doubts.delete(id);
+  }
+
+  /** The server has answered. That is no answer to a request that was lost before. */
+  settle(id: string): void {
+    if (this.doubts.size > 0 && this.doubts.get(id)?.lost === false) this.doubts.delete(id);
   }
 
   /** Until when, at the latest, an acquisition whose outcome is not known was to be granted. */

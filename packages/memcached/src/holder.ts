@@ -37,6 +37,8 @@ interface Taking {
  */
 export class Holder {
   private readonly grants = new Grants();
+  /** Acquisitions that the server has been asked for, and has not answered. */
+  private readonly asked = new Set<string>();
 
   constructor(
     private readonly items: Items,
@@ -45,8 +47,11 @@ export class Holder {
 
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, owner, ttl, replaces } = request;
+    const until = performance.now() + ttl;
     // Items without ids say nothing of an acquisition that is released before it was answered.
-    if (this.format.nameless) this.grants.doubt(id, owner, performance.now() + ttl);
+    const unanswered = this.asked.has(id);
+    if (unanswered || this.format.nameless) this.grants.doubt(id, owner, until, unanswered);
+    this.asked.add(id);
     const earlier = replaces === undefined ? undefined : this.grants.of(key, replaces);
     let reply: AcquireReply;
     try {
@@ -58,8 +63,10 @@ export class Holder {
     } catch (error) {
       this.grants.doubt(id, owner, performance.now() + ttl);
       throw error;
+    } finally {
+      this.asked.delete(id);
     }
-    if (!reply.granted) this.grants.settle(id);
+    this.grants.settle(id);
     // Whether or not it was still there.
     if (replaces !== undefined) this.grants.drop(key, replaces);
     return reply;
@@ -173,7 +180,8 @@ export class Holder {
     const until = Math.max(now + request.ttl, this.grants.of(key, id)?.until ?? 0);
     const replaces = replaced === true ? request.replaces : undefined;
     const value = this.format.encode({ id, owner, label, token, over: replaces });
-    const version = await this.items.write(key, value, exptimeFor(until - now), over);
+    const lost = (): void => this.grants.doubt(id, owner, until);
+    const version = await this.items.write(key, value, exptimeFor(until - now), over, lost);
     if (version === undefined) return undefined;
     const first = token ?? firstToken(version);
     this.grants.add(key, { id, owner, label, token: first, version, until });
@@ -212,11 +220,19 @@ export class Holder {
     over: Version,
     keepFor: number,
   ): Promise<boolean> {
-    if (keepFor <= 0) return this.items.remove(key, over);
+    if (keepFor <= 0) return this.remove(key, id, over);
     const value = this.format.encode({ id, owner, label, token, kept: true });
     return this.items
       .write(key, value, exptimeFor(keepFor), over)
       .then((version) => version !== undefined);
+  }
+
+  /** A request that asked for the same before, and was not answered, must not find the key free. */
+  private async remove(key: string, id: string | undefined, over: Version): Promise<boolean> {
+    const until = id === undefined ? undefined : this.grants.doubtfulUntil(id);
+    const left = (until ?? 0) - performance.now();
+    if (left <= 0) return this.items.remove(key, over);
+    return (await this.items.write(key, FREE, exptimeFor(left), over)) !== undefined;
   }
 
   /**
@@ -232,6 +248,7 @@ export class Holder {
   }
 
   private belongs(holding: Holding, key: string, id: string, owner: string | undefined): boolean {
+    if (holding.id === id) this.grants.arrived(id);
     if (holding.id !== undefined) return holding.id === id;
     return holding.owner === owner && !this.grants.isFollowed(key, id);
   }

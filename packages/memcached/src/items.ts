@@ -28,9 +28,16 @@ export interface Items {
    * Writes an item that is absent, or that is still as it was with `over`.
    *
    * @param exptime whole seconds: the item lives so long or up to a second less
+   * @param lost told if the connection broke: the request may still reach the server
    * @returns its version, or `undefined` if that was not done
    */
-  write(key: string, value: string, exptime: number, over?: Version): Promise<Version | undefined>;
+  write(
+    key: string,
+    value: string,
+    exptime: number,
+    over?: Version,
+    lost?: () => void,
+  ): Promise<Version | undefined>;
   /** @returns whether it removed the item as it was with `over` */
   remove(key: string, over: Version): Promise<boolean>;
 }
@@ -90,7 +97,13 @@ export class BinaryItems implements Items {
     });
   }
 
-  write(key: string, value: string, exptime: number, over?: Version): Promise<Version | undefined> {
+  write(
+    key: string,
+    value: string,
+    exptime: number,
+    over?: Version,
+    lost?: () => void,
+  ): Promise<Version | undefined> {
     // 0 would be for ever, and a fraction is cut off to 0.
     if (!Number.isInteger(exptime) || exptime < 1 || exptime > LONGEST_EXPTIME) {
       throw new RangeError(`No exptime for a lock: ${exptime}.`);
@@ -107,7 +120,10 @@ export class BinaryItems implements Items {
         const status = check(reply, DONE, NOT_FOUND, EXISTS, NOT_STORED);
         return status === DONE ? versionOf(reply, connection) : undefined;
       },
-      () => undefined,
+      () => {
+        lost?.();
+        return undefined;
+      },
     );
   }
 

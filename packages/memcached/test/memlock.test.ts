@@ -110,7 +110,8 @@ describe.concurrent("with compat: 'memlock'", () => {
     await lock?.extend();
     expect(lock?.state).toBe('held');
     expect(await lock?.release()).toBe(true);
-    expect(await site.value(STORED)).toBeUndefined();
+    // Such an item does not tell which request has made it, so the first one may still be on its way.
+    expect(await site.value(STORED)).toBe('');
   });
 
   test('what was given up is taken back', async ({ site }) => {

@@ -31,10 +31,13 @@ process.once('exit', () => {
   }
 });
 
-/** A port that was free a moment ago. Below 45 000, so that a cluster's bus port exists too. */
+/**
+ * A port that was free a moment ago. A cluster's bus port is 10 000 above it: both are below 32 768,
+ * where systems begin to give ports to clients.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 35_000);
+    const port = 10_000 + Math.floor(Math.random() * 10_000);
     const probe = createServer();
     probe.listen(port, HOST);
     // `once` rejects when there is an error.
