@@ -2,9 +2,9 @@ import type { RedisClient, RedisCluster } from './client.ts';
 
 /** Told what becomes of a client's connection. */
 interface ClientWatcher {
-  readonly close: () => void;
-  readonly ready: () => void;
-  readonly end: () => void;
+  readonly close?: () => void;
+  readonly ready?: () => void;
+  readonly end?: () => void;
 }
 
 const EVENTS = ['close', 'ready', 'end'] as const;
@@ -37,7 +37,7 @@ function listen(client: RedisClient | RedisCluster): Watch {
   const watchers = new Set<ClientWatcher>();
   const listeners = EVENTS.map((event) => {
     const listener = (): void => {
-      for (const watcher of watchers) watcher[event]();
+      for (const watcher of watchers) watcher[event]?.();
     };
     client.on(event, listener);
     return { event, listener };

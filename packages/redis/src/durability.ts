@@ -1,5 +1,6 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
 import { isCluster, type RedisClient, type RedisCluster } from './client.ts';
+import { watchClient } from './client-watch.ts';
 import { duplicateForWaiting } from './connection.ts';
 import { lockKey, toWord } from './names.ts';
 import { run } from './script.ts';
@@ -49,7 +50,8 @@ export class Durability {
   private readonly lanes = new Map<string, Lane>();
   /** In a cluster: where a slot was found. */
   private readonly addresses = new Map<number, string>();
-  private isOpen = false;
+  /** Present while a connection may be open. */
+  private unwatch: (() => void) | undefined;
 
   constructor(
     private readonly client: RedisClient | RedisCluster,
@@ -82,15 +84,12 @@ export class Durability {
   }
 
   close(): void {
-    this.client.off('end', this.onEnd);
-    this.isOpen = false;
+    this.unwatch?.();
+    this.unwatch = undefined;
     for (const lane of this.lanes.values()) lane.close();
     this.lanes.clear();
     this.addresses.clear();
   }
-
-  /** The user has closed the client. */
-  private readonly onEnd = (): void => this.close();
 
   private laneOf(address: string, node: RedisClient): Lane {
     let lane = this.lanes.get(address);
@@ -100,8 +99,8 @@ export class Durability {
       lane = new Lane(connect, this.options);
       this.lanes.set(address, lane);
     }
-    if (!this.isOpen) this.client.on('end', this.onEnd);
-    this.isOpen = true;
+    // The user may close the client.
+    this.unwatch ??= watchClient(this.client, { end: () => this.close() });
     return lane;
   }
 }

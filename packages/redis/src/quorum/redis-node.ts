@@ -1,6 +1,7 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
 import { Calls } from '../calls.ts';
 import type { RedisClient } from '../client.ts';
+import { watchClient } from '../client-watch.ts';
 import { toStoreError } from '../errors.ts';
 import { evictionPolicy } from '../eviction.ts';
 import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../names.ts';
@@ -43,13 +44,12 @@ export class RedisNode implements QuorumNode {
   }
 
   opened(): Promise<void> {
-    const { client } = this;
     return new Promise((resolve) => {
       const settle = (): void => {
-        for (const event of ['ready', 'close', 'end']) client.off(event, settle);
+        unwatch();
         resolve();
       };
-      for (const event of ['ready', 'close', 'end']) client.on(event, settle);
+      const unwatch = watchClient(this.client, { ready: settle, close: settle, end: settle });
     });
   }
 
@@ -107,20 +107,13 @@ export class RedisNode implements QuorumNode {
   }
 
   listen(onReconnected: () => void): () => void {
-    const { client } = this;
-    const onClose = (): void => {
-      this.away = true;
-    };
-    const onReady = (): void => {
-      if (this.away) onReconnected();
-      this.away = false;
-    };
-    client.on('close', onClose);
-    client.on('ready', onReady);
-    return () => {
-      client.off('close', onClose);
-      client.off('ready', onReady);
-    };
+    return watchClient(this.client, {
+      close: () => (this.away = true),
+      ready: () => {
+        if (this.away) onReconnected();
+        this.away = false;
+      },
+    });
   }
 
   private one(...call: Parameters<Calls['one']>): Promise<unknown> {
