@@ -1,3 +1,4 @@
+import { Chain } from './chain.ts';
 import { Contender, type Attempt, type ContendedQueue, type ContenderHost } from './contender.ts';
 import type { LockStoreError } from './errors.ts';
 import type { Events } from './events.ts';
@@ -26,10 +27,8 @@ export interface QueueHost extends ContenderHost {
  * holder is of this process too and will pass its grant on.
  */
 export class KeyQueue implements ContendedQueue {
-  head: Waiter | undefined = undefined;
-  size = 0;
   contender: Contender | undefined = undefined;
-  private tail: Waiter | undefined = undefined;
+  private readonly line = new Chain<Waiter>();
   /** Somebody waits and no timer or request of the contender keeps the process alive. */
   private parked = false;
 
@@ -38,13 +37,17 @@ export class KeyQueue implements ContendedQueue {
     readonly stored: string,
   ) {}
 
+  get head(): Waiter | undefined {
+    return this.line.first;
+  }
+
+  get size(): number {
+    return this.line.size;
+  }
+
   add(waiter: Waiter): void {
     waiter.queued = true;
-    waiter.previous = this.tail;
-    if (this.tail === undefined) this.head = waiter;
-    else this.tail.next = waiter;
-    this.tail = waiter;
-    this.size += 1;
+    this.line.append(waiter);
   }
 
   /** A waiter gave up: its limit was reached, or it was cancelled. */
@@ -159,14 +162,7 @@ export class KeyQueue implements ContendedQueue {
   }
 
   private remove(waiter: Waiter): void {
-    const { previous, next } = waiter;
-    if (previous === undefined) this.head = next;
-    else previous.next = next;
-    if (next === undefined) this.tail = previous;
-    else next.previous = previous;
-    waiter.previous = undefined;
-    waiter.next = undefined;
     waiter.queued = false;
-    this.size -= 1;
+    this.line.remove(waiter);
   }
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Chain, type Linked } from './chain.ts';
 import type { Clock, ClockTimer } from './clock.ts';
 
 /** Longer delays fire at once in Node, so they are cut into pieces. */
@@ -11,14 +12,11 @@ const LONGEST_DELAY = 2 ** 31 - 1;
 const ALARM = 500;
 
 /** A timer of {@link Time}, which may outlast what one timer of the clock can. */
-export interface Alarm {
+export interface Alarm extends Linked<Alarm> {
   timer: ClockTimer | undefined;
-  /** Its neighbours among those that keep the process alive; there is a previous one if it does. */
-  previous: Alarm | undefined;
-  next: Alarm | undefined;
+  /** Whether it keeps the process alive. */
+  vital: boolean;
 }
-
-const noAlarm = (): Alarm => ({ timer: undefined, previous: undefined, next: undefined });
 
 /**
  * A locker's time: the monotonic clock, plus what the machine was suspended. A monotonic clock may
@@ -30,10 +28,10 @@ export class Time {
   private wallOffset: number;
   private bootOffset: number | undefined;
   /**
-   * Behind it are the alarms that keep the process alive: in a list, because they come and go with
-   * every request, for which a `Set` is slow.
+   * The alarms that keep the process alive: in a list, because they come and go with every request,
+   * for which a `Set` is slow.
    */
-  private readonly vital = noAlarm();
+  private readonly vital = new Chain<Alarm>();
   private mayKeepAlive = true;
 
   constructor(
@@ -63,8 +61,9 @@ export class Time {
 
   /** Calls back in `ms`, however long that is; `Infinity` never does. */
   after(ms: number, callback: () => void, keepsAlive: boolean): Alarm {
-    const alarm = noAlarm();
-    if (keepsAlive && this.mayKeepAlive) linkBehind(this.vital, alarm);
+    const vital = keepsAlive && this.mayKeepAlive;
+    const alarm: Alarm = { timer: undefined, vital, previous: undefined, next: undefined };
+    if (vital) this.vital.append(alarm);
     const arm = (left: number): void => {
       const delay = Math.min(Math.max(left, 0), LONGEST_DELAY);
       alarm.timer = this.clock.setTimeout(() => {
@@ -72,10 +71,10 @@ export class Time {
           arm(left - delay);
           return;
         }
-        unlink(alarm);
+        this.demote(alarm);
         callback();
       }, delay);
-      if (alarm.previous === undefined) alarm.timer.unref?.();
+      if (!alarm.vital) alarm.timer.unref?.();
     };
     arm(ms);
     return alarm;
@@ -84,17 +83,18 @@ export class Time {
   cancel(alarm: Alarm | undefined): void {
     if (alarm === undefined) return;
     if (alarm.timer !== undefined) this.clock.clearTimeout(alarm.timer);
-    unlink(alarm);
+    this.demote(alarm);
   }
 
   /** Changes whether an alarm keeps the process alive. */
   keepAlive(alarm: Alarm, keepsAlive: boolean): void {
-    if (!this.mayKeepAlive || keepsAlive === (alarm.previous !== undefined)) return;
+    if (!this.mayKeepAlive || keepsAlive === alarm.vital) return;
     if (keepsAlive) {
-      linkBehind(this.vital, alarm);
+      alarm.vital = true;
+      this.vital.append(alarm);
       alarm.timer?.ref?.();
     } else {
-      unlink(alarm);
+      this.demote(alarm);
       alarm.timer?.unref?.();
     }
   }
@@ -102,9 +102,9 @@ export class Time {
   /** From now on no alarm keeps the process alive. */
   letGo(): void {
     this.mayKeepAlive = false;
-    for (let first = this.vital.next; first !== undefined; first = this.vital.next) {
+    for (let { first } = this.vital; first !== undefined; first = this.vital.first) {
       first.timer?.unref?.();
-      unlink(first);
+      this.demote(first);
     }
   }
 
@@ -117,6 +117,13 @@ export class Time {
     if (this.clock.random === undefined) return randomBytes(12).toString('base64url');
     const word = (): string => Math.floor(this.random() * 2 ** 32).toString(36);
     return Array.from({ length: 3 }, () => word().padStart(7, '0')).join('');
+  }
+
+  /** It is over, or no longer keeps the process alive. */
+  private demote(alarm: Alarm): void {
+    if (!alarm.vital) return;
+    alarm.vital = false;
+    this.vital.remove(alarm);
   }
 
   private jumped(monotonic: number, offset: number): void {
@@ -134,20 +141,4 @@ export class Time {
     const boot = this.clock.bootNow?.();
     return boot === undefined ? undefined : boot - monotonic;
   }
-}
-
-function linkBehind(head: Alarm, alarm: Alarm): void {
-  alarm.previous = head;
-  alarm.next = head.next;
-  if (head.next !== undefined) head.next.previous = alarm;
-  head.next = alarm;
-}
-
-function unlink(alarm: Alarm): void {
-  const { previous, next } = alarm;
-  if (previous === undefined) return;
-  previous.next = next;
-  if (next !== undefined) next.previous = previous;
-  alarm.previous = undefined;
-  alarm.next = undefined;
 }
