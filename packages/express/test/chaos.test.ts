@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Readable } from 'node:stream';
 import { memoryStore } from '@holdfast/core';
 import { lockRoute } from '@holdfast/express';
+import { seededRandom } from '@holdfast/testing';
 import compression from 'compression';
 import { expect, test } from 'vitest';
 import { express, rawClient, realLocker, serve, until, type RawClient, type Site } from './kit.ts';
@@ -11,17 +12,6 @@ import { express, rawClient, realLocker, serve, until, type RawClient, type Site
 const KEYS = ['a', 'b', 'c'];
 const CLIENTS = 12;
 const REQUESTS = 40;
-
-/** Numbers that are the same in every run (mulberry32); what they meet is not. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Tells that its work is done, before it ends its response, and then does. */
 type Handler = (res: express.Response, pause: () => Promise<unknown>, done: () => void) => unknown;
@@ -60,7 +50,8 @@ const handlers: Handler[] = [
 ];
 
 test.each([1, 2, 3])('seed %d', { timeout: 120_000 }, async (seed) => {
-  const random = randomFrom(seed);
+  // The same in every run; what it meets is not.
+  const random = seededRandom(seed);
   const below = (limit: number): number => Math.floor(random() * limit);
   const pause = () => sleep(below(8));
   // A lock that only its ttl frees would be seen.
