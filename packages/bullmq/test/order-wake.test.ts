@@ -1,6 +1,6 @@
 // What wakes parked jobs, and what does when that fails.
 import { type Locker } from '@holdfast/core';
-import { guard, type OrderQueue } from '@holdfast/bullmq';
+import { guard, type OrderQueue, type OrderRedis } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import {
@@ -14,6 +14,7 @@ import {
   until,
   type Data,
 } from './kit/index.ts';
+import { PARK } from '../src/order/scripts.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -140,11 +141,10 @@ test('a job that is skipped, that fails or that gives up its place wakes the nex
   await until(async () => (await site.traces(queue)).length === 0);
 });
 
-test('a job that has left its place, and was seen to run on, holds nobody up when it is deferred', async () => {
+test('a job that has left its place and runs on holds nobody up', async () => {
   const queue = site.queue();
   const ran: number[] = [];
-  const left = gate();
-  const end = gate();
+  const [left, end] = [gate(), gate()];
   const guarded = guard<Data>(site.options(queue), async (job) => void ran.push(job.data.n ?? 0));
   site.worker(
     queue,
@@ -153,18 +153,106 @@ test('a job that has left its place, and was seen to run on, holds nobody up whe
       if (job.data.n !== 1) return;
       left.open();
       await end.opened;
-      throw new Error('after its work under the lock');
+    },
+    { concurrency: 2 },
+  );
+  await addMany(queue, 1);
+  await left.opened;
+  const second = await add(queue, { key: 'k', n: 2 });
+  await completed(queue, 1);
+  expect((await jobNow(queue, second)).attemptsStarted).toBe(1);
+  expect(await site.traces(queue)).toEqual([]);
+  end.open();
+  await completed(queue, 2);
+  expect(ran).toEqual([1, 2]);
+});
+
+test('a job that was seen to run, and never asked, holds nobody up when it is deferred', async () => {
+  const queue = site.queue();
+  const ran: number[] = [];
+  const [started, end] = [gate(), gate()];
+  const guarded = guard<Data>(site.options(queue), async (job) => void ran.push(job.data.n ?? 0));
+  site.worker(
+    queue,
+    async (job, token, signal) => {
+      if (job.data.n !== 1) return guarded(job, token, signal);
+      started.open();
+      await end.opened;
+      throw new Error('without its lock');
     },
     { concurrency: 2 },
   );
   await add(queue, { key: 'k', n: 1 }, { attempts: 2, backoff: NEVER });
-  await left.opened;
+  await started.opened;
   await add(queue, { key: 'k', n: 2 });
   await parked(queue, 1);
   end.open();
   await completed(queue, 1);
-  expect(ran).toEqual([1, 2]);
+  expect(ran).toEqual([2]);
   expect(await queue.getDelayedCount()).toBe(1);
+});
+
+test('a job that was woken often is woken again, if another was before it when it started', async () => {
+  const queue = site.queue();
+  const [work, parking, promoting, urgent, end] = [gate(), gate(), gate(), gate(), gate()];
+  const client = site.client();
+  const ran: number[] = [];
+  const redis: OrderRedis = {
+    evalsha: async (sha, keys, words) => {
+      // Of 3 and 4, so that each of them finds that 2 may start.
+      if (sha === PARK.sha && ['3', '4'].includes(words[2] ?? '')) await parking.opened;
+      return client.evalsha(sha, keys, words);
+    },
+    eval: (source, keys, words) => client.eval(source, keys, words),
+  };
+  const slow: OrderQueue = {
+    toKey: (type) => queue.toKey(type),
+    getJob: async (id) => {
+      const job = (await queue.getJob(id)) as Job<Data>;
+      const promote = job.promote.bind(job);
+      return Object.assign(job, { promote: () => promoting.opened.then(promote) });
+    },
+    getJobState: (id) => queue.getJobState(id),
+  };
+  const order = { queue: slow, redis };
+  const guarded = guard<Data>(site.options(queue, { order }), async (job) => {
+    ran.push(job.data.n ?? 0);
+    if (job.data.n === 1) await work.opened;
+  });
+  site.worker(
+    queue,
+    async (job, token, signal) => {
+      if (job.data.n === 5) {
+        urgent.open();
+        await end.opened;
+      } else await guarded(job, token, signal);
+    },
+    { concurrency: 6 },
+  );
+  const addOne = (n: number, priority = 2) => add(queue, { key: 'k', n }, { priority });
+  await addOne(1);
+  await until(() => ran.length === 1);
+  const second = await addOne(2);
+  await parked(queue, 1);
+  await settled();
+  for (const n of [3, 4]) await addOne(n);
+  await parked(queue, 3);
+  work.open();
+  await until(async () => (await site.entry(queue, '1')) === undefined);
+  parking.open();
+  await until(async () => (await site.entry(queue, '2'))?.woken === 2);
+  // An urgent job of the same key, which its successor sees.
+  await addOne(5, 1);
+  await urgent.opened;
+  await addOne(6);
+  await parked(queue, 4);
+  promoting.open();
+  await until(async () => (await jobNow(queue, second)).attemptsStarted === 2);
+  await parked(queue, 4);
+  expect(ran).toEqual([1]);
+  end.open();
+  await completed(queue, 6);
+  expect(ran).toEqual([1, 2, 3, 4, 6]);
 });
 
 test('a job in a line fails after `maxDeferral`', async () => {

@@ -3,10 +3,14 @@
  *
  * - `holdfast:jobs`, a hash: each job that waits or runs, by its id. `state` is `seen` (BullMQ has
  *   started it, and somebody else tells its keys), `start` (a run of it asks for its locks), `parked`
- *   (deferred, it may be woken) or `run` (it has them); `run` names the run that may change it; `member` is its place in the lines of the keys in `lines`; `due` is when BullMQ starts
- *   it by itself; `woken` counts the wake-ups that no release was the reason for. `:seq` counts the jobs.
+ *   (deferred, it may be woken) or `run` (it has them); `run` names the run that may change it; `member` is
+ *   its place in the lines of the keys in `lines`; `due` is when BullMQ starts it by itself; `woken` counts
+ *   the wake-ups since it was started, and `tries` how often it was its turn in vain, both without those
+ *   that were for a release. `:seq` counts the jobs.
  * - `holdfast:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members, and
  *   before them `!<id>`, the job that runs.
+ * - `holdfast:left`, a field of BullMQ's hash of a job: the start that has left its place, and that BullMQ is
+ *   about to end.
  *
  * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
  */
@@ -42,8 +46,18 @@ local function drop(job)
   if call('HLEN', jobs) == 1 then call('HDEL', jobs, ':seq') end
 end
 
--- Removed, or finished without a run of ours, as jobs are that stalled too often; or only seen, after it
--- had left its place to be deferred, to be tried again or to wait for children.
+local function hasLeft(job)
+  local found = call('HMGET', base .. job, 'ats', 'holdfast:left')
+  return found[2] and found[2] == (found[1] or '')
+end
+
+local function leaves(job)
+  local name, start = unpack(call('HMGET', base .. job, 'name', 'ats'))
+  if name then call('HSET', base .. job, 'holdfast:left', start or '') end
+end
+
+-- Removed, or finished without a run of ours, as jobs are that stalled too often; or only seen, and then
+-- deferred, tried again or waiting for children without having asked.
 local function isGone(job)
   local found = call('HMGET', base .. job, 'name', 'finishedOn')
   if not found[1] or found[2] then return true end

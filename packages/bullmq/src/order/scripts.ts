@@ -46,7 +46,7 @@ local function pending()
   for i = #active, 1, -1 do
     local job = active[i]
     if job == id then break end
-    if isPending(job) then list[#list + 1] = job end
+    if isPending(job) and not hasLeft(job) then list[#list + 1] = job end
   end
   for i = -1, -1000, -1 do
     local job = call('LINDEX', base .. 'wait', i)
@@ -58,7 +58,7 @@ end
 
 local entry = entryOf(id)
 local again = entry and entry.state == 'run' and 1 or 0
-if run == '' and entry then return { 'go', 0, 0, 0 } end
+if run == '' and (entry or hasLeft(id)) then return { 'go', 0, 0, 0 } end
 if entry then
   for _, key in ipairs(entry.lines) do call('ZREM', lineOf(key), entry.member, '!' .. id) end
 else
@@ -75,7 +75,7 @@ entry.member = sort .. string.format('%012.0f', seq) .. id
 entry.run, entry.state, entry.lines = run, run == '' and 'seen' or 'start', lines
 entry.ttl, entry.idle = tonumber(ARGV[7]), nil
 save(id, entry)
-local ahead, first = 0, true
+local since, ahead, first = entry.since, 0, true
 for _, key in ipairs(lines) do
   local line = lineOf(key)
   call('ZADD', line, 0, entry.member)
@@ -85,7 +85,12 @@ for _, key in ipairs(lines) do
     ahead = math.max(ahead, call('ZLEXCOUNT', line, '[0', '(' .. entry.member))
   end
 end
-return { first and 'go' or 'behind', ahead, now - entry.since, again }
+entry = entryOf(id)
+if entry then
+  entry.woken, entry.tries = nil, first and (entry.tries or 0) + 1 or nil
+  save(id, entry)
+end
+return { first and 'go' or 'behind', ahead, now - since, again }
 `);
 
 /**
@@ -95,7 +100,7 @@ return { first and 'go' or 'behind', ahead, now - entry.since, again }
 export const TOOK = script(/* lua */ `
 local entry, list = entryOf(id), {}
 if not entry or entry.run ~= run then return list end
-entry.state, entry.woken = 'run', nil
+entry.state, entry.woken, entry.tries = 'run', nil, nil
 save(id, entry)
 for _, key in ipairs(entry.lines) do
   local line = lineOf(key)
@@ -116,11 +121,12 @@ export const LEAVE = script(/* lua */ `
 local entry, wake, list = entryOf(id), {}, {}
 if not entry or entry.run ~= run then return { wake, list } end
 drop(id)
+leaves(id)
 for _, key in ipairs(entry.lines) do
   local job, member = head(key)
   local next = job and entryOf(job)
   if mayStart(job, next) then
-    next.woken = nil
+    next.woken, next.tries = nil, nil
     save(job, next)
     wake[#wake + 1] = job
     local second = call('ZRANGEBYLEX', lineOf(key), '(' .. member, '+', 'LIMIT', 0, 1)[1]
@@ -135,9 +141,9 @@ return { wake, list }
 /**
  * A run has deferred its job. ARGV: base, id, run, the delay that it was deferred for, or nothing to look
  * again.
- * Answers the jobs of its lines that may start, if the locks are free; each is named twice at most, until
- * a release is the reason to. And 1 if a job is first in a line that was only seen: it may have left
- * before it was, and then nobody else tells when it is gone.
+ * Answers the jobs of its lines that may start, if the locks are free: each twice at most until it is
+ * started, and none that was first in its lines several times and did not get its locks. And 1 if a job is
+ * first in a line that was only seen: it may never ask itself, and then nobody tells when it is gone.
  */
 export const PARK = script(/* lua */ `
 local entry, wake, unsure = entryOf(id), {}, 0
@@ -148,7 +154,7 @@ for _, key in ipairs(entry.lines) do
   local job = head(key)
   local first = job and entryOf(job)
   if first and first.state == 'seen' then unsure = 1 end
-  if mayStart(job, first) and (first.woken or 0) < 2 then
+  if mayStart(job, first) and (first.woken or 0) < 2 and (first.tries or 0) < 3 then
     first.woken = (first.woken or 0) + 1
     save(job, first)
     wake[#wake + 1] = job

@@ -49,6 +49,12 @@ export class OrderedSite extends Site {
     return tracesOf(this.client(), queue);
   }
 
+  /** What they keep of a job. */
+  async entry(queue: Queue<Data>, id: string): Promise<{ readonly woken?: number } | undefined> {
+    const entry = await this.client().hget(queue.toKey('holdfast:jobs'), id);
+    return entry === null ? undefined : (JSON.parse(entry) as { woken?: number });
+  }
+
   /** A worker whose jobs run until the test says so, and a job of it that runs. */
   async heldWorker(
     queue: Queue<Data>,
