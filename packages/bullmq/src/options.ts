@@ -1,4 +1,4 @@
-import { LockArgumentError, type Key, type Locker } from '@holdfast/core';
+import { checkKeyAnswer, isKey, LockArgumentError, type Key, type Locker } from '@holdfast/core';
 import type { GuardOptions, LockedOutcome, OrderOptions } from './types.ts';
 
 /** {@link GuardOptions}, checked and completed. */
@@ -19,23 +19,9 @@ function checkNumber(name: string, value: unknown, positive = true): number {
   return refuse(name, `a number${positive ? ' above 0' : ' of at least 0'}`);
 }
 
-function isKey(key: unknown): key is Key {
-  const keys = Array.isArray(key) ? (key as unknown[]) : [key];
-  return keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '');
-}
-
 /** Refuses what a key function must not answer, before anything is locked. */
-export function checkKey(key: unknown): Key | null {
-  if (key === null || isKey(key)) return key;
-  const answer = Array.isArray(key) ? 'a list without keys or with empty ones' : describe(key);
-  throw new LockArgumentError(
-    `guard: the \`key\` function answered ${answer}. It must return a non-empty string, a list of ` +
-      'them, or null for a job that needs no lock.',
-  );
-}
-
-function describe(value: unknown): string {
-  return value === '' ? 'an empty string' : value === undefined ? 'nothing' : `a ${typeof value}`;
+export function checkKey(answer: unknown): Key | null {
+  return checkKeyAnswer(answer, 'guard', 'a job');
 }
 
 /** @throws LockArgumentError for what no job can become */

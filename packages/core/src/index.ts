@@ -30,6 +30,7 @@ export {
   type StorePhase,
 } from './errors.ts';
 export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './events.ts';
+export { checkKeyAnswer, isKey } from './key-answers.ts';
 export { storedKey } from './keys.ts';
 export { withSignal } from './lock-view.ts';
 export { createLocker } from './locker.ts';

@@ -86,7 +86,8 @@ export class Admission implements Follower {
     if (isPromiseLike(key) || typeof ttl === 'function' || typeof wait === 'function') {
       return this.wishLater(key);
     }
-    return this.wishFor(key, ttl, wait);
+    const checked = checkKey(key);
+    return checked === null ? null : this.wishFor(checked, ttl, wait);
   }
 
   private async wishLater(asked: Key | null | PromiseLike<Key | null>): Promise<Wish | null> {
@@ -101,9 +102,7 @@ export class Admission implements Follower {
     );
   }
 
-  private wishFor(asked: unknown, ttl?: number, wait?: number): Wish | null {
-    const key = checkKey(asked);
-    if (key === null) return null;
+  private wishFor(key: Key, ttl?: number, wait?: number): Wish {
     this.checkReentry(key);
     const { maxHold } = this.visit.settings;
     return { key, options: { ttl, wait: wait ?? 0, maxHold, signal: this.asking.signal } };

@@ -1,4 +1,4 @@
-import { LockArgumentError, type Key, type Locker } from '@holdfast/core';
+import { checkKeyAnswer, isKey, LockArgumentError, type Key, type Locker } from '@holdfast/core';
 import type { AnyRequest, AnyResponse, LockRouteOptions } from './types.ts';
 
 /** {@link LockRouteOptions}, checked and completed. */
@@ -31,24 +31,11 @@ function checkLocker(locker: unknown): void {
   }
 }
 
-function isKey(key: unknown): key is Key {
-  const keys = Array.isArray(key) ? (key as unknown[]) : [key];
-  return keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '');
-}
+const BODY = 'If the key is in the body, mount the body parser before the lock.';
 
 /** Refuses what a key function must not answer, before anything is locked. */
-export function checkKey(key: unknown): Key | null {
-  if (key === null || isKey(key)) return key;
-  const answer = Array.isArray(key) ? 'a list without keys or with empty ones' : describe(key);
-  throw new LockArgumentError(
-    `lockRoute: the \`key\` function answered ${answer}. It must return a non-empty string, a list ` +
-      'of them, or null for a request that needs no lock. If the key is in the body, mount the body ' +
-      'parser before the lock.',
-  );
-}
-
-function describe(value: unknown): string {
-  return value === '' ? 'an empty string' : value === undefined ? 'nothing' : `a ${typeof value}`;
+export function checkKey(answer: unknown): Key | null {
+  return checkKeyAnswer(answer, 'lockRoute', 'a request', BODY);
 }
 
 /** @throws LockArgumentError */
