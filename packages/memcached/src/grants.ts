@@ -59,7 +59,7 @@ export class Grants {
 
   drop(key: string, id: string): void {
     if (this.byKey.get(key)?.id === id) this.byKey.set(key, undefined);
-    if (this.doubts.size > 0) this.doubts.delete(id);
+    this.arrived(id);
   }
 
   /** It is not known whether an acquisition was granted, or will be. */
@@ -68,7 +68,7 @@ export class Grants {
     this.sweep();
   }
 
-  /** What was asked for has reached the server: its grant is there. */
+  /** Nothing that was asked for it is under way any more. */
   arrived(id: string): void {
     if (this.doubts.size > 0) this.doubts.delete(id);
   }

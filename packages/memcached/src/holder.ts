@@ -48,9 +48,10 @@ export class Holder {
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, owner, ttl, replaces } = request;
     const until = performance.now() + ttl;
+    // An earlier request for the same may yet reach the server, whatever this one is told.
+    if (this.asked.has(id)) this.grants.doubt(id, owner, until);
     // Items without ids say nothing of an acquisition that is released before it was answered.
-    const unanswered = this.asked.has(id);
-    if (unanswered || this.format.nameless) this.grants.doubt(id, owner, until, unanswered);
+    else if (this.format.nameless) this.grants.doubt(id, owner, until, false);
     this.asked.add(id);
     const earlier = replaces === undefined ? undefined : this.grants.of(key, replaces);
     let reply: AcquireReply;
@@ -230,9 +231,8 @@ export class Holder {
   /** A request that asked for the same before, and was not answered, must not find the key free. */
   private async remove(key: string, id: string | undefined, over: Version): Promise<boolean> {
     const until = id === undefined ? undefined : this.grants.doubtfulUntil(id);
-    const left = (until ?? 0) - performance.now();
-    if (left <= 0) return this.items.remove(key, over);
-    return (await this.items.write(key, FREE, exptimeFor(left), over)) !== undefined;
+    if (until === undefined || until <= performance.now()) return this.items.remove(key, over);
+    return this.block(key, until, over);
   }
 
   /**
@@ -242,15 +242,24 @@ export class Holder {
    */
   private async ruleOut(key: string, id: string, item: Item | undefined): Promise<boolean> {
     const until = this.grants.doubtfulUntil(id);
-    if (until === undefined) return true;
-    const exptime = exptimeFor(until - performance.now());
-    return (await this.items.write(key, FREE, exptime, item?.version)) !== undefined;
+    return until === undefined || this.block(key, until, item?.version);
   }
 
-  private belongs(holding: Holding, key: string, id: string, owner: string | undefined): boolean {
-    if (holding.id === id) this.grants.arrived(id);
-    if (holding.id !== undefined) return holding.id === id;
-    return holding.owner === owner && !this.grants.isFollowed(key, id);
+  private async block(key: string, until: number, over: Version | undefined): Promise<boolean> {
+    const exptime = exptimeFor(until - performance.now());
+    return (await this.items.write(key, FREE, exptime, over)) !== undefined;
+  }
+
+  /** Whether an item is an acquisition's. If it names it, the request for it has arrived. */
+  private belongs(
+    { id: named, owner: owns }: Holding,
+    key: string,
+    id: string,
+    owner: string | undefined,
+  ): boolean {
+    if (named === undefined) return owns === owner && !this.grants.isFollowed(key, id);
+    if (named === id) this.grants.arrived(id);
+    return named === id;
   }
 
   private holdingOf(item: Item | undefined): Holding | undefined {
