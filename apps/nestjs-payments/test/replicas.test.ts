@@ -33,7 +33,10 @@ interface Payment {
 const find = async (replica: Service, order: string): Promise<Payment> =>
   (await replica.ask('GET', `/payments/${order}`)).body as Payment;
 
-/** Until a replica holds the lock of an order. To ask for a refund would be to ask for the lock too. */
+/**
+ * Until a replica holds the lock of an order, and knows it: nobody else would renew it. To ask for a refund
+ * would be to ask for the lock too.
+ */
 async function untilHeld(order: string): Promise<void> {
   const client = new Redis(redis.url);
   const locker = createLocker({ store: redisStore(client) });
@@ -41,8 +44,14 @@ async function untilHeld(order: string): Promise<void> {
     await locker.close();
     client.disconnect();
   });
-  const holder = () => locker.inspect(`order:${order}`);
-  await expect.poll(holder, { timeout: 30_000, interval: 10 }).not.toBe(null);
+  let before = Infinity;
+  const isRenewed = async (): Promise<boolean> => {
+    const remaining = (await locker.inspect(`order:${order}`))?.remaining ?? Infinity;
+    const renewed = remaining > before && remaining < Infinity;
+    before = remaining;
+    return renewed;
+  };
+  await expect.poll(isRenewed, { timeout: 30_000, interval: 10 }).toBe(true);
 }
 
 interface Report {
@@ -118,7 +127,7 @@ describe('three replicas', () => {
   });
 
   test('let go of everything when they shut down', async () => {
-    const [first, second] = await start({ ...NEVER, BANK_DELAY: '1000' });
+    const [first, second] = await start({ ...NEVER, BANK_DELAY: '3000' });
     const order = randomUUID();
     const paid = pay(first, order);
     await untilHeld(order);

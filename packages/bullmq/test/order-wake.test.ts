@@ -14,7 +14,10 @@ import {
   until,
   type Data,
 } from './kit/index.ts';
+import { resolveOptions } from '../src/options.ts';
+import { LineScripts } from '../src/order/line-scripts.ts';
 import { PARK } from '../src/order/scripts.ts';
+import { ticketOf } from '../src/order/ticket.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -253,6 +256,25 @@ test('a job that was woken often is woken again, if another was before it when i
   end.open();
   await completed(queue, 6);
   expect(ran).toEqual([1, 2, 3, 4, 6]);
+});
+
+test('a job may try again when a run is over, however often it did before', async () => {
+  const queue = site.queue();
+  const settings = resolveOptions(site.options(queue));
+  const scripts = new LineScripts({ queue, redis: site.client() });
+  // Nobody of this queue has been started by BullMQ.
+  const others = { names: [], unknown: new Set<string>() };
+  const runOf = (job: Job, run: string) => ticketOf(settings, job, ['k'], run);
+  const runner = runOf(await add(queue, { key: 'k', n: 1 }), 'runner');
+  const next = await add(queue, { key: 'k', n: 2 });
+  expect(await scripts.join(runner, others)).toMatchObject({ kind: 'go' });
+  await scripts.took(runner, NEVER);
+  for (const run of ['first', 'second', 'third']) {
+    expect(await scripts.join(runOf(next, run), others)).toMatchObject({ kind: 'go' });
+    if (run !== 'third') expect((await scripts.park(runOf(next, run), NEVER)).wake).toEqual([]);
+  }
+  expect((await scripts.leave(runner, NEVER)).wake).toEqual([]);
+  expect((await scripts.park(runOf(next, 'third'), NEVER)).wake).toEqual(['2']);
 });
 
 test('a job in a line fails after `maxDeferral`', async () => {

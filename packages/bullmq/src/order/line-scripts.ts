@@ -30,7 +30,10 @@ export class LineScripts {
     this.redis = redis;
   }
 
-  async join(ticket: Ticket, { names, unknown }: StartedJobs): Promise<Turn> {
+  async join(
+    ticket: Ticket,
+    { names, unknown }: Pick<StartedJobs, 'names' | 'unknown'>,
+  ): Promise<Turn> {
     const { id, run, sort, ttl, keys } = ticket;
     const nobodys = Object.fromEntries(Array.from(unknown, (job) => [job, true]));
     const lists = [JSON.stringify(names), JSON.stringify(nobodys)];

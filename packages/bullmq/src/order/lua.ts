@@ -5,8 +5,8 @@
  *   started it, and somebody else tells its keys), `start` (a run of it asks for its locks), `parked`
  *   (deferred, it may be woken) or `run` (it has them); `run` names the run that may change it; `member` is
  *   its place in the lines of the keys in `lines`; `due` is when BullMQ starts it by itself; `woken` counts
- *   the wake-ups since it was started, and `tries` how often it was its turn in vain, both without those
- *   that were for a release. `:seq` counts the jobs.
+ *   the wake-ups since it was started, and `tries` how often it was its turn in vain, both since a run in
+ *   its lines was over. `:seq` counts the jobs.
  * - `holdfast:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members, and
  *   before them `!<id>`, the job that runs.
  * - `holdfast:left`, a field of BullMQ's hash of a job: the start that has left its place, and that BullMQ is

@@ -86,7 +86,7 @@ for _, key in ipairs(lines) do
   end
 end
 entry = entryOf(id)
-if entry then
+if entry and run ~= '' then
   entry.woken, entry.tries = nil, first and (entry.tries or 0) + 1 or nil
   save(id, entry)
 end
@@ -125,9 +125,12 @@ leaves(id)
 for _, key in ipairs(entry.lines) do
   local job, member = head(key)
   local next = job and entryOf(job)
-  if mayStart(job, next) then
+  if next then
+    -- It may have tried until now.
     next.woken, next.tries = nil, nil
     save(job, next)
+  end
+  if mayStart(job, next) then
     wake[#wake + 1] = job
     local second = call('ZRANGEBYLEX', lineOf(key), '(' .. member, '+', 'LIMIT', 0, 1)[1]
     watch(list, second and idOf(second), tonumber(ARGV[4]))
@@ -142,8 +145,8 @@ return { wake, list }
  * A run has deferred its job. ARGV: base, id, run, the delay that it was deferred for, or nothing to look
  * again.
  * Answers the jobs of its lines that may start, if the locks are free: each twice at most until it is
- * started, and none that was first in its lines several times and did not get its locks. And 1 if a job is
- * first in a line that was only seen: it may never ask itself, and then nobody tells when it is gone.
+ * started, and none that has tried three times since a run was over. And 1 if a job is first in a line
+ * that was only seen: it may never ask itself, and then nobody tells when it is gone.
  */
 export const PARK = script(/* lua */ `
 local entry, wake, unsure = entryOf(id), {}, 0
