@@ -269,10 +269,11 @@ test('a job may try again when a run is over, however often it did before', asyn
   const next = await add(queue, { key: 'k', n: 2 });
   expect(await scripts.join(runner, others)).toMatchObject({ kind: 'go' });
   await scripts.took(runner, NEVER);
-  for (const run of ['first', 'second', 'third']) {
+  for (const run of ['first', 'second']) {
     expect(await scripts.join(runOf(next, run), others)).toMatchObject({ kind: 'go' });
-    if (run !== 'third') expect((await scripts.park(runOf(next, run), NEVER)).wake).toEqual([]);
+    expect((await scripts.park(runOf(next, run), NEVER)).wake).toEqual([]);
   }
+  expect(await scripts.join(runOf(next, 'third'), others)).toMatchObject({ kind: 'go' });
   expect((await scripts.leave(runner, NEVER)).wake).toEqual([]);
   expect((await scripts.park(runOf(next, 'third'), NEVER)).wake).toEqual(['2']);
 });

@@ -157,8 +157,8 @@ export abstract class Lease {
    *
    * @returns whether it is held
    */
-  confirm(sentAt: number, terms: Terms): boolean {
-    if (!this.isHeld()) return false;
+  confirm(sentAt: number, terms: Terms, now: number): boolean {
+    if (!this.isHeld(now)) return false;
     const anchor = Math.floor(Math.max(sentAt, this.endsAt - terms.lease));
     const { plan } = this;
     const asked = (plan.asked ?? 0) > terms.ttl ? plan.asked : undefined;

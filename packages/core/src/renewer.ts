@@ -26,8 +26,8 @@ interface RenewState {
   inFlight: boolean;
   /** When to renew, where that is not simply a part of the ttl after the last time. */
   dueAt: number | undefined;
-  /** Those who wait for what is under way. */
-  readonly idle: (() => void)[];
+  /** Those who wait for what is under way, if any. */
+  idle: (() => void)[] | undefined;
 }
 
 /** One request of a batch. */
@@ -39,8 +39,12 @@ interface Renewal {
   readonly prolongs: boolean;
 }
 
-/** With its place in the batch. */
-type Numbered = readonly [renewal: Renewal, index: number];
+/** When a request was sent, when its answer came, and what was renewed by it, if anybody wants to know. */
+interface Answer {
+  readonly sentAt: number;
+  readonly now: number;
+  readonly renewed: Set<Lock> | undefined;
+}
 
 /**
  * Keeps the leases of a locker: one timer, whatever their number, and one request for all that are
@@ -88,7 +92,7 @@ export class Renewer {
     const busy = leases.filter(({ id }) => this.states.get(id)?.inFlight === true);
     const held = leases.filter((lease) => !busy.includes(lease) && lease.isHeld());
     const later = busy.map(async (lease) => {
-      await new Promise<void>((resolve) => this.stateOf(lease.id).idle.push(resolve));
+      await new Promise<void>((resolve) => (this.stateOf(lease.id).idle ??= []).push(resolve));
       await this.renewNow([lease], terms);
     });
     await Promise.all([this.renewTogether(held, terms), ...later]);
@@ -108,7 +112,7 @@ export class Renewer {
   private stateOf(id: string): RenewState {
     let state = this.states.get(id);
     if (state === undefined) {
-      state = { inFlight: false, dueAt: undefined, idle: [] };
+      state = { inFlight: false, dueAt: undefined, idle: undefined };
       this.states.set(id, state);
     }
     return state;
@@ -196,14 +200,14 @@ export class Renewer {
     } catch (error) {
       replies = Promise.reject(error);
     }
-    for (const [timeout, group] of byTimeout(batch)) {
+    const key = batch.length === 1 ? (batch[0] as Renewal).lease.key : undefined;
+    for (const [timeout, places] of byTimeout(batch)) {
       const settle = (answers: readonly RenewReply[]): void => {
-        done(this.settleAll(group, answers, sentAt));
+        done(this.settleAll(batch, places, answers, sentAt));
       };
-      const [[first]] = group as [Numbered];
       calls.send<readonly RenewReply[]>({
         phase: 'renew',
-        key: batch.length === 1 ? first.lease.key : undefined,
+        key,
         timeout,
         send: () => replies,
         answered: settle,
@@ -215,20 +219,23 @@ export class Renewer {
 
   /** @returns the first error, if the store could not say of all */
   private settleAll(
-    group: readonly Numbered[],
+    batch: readonly Renewal[],
+    places: readonly number[],
     replies: readonly RenewReply[],
     sentAt: number,
   ): LockStoreError | undefined {
-    const { events } = this.engine;
+    const { events, time } = this.engine;
     // A lock of several keys is told of once.
-    const renewed = new Set<Lock>();
+    const renewed = events.heard('renewed') ? new Set<Lock>() : undefined;
+    const answer = { sentAt, now: time.checkedNow(), renewed };
     let failed: LockStoreError | undefined;
-    for (const [renewal, index] of group) {
-      const error = this.settle(renewal, replies[index], sentAt, renewed);
+    for (const place of places) {
+      const error = this.settle(batch[place] as Renewal, replies[place], answer);
       failed ??= error;
     }
-    if (!events.heard('renewed')) return failed;
-    for (const lock of renewed) if (lock.state === 'held') events.emit('renewed', eventOf(lock));
+    for (const lock of renewed ?? []) {
+      if (lock.state === 'held') events.emit('renewed', eventOf(lock));
+    }
     return failed;
   }
 
@@ -236,8 +243,7 @@ export class Renewer {
   private settle(
     { lease, state, terms, prolongs }: Renewal,
     reply: RenewReply | undefined,
-    sentAt: number,
-    renewed: Set<Lock>,
+    answer: Answer,
   ): LockStoreError | undefined {
     const { engine } = this;
     this.land(lease.id, state);
@@ -246,11 +252,12 @@ export class Renewer {
     const holder = current?.id === lease.id ? current : lease;
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {
-      if (holder === current) this.confirm(holder, state, prolongs ? terms : undefined, sentAt);
-      if (prolongs && holder.handle !== undefined) renewed.add(holder.handle);
+      if (holder === current) this.confirm(holder, state, prolongs ? terms : undefined, answer);
+      if (prolongs && holder.handle !== undefined) answer.renewed?.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
       failed = engine.calls.errorFrom('renew', lease.key, reply);
-      if (holder === current) this.stateOf(lease.id).dueAt = sentAt + holder.plan.terms.retryEvery;
+      const { retryEvery } = holder.plan.terms;
+      if (holder === current) this.stateOf(lease.id).dueAt = answer.sentAt + retryEvery;
     } else {
       if (holder === current) holder.lose(reply);
       return undefined;
@@ -265,32 +272,38 @@ export class Renewer {
     state.inFlight = false;
     // Not if this is a late answer, and the grant is being renewed again already.
     if (this.states.get(id) === state) this.states.delete(id);
-    for (const resume of state.idle) resume();
+    for (const resume of state.idle ?? []) resume();
   }
 
-  private confirm(held: Lease, state: RenewState, terms: Terms | undefined, sentAt: number): void {
+  private confirm(
+    held: Lease,
+    state: RenewState,
+    terms: Terms | undefined,
+    { sentAt, now }: Answer,
+  ): void {
     const { engine } = this;
     // A verification that was asked for while this was under way is still owed.
     const owed = state.dueAt !== undefined && state.dueAt > sentAt;
     if (terms === undefined) {
       const { checkEvery } = engine.store.capabilities;
       if (checkEvery !== undefined) this.stateOf(held.id).dueAt = sentAt + checkEvery;
-    } else if (!held.confirm(sentAt, terms)) {
+    } else if (!held.confirm(sentAt, terms, now)) {
       return;
     }
     if (owed) this.stateOf(held.id).dueAt = engine.time.now();
   }
 }
 
-function byTimeout(batch: readonly Renewal[]): Map<number, Numbered[]> {
-  const groups = new Map<number, Numbered[]>();
-  for (const [index, renewal] of batch.entries()) {
+/** The places in the batch of those that may take so many ms. */
+function byTimeout(batch: readonly Renewal[]): Map<number, number[]> {
+  const groups = new Map<number, number[]>();
+  for (let place = 0; place < batch.length; place++) {
     // An extension to far more, if it hangs, must leave time to renew what there is.
-    const { lease, terms } = renewal;
+    const { lease, terms } = batch[place] as Renewal;
     const storeTimeout = Math.min(terms.storeTimeout, lease.plan.terms.storeTimeout);
-    const group = groups.get(storeTimeout) ?? [];
-    group.push([renewal, index]);
-    groups.set(storeTimeout, group);
+    const group = groups.get(storeTimeout);
+    if (group === undefined) groups.set(storeTimeout, [place]);
+    else group.push(place);
   }
   return groups;
 }

@@ -29,10 +29,16 @@ export interface ManyCall<Q, R> {
   readonly read: (answer: unknown, index: number, request: Q, count: number) => R;
 }
 
-/** What becomes of a request: one of these is called, once. */
+/** What becomes of a request, with its place among those it was sent with: one of these is called, once. */
 export interface Outcome<Q, R> {
-  readonly answered: (request: Q, reply: R) => void;
-  readonly failed: (request: Q, error: unknown) => void;
+  readonly answered: (request: Q, reply: R, place: number) => void;
+  readonly failed: (request: Q, error: unknown, place: number) => void;
+}
+
+/** Requests for one call, and their places among those that they were sent with. */
+interface Group<Q> {
+  readonly requests: readonly Q[];
+  readonly placeOf: (index: number) => number;
 }
 
 /** Sends scripts to the server: the one, or in a cluster the one that has the slot. */
@@ -61,13 +67,14 @@ export class Calls {
   many<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
     if (requests.length === 0) return;
     const { most = MOST } = call;
+    const whole: Group<Q> = { requests, placeOf: itself };
     if (requests.length === 1 || (!this.cluster && requests.length <= most)) {
-      this.send(call, requests, outcome);
+      this.send(call, whole, outcome);
       return;
     }
-    for (const group of this.cluster ? this.bySlot(call, requests) : [requests]) {
-      for (let from = 0; from < group.length; from += most) {
-        this.send(call, group.slice(from, from + most), outcome);
+    for (const group of this.cluster ? this.bySlot(call, requests) : [whole]) {
+      for (let from = 0; from < group.requests.length; from += most) {
+        this.send(call, part(group, from, from + most), outcome);
       }
     }
   }
@@ -75,47 +82,55 @@ export class Calls {
   /** As {@link many}, with all answers in order; an error for a request that failed. */
   all<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): Promise<(R | Error)[]> {
     return new Promise((resolve) => {
-      const replies = new Map<Q, R | Error>();
-      const settle = (request: Q, reply: R | Error): void => {
-        replies.set(request, reply);
-        if (replies.size === requests.length) {
-          resolve(requests.map((one) => replies.get(one) as R | Error));
-        }
+      const replies = Array<R | Error>(requests.length);
+      let open = requests.length;
+      const settle = (reply: R | Error, place: number): void => {
+        replies[place] = reply;
+        open -= 1;
+        if (open === 0) resolve(replies);
       };
-      if (requests.length === 0) resolve([]);
+      if (open === 0) resolve(replies);
       this.many(call, requests, {
-        answered: settle,
-        failed: (request, error) => settle(request, error as Error),
+        answered: (_request, reply, place) => settle(reply, place),
+        failed: (_request, error, place) => settle(error as Error, place),
       });
     });
   }
 
-  private bySlot<Q, R>({ keyOf }: ManyCall<Q, R>, requests: readonly Q[]): Iterable<readonly Q[]> {
+  private bySlot<Q, R>({ keyOf }: ManyCall<Q, R>, requests: readonly Q[]): Group<Q>[] {
     const prefix = this.client.options.keyPrefix ?? '';
-    const groups = new Map<number, Q[]>();
-    for (const request of requests) {
+    const slots = new Map<number, number[]>();
+    for (const [place, request] of requests.entries()) {
       const slot = slotOf(prefix + lockKey(keyOf(request)));
-      const group = groups.get(slot);
-      if (group === undefined) groups.set(slot, [request]);
-      else group.push(request);
+      const places = slots.get(slot);
+      if (places === undefined) slots.set(slot, [place]);
+      else places.push(place);
     }
-    return groups.values();
+    return Array.from(slots.values(), (places) => ({
+      requests: places.map((place) => requests[place] as Q),
+      placeOf: (index) => places[index] as number,
+    }));
   }
 
-  private send<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
+  private send<Q, R>(call: ManyCall<Q, R>, group: Group<Q>, outcome: Outcome<Q, R>): void {
+    const { requests } = group;
     const words: string[] = [];
     for (const request of requests) call.writeKeys(request, words);
     call.writeArgs(requests, words);
+    const count = requests.length;
     const failed = (error: unknown, from = 0): void => {
       // Data of somebody else in the key of one lock is no harm to the others.
-      if (requests.length > 1 && isForeign(error)) {
-        for (const request of requests) this.send(call, [request], outcome);
+      if (count > 1 && isForeign(error)) {
+        for (let index = 0; index < count; index++) {
+          this.send(call, part(group, index, index + 1), outcome);
+        }
         return;
       }
       const cause = toStoreError(error, this.client, call.phase);
-      for (const request of requests.slice(from)) outcome.failed(request, cause);
+      for (let index = from; index < count; index++) {
+        outcome.failed(requests[index] as Q, cause, group.placeOf(index));
+      }
     };
-    const count = requests.length;
     run(this.client, call.script, count * call.keysEach, words).then((answer) => {
       for (let index = 0; index < count; index++) {
         const request = requests[index] as Q;
@@ -127,8 +142,15 @@ export class Calls {
           failed(error, index);
           return;
         }
-        outcome.answered(request, reply);
+        outcome.answered(request, reply, group.placeOf(index));
       }
     }, failed);
   }
 }
+
+const itself = (index: number): number => index;
+
+const part = <Q>({ requests, placeOf }: Group<Q>, from: number, to: number): Group<Q> => ({
+  requests: requests.slice(from, to),
+  placeOf: (index) => placeOf(from + index),
+});

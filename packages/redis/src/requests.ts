@@ -118,8 +118,12 @@ export const RENEWALS: ManyCall<RenewRequest, RenewReply | undefined> = {
   writeKeys: ({ key }, words) => words.push(lockKey(key)),
   writeArgs: (all, words) => {
     const usual = (all[0] as RenewRequest).ttl;
-    words.push(String(usual));
-    for (const { id, ttl } of all) words.push(ttl === usual ? toWord(id) : `${toWord(id)} ${ttl}`);
+    let ids = '';
+    for (const { id, ttl } of all) {
+      if (ttl !== usual) ids += `=${ttl} `;
+      ids += `${toWord(id)} `;
+    }
+    words.push(String(usual), ids);
   },
   read: (answer, index) => ((answer as string).charCodeAt(index) === ONE ? 'renewed' : undefined),
 };

@@ -4,7 +4,8 @@ import { script } from '../script.ts';
  * Renews grants that are still there, never shortens one, and never makes one anew. With a ttl of 0 it
  * only looks. Its only write is PEXPIRE, which a server at `maxmemory` allows.
  *
- * KEYS per grant: lock. ARGV: the ttl of most; then per grant its id, or `<id> <ttl>`.
+ * KEYS per grant: lock. ARGV: the ttl of most; the ids of all as words, which costs the client less than
+ * an argument each, and before one with another ttl `=<ttl>`.
  * Answers a string with a digit per grant, 1 for each that is there.
  */
 export const RENEW = script(/* lua */ `
@@ -18,15 +19,14 @@ local function renew(lock, id, ttl)
   return '1'
 end
 
-local usual = tonumber(ARGV[1])
-local replies = {}
-for i, lock in ipairs(KEYS) do
-  local ask = ARGV[i + 1]
-  if string.find(ask, ' ', 1, true) then
-    local id, ttl = string.match(ask, '^(%S+) (%d+)$')
-    replies[i] = renew(lock, id, tonumber(ttl))
+local usual, other, replies = tonumber(ARGV[1]), nil, {}
+for word in string.gmatch(ARGV[2], '%S+') do
+  if string.byte(word) == 61 then
+    other = tonumber(string.sub(word, 2))
   else
-    replies[i] = renew(lock, ask, usual)
+    local i = #replies + 1
+    replies[i] = renew(KEYS[i], word, other or usual)
+    other = nil
   end
 end
 return table.concat(replies)
