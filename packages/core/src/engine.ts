@@ -66,7 +66,6 @@ export class Engine implements Keeper, AdmissionHost {
     const older = this.leases.set(stored, lease);
     if (older !== undefined) {
       // The store has granted the key anew: what we believed to hold is gone, and by whom is known.
-      this.renewer.drop(older);
       const same = plan.owner !== undefined && plan.owner === older.plan.owner;
       older.lose(same ? 'superseded' : 'stolen');
     }
@@ -84,8 +83,6 @@ export class Engine implements Keeper, AdmissionHost {
       freed = this.cleanup.release(lease, now, keepFor);
       queue?.review();
     }
-    const passedOn = queue !== undefined && this.leases.get(stored)?.id === lease.id;
-    if (!passedOn) this.renewer.drop(lease);
     if (this.leases.size === 0) this.onIdle?.();
     return freed;
   }
@@ -101,7 +98,6 @@ export class Engine implements Keeper, AdmissionHost {
   vacated(lease: Lease): void {
     if (this.leases.get(lease.stored) !== lease) return;
     this.leases.delete(lease.stored);
-    this.renewer.drop(lease);
     // Those in line have to ask the store now.
     this.admission.queues.get(lease.stored)?.review();
     if (this.leases.size === 0) this.onIdle?.();

@@ -146,10 +146,10 @@ export class KeyQueue implements ContendedQueue {
   }
 
   private handOff(lease: Lease, waiter: Waiter, now: number): void {
-    const { id, anchor, grantedAt } = lease;
+    const { id, anchor, grantedAt, renewal } = lease;
     const { from = grantedAt, spare } = lease.tenure;
     const token = lease.token === 0 ? 0 : lease.token + 1;
-    const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1 } };
+    const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1 }, renewal };
     // An earlier attempt of its own may have been granted without an answer.
     if (waiter.unsure) this.host.takeBack(waiter);
     const { events, label } = this.host;

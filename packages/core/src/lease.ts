@@ -3,6 +3,7 @@ import type { Lock } from './api.ts';
 import type { Events } from './events.ts';
 import type { HandleInternals } from './handle.ts';
 import type { LockSettings } from './options.ts';
+import type { Renewal } from './renewal.ts';
 import type { MaybePromise } from './store.ts';
 import type { Terms } from './terms.ts';
 import type { Time } from './time.ts';
@@ -45,6 +46,8 @@ export interface Grant {
   readonly sentAt: number;
   readonly token: number;
   readonly tenure: Tenure;
+  /** What is under way or owed for it. */
+  readonly renewal?: Renewal | undefined;
 }
 
 /** How far a grant has been passed on within the process. */
@@ -86,6 +89,8 @@ export abstract class Lease {
   /** The lease is counted from here: before the last confirmed request was sent. */
   anchor: number;
   ended: LockLostError | Released | undefined = undefined;
+  /** What is under way or owed for it; most of the time there is nothing. */
+  renewal: Renewal | undefined;
 
   constructor(plan: Plan, stored: string, grant: Grant, now: number) {
     this.plan = plan;
@@ -95,6 +100,7 @@ export abstract class Lease {
     this.token = grant.token;
     this.tenure = grant.tenure;
     this.anchor = Math.floor(grant.sentAt);
+    this.renewal = grant.renewal;
   }
 
   /** The user's name for the key. */

@@ -4,6 +4,7 @@ import { LockLostError, type LockStoreError } from './errors.ts';
 import type { Events } from './events.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
+import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
 import type { SteadyMap } from './steady-map.ts';
 import type { LockStore, MaybePromise, RenewReply, RenewRequest } from './store.ts';
 import type { StoreCalls } from './store-calls.ts';
@@ -21,24 +22,6 @@ interface RenewerHost {
   readonly cleanup: Cleanup;
 }
 
-/** What is under way, or went wrong, for a grant; most of the time there is nothing to remember. */
-interface RenewState {
-  inFlight: boolean;
-  /** When to renew, where that is not simply a part of the ttl after the last time. */
-  dueAt: number | undefined;
-  /** Those who wait for what is under way, if any. */
-  idle: (() => void)[] | undefined;
-}
-
-/** One request of a batch. */
-interface Renewal {
-  readonly lease: Lease;
-  readonly state: RenewState;
-  readonly terms: Terms;
-  /** Otherwise only checked. */
-  readonly prolongs: boolean;
-}
-
 /** When a request was sent, when its answer came, and what was renewed by it, if anybody wants to know. */
 interface Answer {
   readonly sentAt: number;
@@ -52,7 +35,6 @@ interface Answer {
  * the signal point.
  */
 export class Renewer {
-  private readonly states = new Map<string, RenewState>();
   private alarm: Alarm | undefined = undefined;
   private alarmAt = Infinity;
   private stopped = false;
@@ -63,7 +45,7 @@ export class Renewer {
   schedule(lease: Lease): void {
     // Most often there is an alarm before anything has to be done for a new lease.
     const idleUntil = Math.min(lease.anchor + lease.plan.terms.idleFor, lease.maxHoldAt);
-    if (this.alarmAt <= idleUntil && this.states.size === 0) return;
+    if (this.alarmAt <= idleUntil && lease.renewal === undefined) return;
     const at = this.nextActionOf(lease);
     if (at < this.alarmAt) this.arm(at);
   }
@@ -71,7 +53,7 @@ export class Renewer {
   /** Checks every lease now: the store may have been away, or this machine asleep. */
   verify(): void {
     const now = this.engine.time.now();
-    for (const { id } of this.engine.leases.values()) this.stateOf(id).dueAt = now;
+    for (const lease of this.engine.leases.values()) owe(lease, now);
     if (this.engine.leases.size > 0 && now < this.alarmAt) this.arm(now);
   }
 
@@ -89,18 +71,13 @@ export class Renewer {
    * @throws LockStoreError if the store did not confirm all; the leases are held all the same
    */
   async renewNow(leases: readonly Lease[], terms: Terms): Promise<void> {
-    const busy = leases.filter(({ id }) => this.states.get(id)?.inFlight === true);
+    const busy = leases.filter(({ renewal }) => renewal?.inFlight === true);
     const held = leases.filter((lease) => !busy.includes(lease) && lease.isHeld());
     const later = busy.map(async (lease) => {
-      await new Promise<void>((resolve) => (this.stateOf(lease.id).idle ??= []).push(resolve));
+      await landed(lease);
       await this.renewNow([lease], terms);
     });
     await Promise.all([this.renewTogether(held, terms), ...later]);
-  }
-
-  /** A grant is not held any more. */
-  drop({ id }: Lease): void {
-    if (this.states.size > 0 && this.states.get(id)?.inFlight === false) this.states.delete(id);
   }
 
   stop(): void {
@@ -109,37 +86,16 @@ export class Renewer {
     this.alarm = undefined;
   }
 
-  private stateOf(id: string): RenewState {
-    let state = this.states.get(id);
-    if (state === undefined) {
-      state = { inFlight: false, dueAt: undefined, idle: undefined };
-      this.states.set(id, state);
-    }
-    return state;
-  }
-
   private renewTogether(leases: readonly Lease[], terms: Terms): Promise<void> | undefined {
     if (leases.length === 0) return undefined;
     return new Promise((resolve, reject) => {
-      const renewals = leases.map((lease) => this.renewalOf(lease, terms, true));
+      const renewals = leases.map((lease) => begin(lease, terms, true));
       this.send(renewals, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
-  private renewalOf(lease: Lease, terms: Terms, prolongs: boolean): Renewal {
-    const state = this.stateOf(lease.id);
-    state.inFlight = true;
-    if (prolongs) lease.asks(terms.ttl);
-    return { lease, state, terms, prolongs };
-  }
-
-  /** When a lease has to be renewed or checked. */
   private dueAt(lease: Lease): number {
-    const state = this.states.get(lease.id);
-    if (state?.inFlight === true) return Infinity;
-    if (state?.dueAt !== undefined) return state.dueAt;
-    if (lease.renews) return lease.anchor + lease.plan.terms.renewEvery;
-    return lease.anchor + (this.engine.store.capabilities.checkEvery ?? Infinity);
+    return dueAt(lease, this.engine.store.capabilities.checkEvery);
   }
 
   private nextActionOf(lease: Lease): number {
@@ -162,27 +118,31 @@ export class Renewer {
     const { leases, time } = this.engine;
     this.alarmAt = Infinity;
     const now = time.checkedNow();
-    let due = false;
-    for (const lease of leases.values()) {
-      if (lease.isHeld(now) && this.dueAt(lease) <= now) due = true;
-    }
-    if (due) this.renewDue(now);
     let next = Infinity;
-    for (const lease of leases.values()) next = Math.min(next, this.nextActionOf(lease));
+    let due = false;
+    // What is due soon is renewed with what is due, so that renewals fall together.
+    const batch: Lease[] = [];
+    for (const lease of leases.values()) {
+      if (!lease.isHeld(now)) continue;
+      const at = this.dueAt(lease);
+      due ||= at <= now;
+      if (at <= now || isDueSoon(lease, now)) batch.push(lease);
+      else next = Math.min(next, at, lease.signalPoint, lease.maxHoldAt);
+    }
+    if (due) this.renew(batch);
+    for (const lease of batch) {
+      if (lease.ended === undefined) next = Math.min(next, this.nextActionOf(lease));
+    }
     if (next < this.alarmAt) this.arm(next);
   }
 
-  /** Renews what is due, and with it what will be soon, so that renewals fall together. */
-  private renewDue(now: number): void {
+  private renew(leases: readonly Lease[]): void {
     const batch: Renewal[] = [];
-    for (const lease of this.engine.leases.values()) {
-      const { plan, anchor, id, renews } = lease;
-      const { terms } = plan;
-      const state = this.states.get(id);
-      const soon = state === undefined && renews && anchor + terms.renewFrom <= now;
-      if (soon || this.dueAt(lease) <= now) batch.push(this.renewalOf(lease, terms, renews));
+    for (const lease of leases) {
+      // A loss may have released it, and whoever heard of it may have renewed it.
+      if (lease.ended !== undefined || lease.renewal?.inFlight === true) continue;
+      batch.push(begin(lease, lease.plan.terms, lease.renews));
     }
-    // A loss may have released what was due.
     if (batch.length > 0) this.send(batch, () => {});
   }
 
@@ -241,23 +201,24 @@ export class Renewer {
 
   /** @returns the error if the store could not say */
   private settle(
-    { lease, state, terms, prolongs }: Renewal,
+    renewal: Renewal,
     reply: RenewReply | undefined,
     answer: Answer,
   ): LockStoreError | undefined {
     const { engine } = this;
-    this.land(lease.id, state);
+    const { lease, prolongs } = renewal;
     // Meanwhile it may have passed to another holder of this process.
-    const current = engine.leases.get(lease.stored);
+    const current = lease.ended === undefined ? lease : engine.leases.get(lease.stored);
     const holder = current?.id === lease.id ? current : lease;
+    land(holder, renewal);
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {
-      if (holder === current) this.confirm(holder, state, prolongs ? terms : undefined, answer);
+      if (holder === current) this.confirm(holder, renewal, answer);
       if (prolongs && holder.handle !== undefined) answer.renewed?.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
       failed = engine.calls.errorFrom('renew', lease.key, reply);
       const { retryEvery } = holder.plan.terms;
-      if (holder === current) this.stateOf(lease.id).dueAt = answer.sentAt + retryEvery;
+      if (holder === current) owe(holder, answer.sentAt + retryEvery);
     } else {
       if (holder === current) holder.lose(reply);
       return undefined;
@@ -268,44 +229,29 @@ export class Renewer {
     return failed;
   }
 
-  private land(id: string, state: RenewState): void {
-    state.inFlight = false;
-    // Not if this is a late answer, and the grant is being renewed again already.
-    if (this.states.get(id) === state) this.states.delete(id);
-    for (const resume of state.idle ?? []) resume();
-  }
-
-  private confirm(
-    held: Lease,
-    state: RenewState,
-    terms: Terms | undefined,
-    { sentAt, now }: Answer,
-  ): void {
+  private confirm(held: Lease, renewal: Renewal, { sentAt, now }: Answer): void {
     const { engine } = this;
-    // A verification that was asked for while this was under way is still owed.
-    const owed = state.dueAt !== undefined && state.dueAt > sentAt;
-    if (terms === undefined) {
-      const { checkEvery } = engine.store.capabilities;
-      if (checkEvery !== undefined) this.stateOf(held.id).dueAt = sentAt + checkEvery;
-    } else if (!held.confirm(sentAt, terms, now)) {
-      return;
+    const { checkEvery } = engine.store.capabilities;
+    if (renewal.prolongs) {
+      if (!held.confirm(sentAt, renewal.terms, now)) return;
+    } else if (checkEvery !== undefined) {
+      owe(held, sentAt + checkEvery);
     }
-    if (owed) this.stateOf(held.id).dueAt = engine.time.now();
+    // A verification that was asked for while this was under way is still owed.
+    if (renewal.dueAt !== undefined && renewal.dueAt > sentAt) owe(held, engine.time.now());
   }
 }
 
-/** The places in the batch of those that may take so many ms. */
-function byTimeout(batch: readonly Renewal[]): Map<number, number[]> {
-  const groups = new Map<number, number[]>();
-  for (let place = 0; place < batch.length; place++) {
-    // An extension to far more, if it hangs, must leave time to renew what there is.
-    const { lease, terms } = batch[place] as Renewal;
-    const storeTimeout = Math.min(terms.storeTimeout, lease.plan.terms.storeTimeout);
-    const group = groups.get(storeTimeout);
-    if (group === undefined) groups.set(storeTimeout, [place]);
-    else group.push(place);
-  }
-  return groups;
+/** Until what is under way for a lease has its answer. */
+function landed({ renewal }: Lease): Promise<void> {
+  return new Promise((resolve) => {
+    if (renewal === undefined) resolve();
+    else (renewal.idle ??= []).push(resolve);
+  });
+}
+
+function isDueSoon({ renewal, renews, anchor, plan }: Lease, now: number): boolean {
+  return renewal === undefined && renews && anchor + plan.terms.renewFrom <= now;
 }
 
 function hasExpired({ ended }: Lease): boolean {
