@@ -110,7 +110,7 @@ export class Events {
 
   /** Payloads cost, and most lockers have no listener: ask before making one. */
   heard(event: keyof LockEvents): boolean {
-    return channels[event].hasSubscribers || this.listeners.has(event);
+    return channels[event].hasSubscribers || (this.listeners.size > 0 && this.listeners.has(event));
   }
 
   emit<E extends keyof LockEvents>(event: E, details: Payload<E>): void {

@@ -15,23 +15,24 @@ export class SteadyMap<V> {
   }
 
   get(key: string): V | undefined {
-    return this.places.get(key);
+    // Often there is nothing at all, which shows without a look at the key.
+    return this.occupied === 0 ? undefined : this.places.get(key);
   }
 
   has(key: string): boolean {
-    return this.places.get(key) !== undefined;
+    return this.get(key) !== undefined;
   }
 
   /** @returns what was there before */
   set(key: string, value: V): V | undefined {
-    const before = this.places.get(key);
+    const before = this.get(key);
     if (before === undefined) this.occupied += 1;
     this.places.set(key, value);
     return before;
   }
 
   delete(key: string): void {
-    if (this.places.get(key) !== undefined) this.vacate(key);
+    if (this.has(key)) this.vacate(key);
   }
 
   /** As {@link delete}, for a key that is known to be there. */

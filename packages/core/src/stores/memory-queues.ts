@@ -18,9 +18,14 @@ export class MemoryQueues {
 
   constructor(private readonly wake: (client: string, key: string) => void) {}
 
+  /** Most of the time nobody waits for anything. */
+  get isEmpty(): boolean {
+    return this.queues.size === 0;
+  }
+
   /** Whose turn it is at a free key: a reservation is made, and passed on when it has run out. */
   turn(key: string, now: number): string | undefined {
-    const queue = this.queues.get(key);
+    const queue = this.of(key);
     if (queue === undefined) return undefined;
     const { registered } = queue;
     if (queue.reservedFor !== undefined) {
@@ -51,7 +56,7 @@ export class MemoryQueues {
   }
 
   remove(key: string, client: string): void {
-    const queue = this.queues.get(key);
+    const queue = this.of(key);
     if (queue === undefined) return;
     queue.registered.delete(client);
     if (queue.reservedFor === client) queue.reservedFor = undefined;
@@ -84,6 +89,10 @@ export class MemoryQueues {
       const reserved = queue.reservedFor !== undefined && now < queue.reservedUntil;
       if (!reserved && this.first(queue, now) === undefined) this.queues.delete(key);
     }
+  }
+
+  private of(key: string): Queue | undefined {
+    return this.isEmpty ? undefined : this.queues.get(key);
   }
 
   /** The first client whose registration has not run out; those before it are dropped. */

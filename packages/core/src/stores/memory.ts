@@ -131,14 +131,14 @@ class MemoryStore implements LockStore {
   }
 
   release({ key, id, keepFor = 0 }: ReleaseRequest): boolean {
-    const now = this.clock.now();
-    const entry = this.live(key, now);
+    // What has run out, and was taken by nobody, is ended all the same: no need to look at the clock.
+    const entry = this.entries.get(key);
     if (entry?.id !== id) return false;
     if (keepFor > 0) {
-      entry.expiresAt = Math.ceil(now + keepFor);
+      entry.expiresAt = Math.ceil(this.clock.now() + keepFor);
       this.kept.add(entry);
     } else {
-      this.free(key, now);
+      this.free(key);
     }
     return true;
   }
@@ -188,7 +188,7 @@ class MemoryStore implements LockStore {
     const entry = this.live(key, now);
     if (entry === undefined) return false;
     this.endEarly(key, entry, 'forced');
-    this.free(key, now);
+    this.free(key);
     return true;
   }
 
@@ -240,9 +240,9 @@ class MemoryStore implements LockStore {
     return undefined;
   }
 
-  private free(key: string, now: number): void {
+  private free(key: string): void {
     this.entries.vacate(key);
-    this.queues.turn(key, now);
+    if (!this.queues.isEmpty) this.queues.turn(key, this.clock.now());
     this.flush();
   }
 
@@ -257,6 +257,7 @@ class MemoryStore implements LockStore {
 
   /** Listeners call back into the store, so they are told when it is done with its own state. */
   private flush(): void {
+    if (this.outbox.length === 0) return;
     for (let message = this.outbox.shift(); message !== undefined; message = this.outbox.shift()) {
       this.listeners.get(message.client)?.(message.event);
     }
