@@ -8,13 +8,13 @@ export interface Renewal {
   /** Otherwise the grant is only checked. */
   readonly prolongs: boolean;
   inFlight: boolean;
-  /** When the next is owed, where that is not simply a part of the ttl after the last one. */
+  /** When the next is due, where that is not simply a part of the ttl after the last one. */
   dueAt: number | undefined;
   /** Those who wait for what is under way, if any. */
   idle: (() => void)[] | undefined;
 }
 
-/** Sends one for a lease, which the grant keeps if it is passed on meanwhile. */
+/** One that is about to be sent. The grant keeps it if it is passed on meanwhile. */
 export function begin(lease: Lease, terms: Terms, prolongs: boolean): Renewal {
   if (prolongs) lease.asks(terms.ttl);
   const renewal = { lease, terms, prolongs, inFlight: true, dueAt: undefined, idle: undefined };
@@ -22,7 +22,7 @@ export function begin(lease: Lease, terms: Terms, prolongs: boolean): Renewal {
   return renewal;
 }
 
-/** The next one for a lease is owed at a time. */
+/** From a time on, one is due for a lease. */
 export function owe(lease: Lease, at: number): void {
   if (lease.renewal !== undefined) {
     lease.renewal.dueAt = at;
@@ -32,7 +32,7 @@ export function owe(lease: Lease, at: number): void {
   lease.renewal = { lease, terms, prolongs: false, inFlight: false, dueAt: at, idle: undefined };
 }
 
-/** Has the store's answer, for whoever holds the grant by now. */
+/** Its answer has come, or is not waited for any more; `holder` has the grant by now. */
 export function land(holder: Lease, renewal: Renewal): void {
   renewal.inFlight = false;
   // Not if this is a late answer, and the grant is being renewed again already.
