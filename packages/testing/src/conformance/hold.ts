@@ -65,6 +65,31 @@ export const holdCases: Record<string, CaseBody> = {
     assert.deepEqual(replies, expected);
   },
 
+  'grants of one call are renewed for a ttl each': async (bench) => {
+    const ttls = [bench.ttl * 4, 0, bench.ttl * 8, bench.ttl * 4];
+    const grants = await Promise.all(
+      ttls.map(async (ttl) => {
+        const key = bench.key();
+        const { id } = await bench.client().take(key);
+        return { key, id, owner: id, ttl };
+      }),
+    );
+    const replies = await bench.store.renew(grants);
+    assert.deepEqual(
+      replies,
+      ttls.map(() => 'renewed'),
+    );
+    await bench.outlive(bench.ttl);
+    const [first, checked, other, last] = grants.map(({ key }) => key) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    for (const key of [first, other, last]) await bench.client().refused(key);
+    await bench.client().take(checked);
+  },
+
   'a release frees the key, once': async (bench) => {
     const key = bench.key();
     const { id } = await bench.client().take(key);
