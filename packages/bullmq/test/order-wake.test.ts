@@ -258,24 +258,50 @@ test('a job that was woken often is woken again, if another was before it when i
   expect(ran).toEqual([1, 2, 3, 4, 6]);
 });
 
-test('a job may try again when a run is over, however often it did before', async () => {
-  const queue = site.queue();
-  const settings = resolveOptions(site.options(queue));
-  const scripts = new LineScripts({ queue, redis: site.client() });
-  // Nobody of this queue has been started by BullMQ.
-  const others = { names: [], unknown: new Set<string>() };
-  const runOf = (job: Job, run: string) => ticketOf(settings, job, ['k'], run);
-  const runner = runOf(await add(queue, { key: 'k', n: 1 }), 'runner');
-  const next = await add(queue, { key: 'k', n: 2 });
-  expect(await scripts.join(runner, others)).toMatchObject({ kind: 'go' });
-  await scripts.took(runner, NEVER);
-  for (const run of ['first', 'second']) {
-    expect(await scripts.join(runOf(next, run), others)).toMatchObject({ kind: 'go' });
-    expect((await scripts.park(runOf(next, run), NEVER)).wake).toEqual([]);
+describe('of what a line is told', () => {
+  async function lineOf(queue: Queue<Data>) {
+    const settings = resolveOptions(site.options(queue));
+    const scripts = new LineScripts({ queue, redis: site.client() });
+    // Nobody of this queue has been started by BullMQ.
+    const others = { names: [], unknown: new Set<string>() };
+    const ticket = async (n: number, run: string) =>
+      ticketOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
+    return {
+      join: async (n: number, run: string) => scripts.join(await ticket(n, run), others),
+      took: async (n: number, run: string) => scripts.took(await ticket(n, run), NEVER),
+      park: async (n: number, run: string) =>
+        (await scripts.park(await ticket(n, run), NEVER)).wake,
+      leave: async (n: number, run: string) =>
+        (await scripts.leave(await ticket(n, run), NEVER)).wake,
+    };
   }
-  expect(await scripts.join(runOf(next, 'third'), others)).toMatchObject({ kind: 'go' });
-  expect((await scripts.leave(runner, NEVER)).wake).toEqual([]);
-  expect((await scripts.park(runOf(next, 'third'), NEVER)).wake).toEqual(['2']);
+
+  test('the end of a run lets the next job try again, however often it did before', async () => {
+    const queue = site.queue();
+    await addMany(queue, 2);
+    const line = await lineOf(queue);
+    expect(await line.join(1, 'runner')).toMatchObject({ kind: 'go' });
+    await line.took(1, 'runner');
+    for (const run of ['first', 'second']) {
+      expect(await line.join(2, run)).toMatchObject({ kind: 'go' });
+      expect(await line.park(2, run)).toEqual([]);
+    }
+    expect(await line.join(2, 'third')).toMatchObject({ kind: 'go' });
+    expect(await line.leave(1, 'runner')).toEqual([]);
+    expect(await line.park(2, 'third')).toEqual(['2']);
+  });
+
+  test('a job that stalls after it has left its place is not waited for', async () => {
+    const queue = site.queue();
+    await addMany(queue, 2);
+    const line = await lineOf(queue);
+    expect(await line.join(1, 'run')).toMatchObject({ kind: 'go' });
+    await line.leave(1, 'run');
+    // As BullMQ counts how often a job has stalled, when it is back among those to start.
+    await site.client().hset(queue.toKey('1'), 'stc', 1);
+    expect(await line.join(1, '')).toMatchObject({ kind: 'go' });
+    expect(await line.join(2, 'run')).toMatchObject({ kind: 'go', ahead: 0 });
+  });
 });
 
 test('a job in a line fails after `maxDeferral`', async () => {

@@ -31,7 +31,7 @@ local lines = {}
 for i = 8, #ARGV do lines[#lines + 1] = ARGV[i] end
 
 local function isPending(job)
-  if given[job] or call('HEXISTS', jobs, job) == 1 then return false end
+  if given[job] or call('HEXISTS', jobs, job) == 1 or hasLeft(job) then return false end
   local name = call('HGET', base .. job, 'name')
   if not name or not names[1] then return name end
   for _, one in ipairs(names) do
@@ -46,7 +46,7 @@ local function pending()
   for i = #active, 1, -1 do
     local job = active[i]
     if job == id then break end
-    if isPending(job) and not hasLeft(job) then list[#list + 1] = job end
+    if isPending(job) then list[#list + 1] = job end
   end
   for i = -1, -1000, -1 do
     local job = call('LINDEX', base .. 'wait', i)
