@@ -1,6 +1,7 @@
-// One variant of one piece of work, in a fresh process: `child.ts <variant> <work> <url> [start]`.
+// One variant (or a list) of one piece of work, in a fresh process: `child.ts <variant> <work> <url> [start]`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { median } from '../harness.ts';
 import { holders } from './holders.ts';
 import { variants, type Take } from './peers.ts';
 import { countRequests } from './requests.ts';
@@ -10,15 +11,14 @@ const [name, work, url, start] = process.argv.slice(2) as [string, string, strin
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
 
-/** µs per lock and release, the best of some rounds. */
-async function rate(tasks: number): Promise<number> {
+/** µs per lock and release of many tasks with a key each, the best of some rounds. */
+async function parallel(tasks: number): Promise<number> {
   const lock = await take();
   // In parallel each costs so little that the compilers need more of them.
-  const count = tasks === 1 ? 6_000 : 20_000;
+  const count = 20_000;
   const task = async (index: number): Promise<void> => {
     for (let round = 0; round < count / tasks; round++) {
-      // One task takes one key after the other.
-      const release = await lock(tasks === 1 ? `key:${round % 100}` : `key:${index}`);
+      const release = await lock(`key:${index}`);
       await release();
     }
   };
@@ -29,6 +29,33 @@ async function rate(tasks: number): Promise<number> {
     rounds.push(((now() - startedAt) * 1_000) / count);
   }
   return Math.min(...rounds);
+}
+
+/**
+ * µs per lock and release of one task that takes one key after the other, for each variant of a list, in
+ * turns in one process: how long a round trip takes depends on where the machine has put the process.
+ */
+async function sequential(): Promise<Record<string, number>> {
+  const names = JSON.parse(name) as string[];
+  const count = 500;
+  const locks = new Map<string, Take>();
+  const rounds = new Map<string, number[]>();
+  for (const one of names) {
+    locks.set(one, await (variants[one] as (url: string) => Promise<Take>)(url));
+    rounds.set(one, []);
+  }
+  for (let round = 0; round < 40; round++) {
+    for (const [one, lock] of locks) {
+      const startedAt = now();
+      for (let index = 0; index < count; index++) {
+        const release = await lock(`key:${index % 100}`);
+        await release();
+      }
+      // The first rounds are for the compilers.
+      if (round >= 10) rounds.get(one)?.push(((now() - startedAt) * 1_000) / count);
+    }
+  }
+  return Object.fromEntries([...rounds].map(([one, all]) => [one, median(all)]));
 }
 
 /** Tasks that want one key at once: ms until all have had it, and requests per hand-off. */
@@ -124,8 +151,8 @@ async function hold(): Promise<Record<'requests' | 'renewals' | 'cpu' | 'timers'
 }
 
 const works: Record<string, () => Promise<unknown>> = {
-  sequential: () => rate(1),
-  '64 in parallel': () => rate(64),
+  sequential,
+  '64 in parallel': () => parallel(64),
   'queue of 100': () => queue(100),
   'queue of 1,000': () => queue(1_000),
   compete: () => compete(0),
