@@ -1,4 +1,5 @@
 // A processor for a sandbox: it tells what it does in a list of Redis.
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
@@ -26,7 +27,8 @@ export default guard<Data>(
     }
     await tell(`begin ${typeof token} ${lock.state}`);
     if (job.data.n < 0) {
-      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      // It may have come while that was told.
+      if (!signal.aborted) await once(signal, 'abort');
       await tell(`aborted ${(signal.reason as Error).name}`);
     }
     await sleep(5);
