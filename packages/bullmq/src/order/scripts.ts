@@ -73,9 +73,10 @@ local seq = string.match(id, '^%d+$') and #id <= 12 and tonumber(id) or entry.se
 if string.sub(sort, 8, 8) == '0' then seq = 999999999999 - seq end
 entry.member = sort .. string.format('%012.0f', seq) .. id
 entry.run, entry.state, entry.lines = run, run == '' and 'seen' or 'start', lines
-entry.ttl, entry.idle = tonumber(ARGV[7]), nil
+entry.ttl, entry.idle, entry.woken = tonumber(ARGV[7]), nil, nil
+if run ~= '' then entry.tries = (entry.tries or 0) + 1 end
 save(id, entry)
-local since, ahead, first = entry.since, 0, true
+local ahead, first = 0, true
 for _, key in ipairs(lines) do
   local line = lineOf(key)
   call('ZADD', line, 0, entry.member)
@@ -85,12 +86,13 @@ for _, key in ipairs(lines) do
     ahead = math.max(ahead, call('ZLEXCOUNT', line, '[0', '(' .. entry.member))
   end
 end
-entry = entryOf(id)
-if entry and run ~= '' then
-  entry.woken, entry.tries = nil, first and (entry.tries or 0) + 1 or nil
-  save(id, entry)
+local behind = not first and entryOf(id)
+if behind and behind.tries then
+  -- It was not its turn, so it has not tried.
+  behind.tries = nil
+  save(id, behind)
 end
-return { first and 'go' or 'behind', ahead, now - since, again }
+return { first and 'go' or 'behind', ahead, now - entry.since, again }
 `);
 
 /**
@@ -125,8 +127,7 @@ leaves(id)
 for _, key in ipairs(entry.lines) do
   local job, member = head(key)
   local next = job and entryOf(job)
-  if next then
-    -- It may have tried until now.
+  if next and (next.woken or next.tries) then
     next.woken, next.tries = nil, nil
     save(job, next)
   end
