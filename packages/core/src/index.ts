@@ -37,3 +37,4 @@ export { createLocker } from './locker.ts';
 export { currentLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
 export * from './store.ts';
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';
+export { driftOf } from './terms.ts';

@@ -20,9 +20,18 @@ export interface Terms {
   readonly retryEvery: number;
 }
 
-/** Contract 4.1: rates of clocks may differ by 1 %, and a tick is lost to rounding at each end. */
-const DRIFT_RATIO = 0.01;
-const DRIFT_FIXED = 2;
+/**
+ * For stores: by how many ms two clocks may differ after `ttl` ms. Their rates may differ by 1 %, and a
+ * tick is lost to rounding at each end.
+ *
+ * @example
+ * ```ts
+ * const lease = ttl - driftOf(ttl);
+ * ```
+ */
+export function driftOf(ttl: number): number {
+  return ttl * 0.01 + 2;
+}
 
 export interface TermsOptions {
   readonly safetyMargin: number | undefined;
@@ -31,7 +40,7 @@ export interface TermsOptions {
 
 function termsFor(ttl: number, store: LockStore, options: TermsOptions): Terms {
   const { sharedClock, checkEvery = Infinity } = store.capabilities;
-  const drift = sharedClock ? 0 : ttl * DRIFT_RATIO + DRIFT_FIXED;
+  const drift = sharedClock ? 0 : driftOf(ttl);
   if (options.safetyMargin !== undefined && options.safetyMargin > ttl / 3) {
     throw new LockArgumentError('`safetyMargin` is above a third of the ttl.');
   }

@@ -6,6 +6,7 @@ import { lockKey, toWord } from './names.ts';
 import { run } from './script.ts';
 import { CONFIRM } from './scripts/confirm.ts';
 import { slotOf } from './slots.ts';
+import { checkTimeout } from './timeouts.ts';
 
 /** Option `durability` of `redisStore()`. */
 export interface RedisDurability {
@@ -24,10 +25,10 @@ export function checkDurability(durability: RedisDurability): RedisDurability {
   if (!Number.isInteger(minReplicas) || (minReplicas as number) < 1) {
     throw new LockArgumentError('`durability.minReplicas` must be a whole number, at least 1.');
   }
-  if (typeof timeout !== 'number' || !(timeout > 0 && timeout <= 60_000)) {
-    throw new LockArgumentError('`durability.timeout` must be more than 0 and at most 60 000 ms.');
-  }
-  return { minReplicas: minReplicas as number, timeout: Math.ceil(timeout) };
+  return {
+    minReplicas: minReplicas as number,
+    timeout: checkTimeout('durability.timeout', timeout),
+  };
 }
 
 interface Waiting {

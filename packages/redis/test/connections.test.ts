@@ -1,11 +1,9 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { createLocker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
 import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Bench, connections } from './kit.ts';
+import { lingering } from './lingering.ts';
 
 let server: TestServer;
 beforeAll(async () => {
@@ -103,18 +101,9 @@ test('when the user ends the client, our connection ends with it', async () => {
 test.each(['close', 'quit'])(
   'nothing keeps a process alive after %s',
   async (how) => {
-    const file = fileURLToPath(new URL('programs/hold-and-leave.ts', import.meta.url));
-    const args = ['--conditions=@holdfast/source', '--import', 'tsx', file];
     const url = `redis://${server.host}:${server.port}`;
-    const child = spawn(process.execPath, [...args, url, how], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let output = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    const [code] = (await once(child, 'exit')) as [number];
-    expect(code).toBe(0);
-    const [, left] = /left (\d+)/.exec(output) ?? [];
-    expect(performance.timeOrigin + performance.now() - Number(left)).toBeLessThan(2_000);
+    const program = new URL('programs/hold-and-leave.ts', import.meta.url);
+    expect(await lingering(program, [url, how])).toBeLessThan(2_000);
   },
   20_000,
 );

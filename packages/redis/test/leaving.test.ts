@@ -1,24 +1,13 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers';
 import { expect, test } from 'vitest';
+import { lingering } from './lingering.ts';
 import { useServers } from './quorum-kit.ts';
 
 const servers = useServers(3);
 
 async function leave(kind: string, ports: readonly number[]): Promise<void> {
-  const file = fileURLToPath(new URL('programs/leave-others.ts', import.meta.url));
-  const args = ['--conditions=@holdfast/source', '--import', 'tsx', file, kind];
-  const child = spawn(process.execPath, [...args, ...ports.map(String)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  const [code] = (await once(child, 'exit')) as [number];
-  expect(code).toBe(0);
-  const [, left] = /left (\d+)/.exec(output) ?? [];
-  expect(performance.timeOrigin + performance.now() - Number(left)).toBeLessThan(3_000);
+  const program = new URL('programs/leave-others.ts', import.meta.url);
+  expect(await lingering(program, [kind, ...ports.map(String)])).toBeLessThan(3_000);
 }
 
 const portsOf = (all: readonly TestServer[]): number[] => all.map(({ port }) => port);

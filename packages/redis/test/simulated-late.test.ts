@@ -110,14 +110,19 @@ test('a release while an acquisition is under way ends it', async () => {
   expect(await holders(world)).toEqual([undefined, undefined, undefined]);
 });
 
-test('a lock outlives servers that forget, one after the other', async () => {
+/** A lock of 1 s on three servers. */
+async function heldLock() {
   const world = worldOf(3);
   const { clock } = world;
   const { nodes, store } = processOf(world);
   const locker = createLocker({ store, clock });
   const acquired = locker.lock('key', { ttl: 1_000 });
   await clock.advance(10);
-  const lock = await acquired;
+  return { world, clock, nodes, locker, lock: await acquired };
+}
+
+test('a lock outlives servers that forget, one after the other', async () => {
+  const { world, clock, nodes, locker, lock } = await heldLock();
   const stored = storedKey('holdfast', 'key');
   for (const [index, { store: memory }] of world.servers.entries()) {
     const node = nodes[index] as Node;
@@ -134,13 +139,7 @@ test('a lock outlives servers that forget, one after the other', async () => {
 });
 
 test('a lock is lost in time when a majority is away', async () => {
-  const world = worldOf(3);
-  const { clock } = world;
-  const { nodes, store } = processOf(world);
-  const locker = createLocker({ store, clock });
-  const acquired = locker.lock('key', { ttl: 1_000 });
-  await clock.advance(10);
-  const lock = await acquired;
+  const { clock, nodes, locker, lock } = await heldLock();
   for (const node of nodes.slice(1)) node.mode = 'hanging';
   await clock.advance(1_000);
   expect(lock.signal.reason).toMatchObject({ reason: 'expired' });

@@ -1,5 +1,5 @@
 import { LockStoreError, type StorePhase } from '@holdfast/core';
-import type { QuorumClock, QuorumTimer } from './node.ts';
+import type { QuorumClock, QuorumNode, QuorumTimer } from './node.ts';
 import type { Patience } from './timing.ts';
 
 /** What became of a request to one server; nothing while that is open. */
@@ -61,6 +61,19 @@ export function valuesOf<V>(votes: readonly Vote<V>[]): V[] {
 /** The errors that are there. */
 export function errorsOf<V>(votes: readonly Vote<V>[]): unknown[] {
   return votes.flatMap((vote) => (vote !== undefined && 'error' in vote ? [vote.error] : []));
+}
+
+/** Asks each server, but for those that there is no use in asking. */
+export function askAll<V>(
+  nodes: readonly QuorumNode[],
+  phase: StorePhase,
+  send: (node: QuorumNode) => Promise<V>,
+): Promise<V>[] {
+  return nodes.map(async (node) => {
+    const problem = node.problem(phase);
+    if (problem !== undefined) throw problem;
+    return send(node);
+  });
 }
 
 /**

@@ -9,11 +9,10 @@ import type {
   StoreCapabilities,
   StoredGrant,
   StoreEvent,
-  StorePhase,
 } from '@holdfast/core';
 import { evictionWarning } from '../eviction.ts';
 import { Acquirer } from './acquirer.ts';
-import { count, errorsOf, majorityOf, tally, tooManyFailed, verdictOf } from './ballot.ts';
+import { askAll, count, errorsOf, majorityOf, tally, tooManyFailed, verdictOf } from './ballot.ts';
 import { Claims } from './claims.ts';
 import { holderOf } from './holder.ts';
 import type { QuorumClock, QuorumNode } from './node.ts';
@@ -107,7 +106,7 @@ export class QuorumStore implements LockStore {
 
   async inspect({ key }: InspectRequest): Promise<StoredGrant | null> {
     await this.opened(OPENING);
-    const asked = this.ask('inspect', (node) => node.inspect(key));
+    const asked = askAll(this.nodes, 'inspect', (node) => node.inspect(key));
     const found = await count(asked, this.patienceFor(), this.clock, (votes) => {
       const errors = errorsOf(votes);
       if (errors.length > votes.length - majorityOf(votes.length)) {
@@ -121,7 +120,7 @@ export class QuorumStore implements LockStore {
 
   async forceRelease(key: string): Promise<boolean> {
     await this.opened(OPENING);
-    const asked = this.ask('force-release', (node) => node.forceRelease(key));
+    const asked = askAll(this.nodes, 'force-release', (node) => node.forceRelease(key));
     return count(asked, this.patienceFor(), this.clock, (votes) => {
       const said = tally(votes, Boolean);
       const { size, yes, no } = said;
@@ -145,14 +144,6 @@ export class QuorumStore implements LockStore {
       for (const stop of this.unlisten.splice(0)) stop();
       this.claims.rest();
     };
-  }
-
-  private ask<V>(phase: StorePhase, send: (node: QuorumNode) => Promise<V>): Promise<V>[] {
-    return this.nodes.map(async (node) => {
-      const problem = node.problem(phase);
-      if (problem !== undefined) throw problem;
-      return send(node);
-    });
   }
 
   /** Waits for first connections, if without them there would be no majority. */
@@ -204,7 +195,8 @@ export class QuorumStore implements LockStore {
       this.tell(this.policyWarning);
     };
     // Whoever may not ask is not warned.
-    for (const answer of this.ask('inspect', (node) => node.evictionPolicy()))
+    for (const answer of askAll(this.nodes, 'inspect', (node) => node.evictionPolicy())) {
       answer.then(warn, () => {});
+    }
   }
 }

@@ -1,5 +1,6 @@
 import { LockArgumentError, type LockStore } from '@holdfast/core';
 import { isCluster, type RedisClient } from '../client.ts';
+import { checkTimeout } from '../timeouts.ts';
 import type { QuorumClock } from './node.ts';
 import { QuorumStore } from './quorum-store.ts';
 import { RedisNode } from './redis-node.ts';
@@ -41,7 +42,7 @@ export function redisQuorum(
 ): LockStore {
   checkClients(clients);
   const nodes = clients.map((client) => new RedisNode(client, systemClock));
-  return new QuorumStore(nodes, systemClock, { nodeTimeout: checkTimeout(options) });
+  return new QuorumStore(nodes, systemClock, { nodeTimeout: nodeTimeoutOf(options) });
 }
 
 const systemClock: QuorumClock = {
@@ -68,14 +69,10 @@ function checkClients(clients: readonly RedisClient[]): void {
 }
 
 /** @throws LockArgumentError */
-function checkTimeout(options: RedisQuorumOptions): number | undefined {
+function nodeTimeoutOf(options: RedisQuorumOptions): number | undefined {
   if (typeof options !== 'object' || options === null) {
     throw new LockArgumentError('`options` must be an object.');
   }
   const { nodeTimeout } = options;
-  if (nodeTimeout === undefined) return undefined;
-  if (typeof nodeTimeout !== 'number' || !(nodeTimeout > 0 && nodeTimeout <= 60_000)) {
-    throw new LockArgumentError('`nodeTimeout` must be more than 0 and at most 60 000 ms.');
-  }
-  return Math.ceil(nodeTimeout);
+  return nodeTimeout === undefined ? undefined : checkTimeout('nodeTimeout', nodeTimeout);
 }

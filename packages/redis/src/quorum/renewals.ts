@@ -1,5 +1,6 @@
 import type { RenewReply, RenewRequest, StoreLoss } from '@holdfast/core';
 import {
+  askAll,
   count,
   errorsOf,
   heldVerdictOf,
@@ -30,11 +31,7 @@ export class Renewals {
     const { clock, claims } = this;
     const sentAt = clock.now();
     for (const { key, id, ttl } of requests) claims.get(key, id)?.keep(ttl);
-    const asked = this.nodes.map(async (node): Promise<Replies> => {
-      const problem = node.problem('renew');
-      if (problem !== undefined) throw problem;
-      return node.renew(requests);
-    });
+    const asked = askAll(this.nodes, 'renew', (node) => node.renew(requests));
     const replies = await count(asked, patience, clock, (votes) => {
       const decided = requests.map((_, index) => replyOf(votes, index));
       return decided.every((reply) => reply !== undefined) ? decided : undefined;

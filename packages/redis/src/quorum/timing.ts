@@ -1,6 +1,4 @@
-/** Clocks of servers may differ from ours by 1 %, and a tick is lost at each end. */
-const DRIFT_RATIO = 0.01;
-const DRIFT_FIXED = 2;
+import { driftOf } from '@holdfast/core';
 
 /** A straggler has a tenth of the ttl for its answer, in these bounds, in ms. */
 const SHORTEST = 50;
@@ -20,7 +18,7 @@ export interface Patience {
 
 /** For how long a grant of `ttl` ms may be relied on, from before it was asked for. */
 export function leaseOf(ttl: number): number {
-  return ttl - ttl * DRIFT_RATIO - DRIFT_FIXED;
+  return ttl - driftOf(ttl);
 }
 
 /** Without a ttl it is not about a lease. */
