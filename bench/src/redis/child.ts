@@ -9,7 +9,8 @@ import { countRequests } from './requests.ts';
 const [name, work, url, start] = process.argv.slice(2) as [string, string, string, string?];
 /** ms on the clock of the machine, the same for all processes. */
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
-const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
+const take = (variant = name): Promise<Take> =>
+  (variants[variant] as (url: string) => Promise<Take>)(url);
 
 /** µs per lock and release of many tasks with a key each, the best of some rounds. */
 async function parallel(tasks: number): Promise<number> {
@@ -41,7 +42,7 @@ async function sequential(): Promise<Record<string, number>> {
   const locks = new Map<string, Take>();
   const rounds = new Map<string, number[]>();
   for (const one of names) {
-    locks.set(one, await (variants[one] as (url: string) => Promise<Take>)(url));
+    locks.set(one, await take(one));
     rounds.set(one, []);
   }
   for (let round = 0; round < 40; round++) {

@@ -10,7 +10,6 @@ import {
   add,
   addMany,
   completed,
-  gate,
   jobNow,
   jobsOf,
   Log,
@@ -167,9 +166,7 @@ describe('a deferral', () => {
     const queue = site.queue();
     const locker = site.locker();
     await locker.lock('k');
-    const other = site.locker();
-    const waiting = gate();
-    other.on('waiting', () => waiting.open());
+    const { locker: other, waiting } = site.waitingLocker();
     const options = { locker: other, key: 'k', wait: 400, delay: 60_000 };
     const worker = site.worker(
       queue,
@@ -270,9 +267,7 @@ describe('a job whose key is taken', () => {
     const queue = site.queue();
     const locker = site.locker();
     const lock = await locker.lock('k');
-    const waiting = gate();
-    const other = site.locker();
-    other.on('waiting', () => waiting.open());
+    const { locker: other, waiting } = site.waitingLocker();
     site.worker(
       queue,
       guard({ locker: other, key: 'k', wait: 20_000 }, async () => 'done'),

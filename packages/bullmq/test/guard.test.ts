@@ -220,9 +220,7 @@ describe('the signal', () => {
     const queue = site.queue();
     const locker = site.locker();
     await locker.lock('k');
-    const other = site.locker();
-    const waiting = gate();
-    other.on('waiting', () => waiting.open());
+    const { locker: other, waiting } = site.waitingLocker();
     let ran = false;
     const worker = site.worker(
       queue,

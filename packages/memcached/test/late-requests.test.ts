@@ -16,6 +16,18 @@ async function behindGate(
   return { gate, locker };
 }
 
+/** A lock that was asked for anew, and a request for it that has yet to arrive. */
+async function secondTry(site: Site) {
+  const { gate, locker } = await behindGate(site);
+  await locker.withLock('first', () => {});
+  const [passage] = gate.passages;
+  gate.passage.shut = true;
+  const attempt = locker.tryLock('key');
+  await until('it was sent', () => passage?.heldBytes !== 0);
+  passage?.cut();
+  return { passage, lock: await attempt };
+}
+
 describe.concurrent('a request that the server gets late', () => {
   test('leaves no lock behind, though its connection broke long ago', async ({ site }) => {
     const { gate, locker } = await behindGate(site);
@@ -43,14 +55,7 @@ describe.concurrent('a request that the server gets late', () => {
   });
 
   test('finds its lock taken by its own second try', async ({ site }) => {
-    const { gate, locker } = await behindGate(site);
-    await locker.withLock('first', () => {});
-    const [passage] = gate.passages;
-    gate.passage.shut = true;
-    const attempt = locker.tryLock('key');
-    await until('it was sent', () => passage?.heldBytes !== 0);
-    passage?.cut();
-    const lock = await attempt;
+    const { passage, lock } = await secondTry(site);
     const before = await site.value('holdfast:key');
     passage?.deliver();
     await site.ask('version');
@@ -82,14 +87,7 @@ describe.concurrent('a request that the server gets late', () => {
   });
 
   test('leaves no lock behind when its second try was released before', async ({ site }) => {
-    const { gate, locker } = await behindGate(site);
-    await locker.withLock('first', () => {});
-    const [passage] = gate.passages;
-    gate.passage.shut = true;
-    const attempt = locker.tryLock('key');
-    await until('it was sent', () => passage?.heldBytes !== 0);
-    passage?.cut();
-    const lock = await attempt;
+    const { passage, lock } = await secondTry(site);
     expect(await lock?.release()).toBe(true);
     passage?.deliver();
     await site.ask('version');

@@ -10,6 +10,7 @@ declare module 'vitest' {
 }
 
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
+export { gate, type Gate } from './gate.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
 export {
   redisCommand,

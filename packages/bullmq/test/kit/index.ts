@@ -1,6 +1,6 @@
 import { createLocker, type Locker, type LockerOptions } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
-import { useRedis } from '@holdfast/test-servers';
+import { gate, useRedis, type Gate } from '@holdfast/test-servers';
 import {
   Queue,
   QueueEvents,
@@ -30,19 +30,7 @@ export async function until(reached: () => unknown): Promise<void> {
   await expect.poll(reached, { timeout: 30_000, interval: 5 }).toBeTruthy();
 }
 
-export interface Gate {
-  readonly opened: Promise<void>;
-  open(): void;
-}
-
-/** Work waits at it until the test opens it. */
-export function gate(): Gate {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
+export { gate, type Gate };
 
 /** Jobs as they run: in which order, and how many at once. */
 export class Log {
@@ -97,6 +85,14 @@ export class Site {
     const locker = createLocker({ store: redisStore(this.client()), ...options });
     this.atEnd(() => locker.close());
     return locker;
+  }
+
+  /** A locker, and a gate that opens when it first waits for a key. */
+  waitingLocker(): { locker: Locker; waiting: Gate } {
+    const locker = this.locker();
+    const waiting = gate();
+    locker.on('waiting', () => waiting.open());
+    return { locker, waiting };
   }
 
   /** A queue of a name of its own. */

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createLocker, type Locker } from '@holdfast/core';
+import { gate, type Gate } from '@holdfast/test-servers';
 import type { INestApplication, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
@@ -28,19 +29,7 @@ export function atEnd(cleanup: () => unknown): void {
   cleanups.push(cleanup);
 }
 
-export interface Gate {
-  readonly opened: Promise<void>;
-  open(): void;
-}
-
-/** Work waits at it until the test opens it. */
-export function gate(): Gate {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open };
-}
+export { gate, type Gate };
 
 /** Work that the test starts and ends, and that knows how much of it ran at once. */
 export class Work {
