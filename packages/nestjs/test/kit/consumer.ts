@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { afterAll } from 'vitest';
 
 const run = promisify(execFile);
 const packages = join(import.meta.dirname, '..', '..', '..');
@@ -46,6 +46,14 @@ export async function installPacked(nest: (typeof MAJORS)[number]): Promise<Cons
 /** Where a package is packed, once for a test file. */
 const archives = new Map<string, Promise<string>>();
 
+afterAll(async () => {
+  const packed = await Promise.allSettled(archives.values());
+  for (const pack of packed) {
+    if (pack.status === 'fulfilled')
+      await rm(dirname(pack.value), { recursive: true, force: true });
+  }
+});
+
 async function unpack(name: string, to: string): Promise<void> {
   const archive = archives.get(name) ?? pack(name);
   archives.set(name, archive);
@@ -59,7 +67,6 @@ async function pack(name: string): Promise<string> {
     throw new Error(`${name} is not built: run \`turbo run build\` first.`);
   });
   const to = await mkdtemp(join(tmpdir(), 'holdfast-packed-'));
-  process.once('exit', () => rmSync(to, { recursive: true, force: true }));
   const packing = ['pack', '--json', '--ignore-scripts', '--pack-destination', to];
   const { stdout } = await run('npm', packing, { cwd: from });
   const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
