@@ -57,15 +57,12 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
     words.push(lockKey(key), queueKey(key), tokenKey(key));
   },
   writeArgs: (all, words) => {
-    const usual = all[0] as Wanted;
-    words.push(`${termsOf(usual)} ${usual.who.words}`);
+    let before: Wanted | undefined;
     for (const wanted of all) {
-      const { request, who } = wanted;
-      const { id, owner } = request;
-      const isUsual = owner === id && who === usual.who && hasTermsOf(request, usual.request);
-      const by = owner === id ? '=' : toWord(owner);
-      const word = toWord(id);
-      words.push(isUsual ? word : `${word} ${termsOf(wanted)} ${who.words} ${by}`);
+      const { id } = wanted.request;
+      const likeBefore = before !== undefined && isLike(wanted, before);
+      words.push(likeBefore ? toWord(id) : `${toWord(id)} ${restOf(wanted)}`);
+      before = wanted;
     }
   },
   read: (answers, index, { request }, count) => {
@@ -81,16 +78,22 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   },
 };
 
-function termsOf({ request: { ttl, tokens, wait, replaces } }: Wanted): string {
-  return `${ttl} ${tokens} ${wait ? 1 : 0} ${replaces === undefined ? '=' : toWord(replaces)}`;
+function restOf({ request, who }: Wanted): string {
+  const { id, owner, ttl, tokens, wait, replaces } = request;
+  const terms = `${ttl} ${tokens} ${wait ? 1 : 0} ${replaces === undefined ? '=' : toWord(replaces)}`;
+  return `${terms} ${who.words} ${owner === id ? '=' : toWord(owner)}`;
 }
 
-function hasTermsOf(request: AcquireRequest, usual: AcquireRequest): boolean {
+/** Whether the {@link restOf} two is the same, without a look at owners that were given. */
+function isLike({ request, who }: Wanted, other: Wanted): boolean {
   return (
-    request.ttl === usual.ttl &&
-    request.tokens === usual.tokens &&
-    request.wait === usual.wait &&
-    request.replaces === usual.replaces
+    who === other.who &&
+    request.owner === request.id &&
+    other.request.owner === other.request.id &&
+    request.ttl === other.request.ttl &&
+    request.tokens === other.request.tokens &&
+    request.wait === other.request.wait &&
+    request.replaces === other.request.replaces
   );
 }
 

@@ -23,9 +23,8 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
  * that has lost its data starts above them.
  *
  * KEYS per lock: lock, queue, token.
- * ARGV: what most of them have in common, `<ttl> <tokens> <1 to wait> <id to replace, or => <client>
- * <label>`; then per lock its id, or `<id> <ttl> <tokens> <wait> <replaces> <client> <label> <owner>`,
- * where `=` is an owner that is the id.
+ * ARGV per lock: `<id> <ttl> <tokens> <1 to wait> <id to replace, or => <client> <label> <owner>`, where
+ * `=` is an owner that is the id; or just the id, if all else is as with the one before.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
  * the first token and the number of tokens, or the ms until the lock could be free. For a single lock,
@@ -89,12 +88,11 @@ local function contend(lock, queue, fence, id, rest, ttl, wait, replaces)
 end
 
 local replies = {}
-local usualTtl, usualTokens, usualWait, usualReplaces, usualWho = match(ARGV[1], '^(%d+) (%d+) (%d) (%S+) (.+)$')
-local usualRest = ' ' .. usualWho .. ' ='
-local stamp = string.format('%.0f ', micros)
-for i = 1, #KEYS / 3 do
-  local lock, queue, fence, id = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i], ARGV[i + 1]
-  local ttl, asked, wait, replaces, rest = usualTtl, usualTokens, usualWait, usualReplaces, usualRest
+-- All digits of micros: Lua by itself prints fewer, and its formats take their time.
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6) .. ' '
+local ttl, asked, wait, replaces, rest
+for i, id in ipairs(ARGV) do
+  local lock, queue, fence = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   if find(id, ' ', 1, true) then
     id, ttl, asked, wait, replaces, rest = match(id, '^(%S+) (%d+) (%d+) (%d) (%S+)( .+)$')
   end
