@@ -1,16 +1,16 @@
-// One variant (or a list) of one piece of work, in a fresh process: `child.ts <variant> <work> <url> [start]`.
+// One variant of one piece of work, in a fresh process: `child.ts <variant> <work> <url> [start]`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { median } from '../harness.ts';
 import { holders } from './holders.ts';
+import { pin } from './pin.ts';
 import { variants, type Take } from './peers.ts';
 import { countRequests } from './requests.ts';
 
 const [name, work, url, start] = process.argv.slice(2) as [string, string, string, string?];
 /** ms on the clock of the machine, the same for all processes. */
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
-const take = (variant = name): Promise<Take> =>
-  (variants[variant] as (url: string) => Promise<Take>)(url);
+const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
 
 /** µs per lock and release of many tasks with a key each, the best of some rounds. */
 async function parallel(tasks: number): Promise<number> {
@@ -32,31 +32,22 @@ async function parallel(tasks: number): Promise<number> {
   return Math.min(...rounds);
 }
 
-/**
- * µs per lock and release of one task that takes one key after the other, for each variant of a list, in
- * turns in one process: how long a round trip takes depends on where the machine has put the process.
- */
-async function sequential(): Promise<Record<string, number>> {
-  const names = JSON.parse(name) as string[];
+/** µs per lock and release of one task that takes one key after the other. */
+async function sequential(): Promise<number> {
+  pin(process.pid, 0);
+  const lock = await take();
   const count = 500;
-  const locks = new Map<string, Take>();
-  const rounds = new Map<string, number[]>();
-  for (const one of names) {
-    locks.set(one, await take(one));
-    rounds.set(one, []);
-  }
-  for (let round = 0; round < 40; round++) {
-    for (const [one, lock] of locks) {
-      const startedAt = now();
-      for (let index = 0; index < count; index++) {
-        const release = await lock(`key:${index % 100}`);
-        await release();
-      }
-      // The first rounds are for the compilers.
-      if (round >= 10) rounds.get(one)?.push(((now() - startedAt) * 1_000) / count);
+  const rounds: number[] = [];
+  for (let round = 0; round < 18; round++) {
+    const startedAt = now();
+    for (let index = 0; index < count; index++) {
+      const release = await lock(`key:${index % 100}`);
+      await release();
     }
+    // The first rounds are for the compilers.
+    if (round >= 8) rounds.push(((now() - startedAt) * 1_000) / count);
   }
-  return Object.fromEntries([...rounds].map(([one, all]) => [one, median(all)]));
+  return median(rounds);
 }
 
 /** Tasks that want one key at once: ms until all have had it, and requests per hand-off. */

@@ -4,16 +4,16 @@ import { competing } from './competing.ts';
 import { holding } from './holding.ts';
 import { queueing } from './queueing.ts';
 import type { Row } from './results.ts';
-import { speed } from './speed.ts';
+import { parallel, sequential } from './speed.ts';
 
 /** The Redis store beside raw ioredis and the libraries that people use, on a server of their own. */
 export async function run(): Promise<boolean> {
   const [binary] = (await ensureBinaries([REDIS])) as [string];
+  const rows: Row[] = [await sequential(binary)];
   const server = await startRedis(binary);
-  const rows: Row[] = [];
   try {
     const url = `redis://${server.host}:${server.port}`;
-    for (const work of [speed, queueing, competing, holding]) rows.push(...(await work(url)));
+    for (const work of [parallel, queueing, competing, holding]) rows.push(...(await work(url)));
   } finally {
     await server.stop();
   }
