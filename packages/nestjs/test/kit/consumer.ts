@@ -47,10 +47,9 @@ export async function installPacked(nest: (typeof MAJORS)[number]): Promise<Cons
 const archives = new Map<string, Promise<string>>();
 
 afterAll(async () => {
-  const packed = await Promise.allSettled(archives.values());
-  for (const pack of packed) {
-    if (pack.status === 'fulfilled')
-      await rm(dirname(pack.value), { recursive: true, force: true });
+  for (const archive of await Promise.allSettled(archives.values())) {
+    if (archive.status !== 'fulfilled') continue;
+    await rm(dirname(archive.value), { recursive: true, force: true });
   }
 });
 
