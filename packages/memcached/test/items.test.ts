@@ -78,7 +78,8 @@ describe('items', () => {
   test('are not taken for others when a reply is lost on the way', async ({ site }) => {
     const gate = await Gate.open(site.server);
     site.onEnd(() => gate.end());
-    const items = itemsOf(site, Client.create(gate.address));
+    // Long, so that what comes next comes before the time-out.
+    const items = itemsOf(site, Client.create(gate.address, { timeout: 20 }));
     await items.read('first');
     gate.passage.mute = true;
     const lost = items.write('a', 'one', 10);
