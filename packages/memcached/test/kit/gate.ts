@@ -7,6 +7,8 @@ export class Passage {
   shut = false;
   /** From now on the client does not hear the server. */
   mute = false;
+  /** How many answers of the server the client did not hear. */
+  unheard = 0;
   /** Whether the client is still there. */
   open = true;
   private readonly held: Buffer[] = [];
@@ -27,7 +29,8 @@ export class Passage {
       else server.write(chunk);
     });
     server.on('data', (chunk: Buffer) => {
-      if (!this.shut && !this.mute && !client.destroyed) client.write(chunk);
+      if (this.shut || this.mute) this.unheard += 1;
+      else if (!client.destroyed) client.write(chunk);
     });
   }
 
