@@ -8,7 +8,17 @@ const PATIENCE = 30_000;
 type Address = Pick<TestServer, 'host' | 'port'>;
 
 /** Sends one command and resolves with the raw reply; for servers that no client is connected to. */
-export async function redisCommand({ host, port }: Address, ...words: string[]): Promise<string> {
+export async function redisCommand(address: Address, ...words: string[]): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    const reply = await ask(address, words);
+    if (reply?.startsWith('-') === true) throw new Error(`${words.join(' ')}: ${reply.trim()}`);
+    if (reply !== undefined) return reply;
+    if (attempt === 3) throw new Error(`${words.join(' ')}: no reply`);
+  }
+}
+
+/** The reply; none if the connection ends, as Sentinel has it when it makes a replica the primary. */
+async function ask({ host, port }: Address, words: string[]): Promise<string | undefined> {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return new Promise((resolve, reject) => {
     let reply = '';
@@ -18,11 +28,11 @@ export async function redisCommand({ host, port }: Address, ...words: string[]):
       const bulk = /^\$(\d+)\r\n/.exec(reply);
       const whole = bulk === null ? 2 : bulk[0].length + Number(bulk[1]) + 2;
       if (!reply.endsWith('\r\n') || reply.length < whole) return;
+      resolve(reply);
       socket.destroy();
-      if (reply.startsWith('-')) reject(new Error(`${words.join(' ')}: ${reply.trim()}`));
-      else resolve(reply);
     });
     socket.on('error', reject);
+    socket.on('close', () => resolve(undefined));
     socket.write(`*${words.length}\r\n${parts.join('')}`);
   });
 }
