@@ -79,7 +79,9 @@ describe('jobs of one key', () => {
     }
     const lock = await locker.lock('k');
     for (const queue of queues) await addMany(queue, 5);
-    await until(async () => (await queues[0]?.getDelayedCount()) === 5);
+    for (const queue of queues) {
+      await until(async () => (await jobsOf(queue)).every((job) => job.attemptsStarted > 0));
+    }
     expect(log.begun).toEqual([]);
     await lock.release();
     for (const queue of queues) await completed(queue, 5);

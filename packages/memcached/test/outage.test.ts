@@ -102,8 +102,10 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
       await end(site);
       const locks = await waiting;
       for (const lock of locks) expect(lock.state).toBe('held');
-      const freed = await Promise.all(locks.map((lock) => lock.release()));
-      expect(freed).toEqual([true, true, true]);
+      await Promise.all(locks.map((lock) => lock.release()));
+      // Where the server is slow to come back, a release goes on in the background.
+      const next = await site.locker().lock(['a', 'b', 'c'], { wait: 15_000 });
+      expect(next.state).toBe('held');
     });
 
     test('what was given up leaves no lock behind', async ({ site }) => {
@@ -151,7 +153,7 @@ describe.concurrent('a short outage', () => {
   test('does not make an outage of a busy lock', async ({ site }) => {
     const holder = await site.locker().lock('key');
     site.proxy.delayReplies(200);
-    const { error } = await fails(site.locker().lock('key', { wait: 1_000 }));
+    const { error } = await fails(site.locker().lock('key', { wait: 4_000 }));
     expect(error).toBeInstanceOf(LockNotAcquiredError);
     expect(await holder.release()).toBe(true);
   });
