@@ -43,7 +43,13 @@ const begun = async (queue: Queue<Data>): Promise<number[]> =>
   (await logOf(queue)).filter(({ what }) => what === 'begin').map(({ n }) => n);
 
 /** The BullMQ of a worker that finds out soon that another one died. */
-const soon = { lockDuration: 1_000, stalledInterval: 300, maxStalledCount: 20, drainDelay: 1 };
+const soon = {
+  lockDuration: 1_000,
+  stalledInterval: 300,
+  maxStalledCount: 20,
+  drainDelay: 1,
+  concurrency: 3,
+};
 
 /** Its own jobs are safe from being taken for those of a dead worker, however slow the machine is. */
 const patient = { ...soon, lockDuration: 30_000 };
@@ -70,8 +76,8 @@ describe('when the holder of a lock is killed', () => {
     async (ordered) => {
       const queue = site.queue();
       const told = { ordered, guard: { ttl: 1_200, delay: 300 } };
-      await killHolder(queue, { ...told, worker: { ...soon, concurrency: 3 } });
-      start(queue, { ...told, worker: { ...patient, concurrency: 3 } });
+      await killHolder(queue, { ...told, worker: soon });
+      start(queue, { ...told, worker: patient });
       await eachOnce(queue, 3);
       expect((await jobsOf(queue)).map((job) => job.attemptsMade)).toEqual([1, 1, 1]);
     },
@@ -80,8 +86,8 @@ describe('when the holder of a lock is killed', () => {
   test("with `owner: 'job'` its job does not wait for its lease, and the order is kept", async () => {
     const queue = site.queue();
     const guard = { ttl: 3_600_000, delay: 300, owner: 'job' } as const;
-    await killHolder(queue, { guard, worker: { ...soon, concurrency: 3 } });
-    start(queue, { guard, worker: { ...patient, concurrency: 3 } });
+    await killHolder(queue, { guard, worker: soon });
+    start(queue, { guard, worker: patient });
     await eachOnce(queue, 3);
     expect(await begun(queue)).toEqual([1, 1, 2, 3]);
     const tokens = (await logOf(queue)).filter(({ what }) => what === 'begin');
@@ -107,7 +113,7 @@ describe('a worker that wakes others and is killed at any moment', () => {
     for (const n of range(5)) await add(queue, { key: 'k', n });
     const told = {
       guard: { ttl: 4_000, delay: 300, owner: 'job' } as const,
-      worker: { ...soon, concurrency: 3 },
+      worker: soon,
       ms: 20,
     };
     const first = start(queue, { ...told, dieAt: moment });
