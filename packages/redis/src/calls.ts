@@ -50,17 +50,39 @@ export class Calls {
   }
 
   /** About one lock. */
-  async one(
+  one(
     phase: StorePhase,
     script: Script,
     keys: readonly string[],
     args: readonly string[],
   ): Promise<unknown> {
-    try {
-      return await run(this.client, script, keys.length, [...keys, ...args]);
-    } catch (error) {
-      throw toStoreError(error, this.client, phase);
-    }
+    const { client } = this;
+    return run<unknown>(client, script, keys.length, [...keys, ...args], itself, (error) => {
+      throw toStoreError(error, client, phase);
+    });
+  }
+
+  /** As {@link many}, for one request, as a promise. `ended` is told first, without a reply if it failed. */
+  alone<Q, R>(
+    call: ManyCall<Q, R>,
+    request: Q,
+    ended: (request: Q, reply?: R) => void,
+  ): Promise<R> {
+    const failed = (error: unknown): never => {
+      ended(request);
+      throw toStoreError(error, this.client, call.phase);
+    };
+    const answered = (answer: unknown): R => {
+      let reply: R;
+      try {
+        reply = call.read(answer, 0, request, 1);
+      } catch (error) {
+        return failed(error);
+      }
+      ended(request, reply);
+      return reply;
+    };
+    return this.ask(call, [request], answered, failed);
   }
 
   /** About many locks, in as few calls as may be. */
@@ -114,9 +136,6 @@ export class Calls {
 
   private send<Q, R>(call: ManyCall<Q, R>, group: Group<Q>, outcome: Outcome<Q, R>): void {
     const { requests } = group;
-    const words: string[] = [];
-    for (const request of requests) call.writeKeys(request, words);
-    call.writeArgs(requests, words);
     const count = requests.length;
     const failed = (error: unknown, from = 0): void => {
       // Data of somebody else in the key of one lock is no harm to the others.
@@ -131,7 +150,7 @@ export class Calls {
         outcome.failed(requests[index] as Q, cause, group.placeOf(index));
       }
     };
-    run(this.client, call.script, count * call.keysEach, words).then((answer) => {
+    const answered = (answer: unknown): void => {
       for (let index = 0; index < count; index++) {
         const request = requests[index] as Q;
         let reply: R;
@@ -144,11 +163,24 @@ export class Calls {
         }
         outcome.answered(request, reply, group.placeOf(index));
       }
-    }, failed);
+    };
+    void this.ask(call, requests, answered, failed);
+  }
+
+  private ask<Q, R, T>(
+    call: ManyCall<Q, R>,
+    requests: readonly Q[],
+    answered: (answer: unknown) => T,
+    failed: (error: unknown) => T,
+  ): Promise<T> {
+    const words: string[] = [];
+    for (const request of requests) call.writeKeys(request, words);
+    call.writeArgs(requests, words);
+    return run(this.client, call.script, requests.length * call.keysEach, words, answered, failed);
   }
 }
 
-const itself = (index: number): number => index;
+const itself = <T>(value: T): T => value;
 
 const part = <Q>({ requests, placeOf }: Group<Q>, from: number, to: number): Group<Q> => ({
   requests: requests.slice(from, to),

@@ -178,8 +178,8 @@ class Lane {
   }
 }
 
-async function write(connection: RedisClient, { key, id }: Waiting): Promise<boolean> {
-  return (await run(connection, CONFIRM, 1, [lockKey(key), toWord(id)])) === 1;
+function write(connection: RedisClient, { key, id }: Waiting): Promise<boolean> {
+  return run(connection, CONFIRM, 1, [lockKey(key), toWord(id)], (answer) => answer === 1);
 }
 
 function within<T>(answer: Promise<T>, ms: number): Promise<T> {

@@ -2,8 +2,14 @@ import type { AcquireReply, AcquireRequest, ReleaseRequest } from '@holdfast/cor
 import type { Calls, Outcome } from './calls.ts';
 import { ACQUISITIONS, RELEASES, type Wanted, type Who } from './requests.ts';
 
-/** A request that waits for its answer. */
-class Asked<R> {
+/** An acquisition that is sent. */
+interface Sent extends Wanted {
+  /** Whether messages arrived then. */
+  heard: boolean;
+}
+
+/** A request that waits for others to be sent with. */
+class Queued<R> {
   resolve!: (reply: R) => void;
   reject!: (error: unknown) => void;
   readonly answer: Promise<R>;
@@ -16,7 +22,9 @@ class Asked<R> {
   }
 }
 
-class AskedAcquire extends Asked<AcquireReply> implements Wanted {
+class QueuedAcquire extends Queued<AcquireReply> implements Sent {
+  heard = false;
+
   constructor(
     readonly request: AcquireRequest,
     readonly who: Who,
@@ -25,7 +33,7 @@ class AskedAcquire extends Asked<AcquireReply> implements Wanted {
   }
 }
 
-class AskedRelease extends Asked<boolean> implements ReleaseRequest {
+class QueuedRelease extends Queued<boolean> implements ReleaseRequest {
   readonly key: string;
   readonly id: string;
   readonly keepFor: number | undefined;
@@ -43,12 +51,13 @@ type OnAnswer = (wanted: Wanted, reply: AcquireReply, heard: boolean) => void;
 
 /**
  * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
- * message cost little more than one. A tick lasts until all that is ready to run has run, promises included, so
- * that tasks that were woken together also ask together. Whoever asks alone is not kept waiting.
+ * message cost little more than one. A tick lasts until all that is ready to run has run, promises
+ * included, so that tasks that were woken together also ask together. Whoever asks while nothing is
+ * under way is not kept waiting.
  */
 export class Outbox {
-  private releases: AskedRelease[] = [];
-  private acquires: AskedAcquire[] = [];
+  private releases: QueuedRelease[] = [];
+  private acquires: QueuedAcquire[] = [];
   /** Of the first so many of {@link acquires}: there may be many, and seldom a need to know. */
   private ids = new Set<string>();
   private idsKnown = 0;
@@ -56,13 +65,33 @@ export class Outbox {
   /** Requests without an answer. */
   private open = 0;
 
-  private readonly released: Outcome<AskedRelease, boolean> = {
+  private readonly acquired = (sent: Sent, reply?: AcquireReply): void => {
+    this.open -= 1;
+    if (reply !== undefined) this.onAnswer(sent, reply, sent.heard);
+  };
+
+  private readonly released = (): void => {
+    this.open -= 1;
+  };
+
+  private readonly acquiredTogether: Outcome<QueuedAcquire, AcquireReply> = {
+    answered: (queued, reply) => {
+      this.acquired(queued, reply);
+      queued.resolve(reply);
+    },
+    failed: (queued, error) => {
+      this.acquired(queued);
+      queued.reject(error);
+    },
+  };
+
+  private readonly releasedTogether: Outcome<QueuedRelease, boolean> = {
     answered: ({ resolve }, freed) => {
-      this.open -= 1;
+      this.released();
       resolve(freed);
     },
     failed: ({ reject }, error) => {
-      this.open -= 1;
+      this.released();
       reject(error);
     },
   };
@@ -74,35 +103,45 @@ export class Outbox {
   ) {}
 
   acquire(request: AcquireRequest, who: Who): Promise<AcquireReply> {
-    const asked = new AskedAcquire(request, who);
-    this.acquires.push(asked);
-    this.send();
-    return asked.answer;
+    if (this.isIdle()) {
+      this.open = 1;
+      const sent: Sent = { request, who, heard: this.isHeard() };
+      return this.calls.alone(ACQUISITIONS, sent, this.acquired);
+    }
+    const queued = new QueuedAcquire(request, who);
+    this.acquires.push(queued);
+    this.schedule();
+    return queued.answer;
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
+    if (this.isIdle()) {
+      this.open = 1;
+      return this.calls.alone(RELEASES, request, this.released);
+    }
     // Releases go before acquisitions, but for one that takes an acquisition back.
     if (this.isUnsent(request.id)) this.flush();
-    const asked = new AskedRelease(request);
-    this.releases.push(asked);
-    this.send();
-    return asked.answer;
+    const queued = new QueuedRelease(request);
+    this.releases.push(queued);
+    this.schedule();
+    return queued.answer;
+  }
+
+  /** Whether nothing is under way, and nothing is to be sent. */
+  private isIdle(): boolean {
+    return this.open === 0 && !this.scheduled;
   }
 
   private isUnsent(id: string): boolean {
     const { acquires, ids } = this;
     for (; this.idsKnown < acquires.length; this.idsKnown++) {
-      ids.add((acquires[this.idsKnown] as AskedAcquire).request.id);
+      ids.add((acquires[this.idsKnown] as QueuedAcquire).request.id);
     }
     return acquires.length > 0 && ids.has(id);
   }
 
-  private send(): void {
+  private schedule(): void {
     if (this.scheduled) return;
-    if (this.open === 0) {
-      this.flush();
-      return;
-    }
     this.scheduled = true;
     process.nextTick(() => {
       this.scheduled = false;
@@ -115,27 +154,15 @@ export class Outbox {
     this.open += releases.length + acquires.length;
     if (releases.length > 0) {
       this.releases = [];
-      this.calls.many(RELEASES, releases, this.released);
+      this.calls.many(RELEASES, releases, this.releasedTogether);
     }
     if (acquires.length > 0) {
       this.acquires = [];
       if (this.idsKnown > 0) this.ids = new Set();
       this.idsKnown = 0;
-      this.calls.many(ACQUISITIONS, acquires, this.acquired(this.isHeard()));
+      const heard = this.isHeard();
+      for (const queued of acquires) queued.heard = heard;
+      this.calls.many(ACQUISITIONS, acquires, this.acquiredTogether);
     }
-  }
-
-  private acquired(heard: boolean): Outcome<AskedAcquire, AcquireReply> {
-    return {
-      answered: (asked, reply) => {
-        this.open -= 1;
-        this.onAnswer(asked, reply, heard);
-        asked.resolve(reply);
-      },
-      failed: ({ reject }, error) => {
-        this.open -= 1;
-        reject(error);
-      },
-    };
   }
 }

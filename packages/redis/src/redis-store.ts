@@ -17,10 +17,10 @@ import { checkDurability, Durability, type RedisDurability } from './durability.
 import { evictionPolicy, evictionWarning } from './eviction.ts';
 import { toStoreError } from './errors.ts';
 import { Inbox } from './inbox.ts';
-import { fromWord, lockKey, queueKey, tokenKey, toWord } from './names.ts';
+import { fromWord, lockKey, queueKey, tokenKey } from './names.ts';
 import { Outbox } from './outbox.ts';
 import { renewAll } from './renewing.ts';
-import { REFRESHES, type Registration, type Who } from './requests.ts';
+import { REFRESHES, Who, type Registration } from './requests.ts';
 import { FORCE_RELEASE } from './scripts/force-release.ts';
 import { INSPECT } from './scripts/inspect.ts';
 import { LEAVE } from './scripts/leave.ts';
@@ -187,8 +187,7 @@ class RedisStore implements LockStore {
     const { last } = this;
     // Most often there is one locker.
     if (last?.client === client && last.label === label) return last;
-    const member = this.inbox.memberOf(client);
-    return (this.last = { client, label, member, words: `${member} ${toWord(label)}` });
+    return (this.last = new Who(client, label, this.inbox.memberOf(client)));
   }
 
   /** After the first answer, so that it is no part of it. */

@@ -32,13 +32,52 @@ export interface KnownGrant extends Registration {
   readonly id: string;
 }
 
-/** A locker that asks, as the scripts are told of it. */
-export interface Who {
-  readonly client: string;
-  readonly label: string;
-  readonly member: string;
-  /** `<client> <label>` */
-  readonly words: string;
+/** What the script is told of an acquisition, around its id. */
+interface Terms {
+  readonly before: string;
+  readonly after: string;
+}
+
+/** A locker that asks. */
+export class Who {
+  private readonly words: string;
+  private lastRequest: AcquireRequest | undefined;
+  private lastTerms: Terms = { before: '', after: '' };
+
+  constructor(
+    readonly client: string,
+    readonly label: string,
+    /** What the server calls it. */
+    readonly member: string,
+  ) {
+    this.words = `${member} ${toWord(label)}`;
+  }
+
+  /** Most often the same as those before. */
+  termsOf(request: AcquireRequest): Terms {
+    if (this.lastRequest === undefined || !areAlike(request, this.lastRequest)) {
+      const { id, owner, ttl, tokens, wait, replaces } = request;
+      const replaced = replaces === undefined ? '=' : toWord(replaces);
+      this.lastTerms = {
+        before: `${ttl} ${tokens} ${wait ? 1 : 0} ${replaced} holdfast grant `,
+        after: ` ${this.words} ${owner === id ? '=' : toWord(owner)}`,
+      };
+      this.lastRequest = request;
+    }
+    return this.lastTerms;
+  }
+}
+
+/** But for their ids, and without a look at owners that were given. */
+function areAlike(one: AcquireRequest, other: AcquireRequest): boolean {
+  return (
+    one.owner === one.id &&
+    other.owner === other.id &&
+    one.ttl === other.ttl &&
+    one.tokens === other.tokens &&
+    one.wait === other.wait &&
+    one.replaces === other.replaces
+  );
 }
 
 /** An acquisition and who asks for it. */
@@ -57,12 +96,12 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
     words.push(lockKey(key), queueKey(key), tokenKey(key));
   },
   writeArgs: (all, words) => {
-    let before: Wanted | undefined;
-    for (const wanted of all) {
-      const { id } = wanted.request;
-      const likeBefore = before !== undefined && isLike(wanted, before);
-      words.push(likeBefore ? toWord(id) : `${toWord(id)} ${restOf(wanted)}`);
-      before = wanted;
+    let last: Terms | undefined;
+    for (const { request, who } of all) {
+      const id = toWord(request.id);
+      const terms = who.termsOf(request);
+      words.push(terms === last ? id : terms.before + id + terms.after);
+      last = terms;
     }
   },
   read: (answers, index, { request }, count) => {
@@ -77,25 +116,6 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
     return { granted: false, retryAfter: first, replaced };
   },
 };
-
-function restOf({ request, who }: Wanted): string {
-  const { id, owner, ttl, tokens, wait, replaces } = request;
-  const terms = `${ttl} ${tokens} ${wait ? 1 : 0} ${replaces === undefined ? '=' : toWord(replaces)}`;
-  return `${terms} ${who.words} ${owner === id ? '=' : toWord(owner)}`;
-}
-
-/** Whether the {@link restOf} two is the same, without a look at owners that were given. */
-function isLike({ request, who }: Wanted, other: Wanted): boolean {
-  return (
-    who === other.who &&
-    request.owner === request.id &&
-    other.request.owner === other.request.id &&
-    request.ttl === other.request.ttl &&
-    request.tokens === other.request.tokens &&
-    request.wait === other.request.wait &&
-    request.replaces === other.request.replaces
-  );
-}
 
 export const RELEASES: ManyCall<ReleaseRequest, boolean> = {
   phase: 'release',

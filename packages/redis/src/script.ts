@@ -16,15 +16,19 @@ export function script(source: string): Script {
  * Runs a script by its name, and by its text where the server does not know it (any more).
  *
  * @param words its KEYS, so many, and then its ARGV
+ * @param answered told the answer; what it returns is the result
+ * @param failed told the error, where there is none; by default that is the result
  */
-export function run(
+export function run<T>(
   client: RedisClient | RedisCluster,
   { sha, source }: Script,
   keys: number,
   words: string[],
-): Promise<unknown> {
-  return client.evalsha(sha, keys, words).then(undefined, (error: unknown) => {
-    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return client.eval(source, keys, words);
+  answered: (answer: unknown) => T,
+  failed: (error: unknown) => T | Promise<T> = (error) => Promise.reject(error),
+): Promise<T> {
+  return client.evalsha(sha, keys, words).then(answered, (error: unknown) => {
+    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) return failed(error);
+    return client.eval(source, keys, words).then(answered, failed);
   });
 }

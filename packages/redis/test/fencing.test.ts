@@ -52,10 +52,10 @@ describe.concurrent('fencing tokens grow', () => {
   test('above one that is ahead of the clock, in digits', async ({ site }) => {
     const locker = site.locker();
     for (const start of [2 ** 52 + 12_345, 9_007_199_254_730_000]) {
-      await site.admin.set(TOKEN, `${start} 1`);
+      await site.admin.set(TOKEN, `0 ${start} 1`);
       expect(await take(locker)).toBe(start + 1);
       expect(await take(locker)).toBe(start + 2);
-      expect(await site.admin.get(TOKEN)).toBe(`${start + 2} 1`);
+      expect(await site.admin.get(TOKEN)).toBe(`0 ${start + 2} 1`);
       expect(await site.admin.pttl(TOKEN)).toBe(-1);
     }
   });
@@ -66,7 +66,7 @@ describe.concurrent('fencing tokens grow', () => {
     const day = 86_400_000;
     expect(await site.admin.pttl(TOKEN)).toBeGreaterThan(2 * day);
     // What the first grant of a later day finds.
-    await site.admin.set(TOKEN, `${(Date.now() - 2 * day) * 1_000} 1`, 'PX', day);
+    await site.admin.set(TOKEN, `${Math.floor((Date.now() - 2 * day) / 1_000)} 0 1`, 'PX', day);
     await take(locker);
     expect(await site.admin.pttl(TOKEN)).toBeGreaterThan(2 * day);
   });

@@ -26,8 +26,9 @@ local now = math.floor(micros / 1000)
  * - `holdfast kept …`: the same, released by its holder but busy until it expires,
  * - `holdfast reserved <client>`: it is free, for this client to ask.
  *
- * `tokensOf(fence)`: the tokens of the last grant, `<first> <number>` in a key of their own, which lives
- * on when the grant is over.
+ * `tokensOf(fence)`: the tokens of the last grant, the first and their number. They have a key of their
+ * own, which lives on when the grant is over: `<s> <µs> <number>`, for the first is a time, most often as
+ * the server tells it. (Lua by itself does not print all digits of the sum.)
  */
 export const READ = /* lua */ `
 local function read(lock)
@@ -42,8 +43,9 @@ local function read(lock)
 end
 
 local function tokensOf(fence)
-  local first, count = string.match(redis.call('GET', fence) or '', '^(%d+) (%d+)$')
-  return tonumber(first), tonumber(count)
+  local s, us, count = string.match(redis.call('GET', fence) or '', '^(%d+) (%d+) (%d+)$')
+  if not s then return nil end
+  return s * 1000000 + us, tonumber(count)
 end
 `;
 

@@ -9,43 +9,38 @@ import { QUEUE, TELL, TIME } from './lua.ts';
  * Answers a string with a digit per grant, 1 for each that was there.
  */
 export const RELEASE = script(/* lua */ `
-local call, find = redis.call, string.find
-
--- All that is not usual is in here, so that most locks need not wait for it.
-local function serveNext(lock, queue)
-  ${TIME}${TELL}${QUEUE}
-  serve(lock, queue)
-end
-
-local function endLater(lock, queue, value, ask)
-  local id, keepFor = string.match(ask, '^(%S+) ?(%d*)$')
-  local kind, holder = string.match(value, '^holdfast (%l+) (%S+) ')
-  if holder ~= id or (kind ~= 'grant' and kind ~= 'kept') then return '0' end
-  if keepFor == '' then
-    call('DEL', lock)
-    pcall(serveNext, lock, queue)
-  elseif kind == 'grant' then
-    call('PEXPIRE', lock, keepFor)
-    call('SET', lock, 'holdfast kept ' .. string.sub(value, 16), 'PX', keepFor)
-  end
-  return '1'
-end
+local call, find, match = redis.call, string.find, string.match
 
 local replies = ''
-for i, ask in ipairs(ARGV) do
-  local lock, queue, freed = KEYS[2 * i - 1], KEYS[2 * i], '0'
+for i = 1, #ARGV do
+  local lock, queue, ask, becomes = KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], nil
   local value = redis.pcall('GET', lock)
   if type(value) == 'string' then
     if find(value, 'holdfast grant ' .. ask .. ' ', 1, true) == 1 then
-      call('DEL', lock)
-      -- Whatever is the matter with the queue: the lock is free, and that is the answer.
-      if call('EXISTS', queue) == 1 then pcall(serveNext, lock, queue) end
-      freed = '1'
+      becomes = 'free'
     else
-      freed = endLater(lock, queue, value, ask)
+      local id, keepFor = match(ask, '^(%S+) ?(%d*)$')
+      local kind, holder = match(value, '^holdfast (%l+) (%S+) ')
+      if holder == id and (kind == 'grant' or kind == 'kept') then
+        becomes = keepFor == '' and 'free' or 'kept'
+        if kind ~= becomes and becomes == 'kept' then
+          call('PEXPIRE', lock, keepFor)
+          call('SET', lock, 'holdfast kept ' .. string.sub(value, 16), 'PX', keepFor)
+        end
+      end
     end
   end
-  replies = replies .. freed
+  if becomes == 'free' then
+    call('DEL', lock)
+    if call('EXISTS', queue) == 1 then
+      -- Whatever is the matter with the queue: the lock is free, and that is the answer.
+      pcall(function()
+        ${TIME}${TELL}${QUEUE}
+        serve(lock, queue)
+      end)
+    end
+  end
+  replies = replies .. (becomes and '1' or '0')
 end
 return replies
 `);
