@@ -29,10 +29,44 @@ export async function inTurns<V extends string>(
   ) as Record<V, number>;
 }
 
+const nodeArgs = (file: URL, args: readonly string[]): string[] => [
+  '--expose-gc',
+  '--import',
+  'tsx',
+  fileURLToPath(file),
+  ...args,
+];
+
+/** A process that measures whenever it is asked to. */
+export interface Measurer {
+  readonly measure: () => Promise<number>;
+  readonly end: () => Promise<void>;
+}
+
+/** Runs a file of this package in a process of its own; it answers each message with a number. */
+export function openChild(file: URL, args: readonly string[]): Measurer {
+  const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
+  const child = spawn(process.execPath, nodeArgs(file, args), { stdio: [...stdio] });
+  const closed = once(child, 'close');
+  const failed = closed.then(() => Promise.reject(new Error(`${args.join(' ')} has ended.`)));
+  failed.catch(() => {});
+  return {
+    measure: async () => {
+      child.send('measure');
+      const [answer] = (await Promise.race([once(child, 'message'), failed])) as [number];
+      return answer;
+    },
+    end: async () => {
+      child.kill();
+      await closed;
+    },
+  };
+}
+
 /** Runs a file of this package in a process of its own; it answers with a line of JSON. */
 export async function inChild<T>(file: URL, args: readonly string[]): Promise<T> {
-  const nodeArgs = ['--expose-gc', '--import', 'tsx', fileURLToPath(file), ...args];
-  const child = spawn(process.execPath, nodeArgs, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const stdio = ['ignore', 'pipe', 'inherit'] as const;
+  const child = spawn(process.execPath, nodeArgs(file, args), { stdio: [...stdio] });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number];
