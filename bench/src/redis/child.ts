@@ -12,45 +12,42 @@ const [name, work, url, start] = process.argv.slice(2) as [string, string, strin
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
 
-/** µs per lock and release of many tasks with a key each, the best of some rounds. */
-async function parallel(tasks: number): Promise<number> {
-  const lock = await take();
-  // In parallel each costs so little that the compilers need more of them.
-  const count = 20_000;
-  const task = async (index: number): Promise<void> => {
-    for (let round = 0; round < count / tasks; round++) {
-      const release = await lock(`key:${index}`);
-      await release();
-    }
-  };
-  const rounds: number[] = [];
-  for (let round = 0; round < 4; round++) {
-    const startedAt = now();
-    await Promise.all(Array.from({ length: tasks }, (_, index) => task(index)));
-    rounds.push(((now() - startedAt) * 1_000) / count);
-  }
-  return Math.min(...rounds);
-}
-
-/** µs per lock and release of one task that takes one key after the other, each time it is asked. */
-async function sequential(): Promise<never> {
-  pin(process.pid, 0);
-  const lock = await take();
-  const run = async (count: number): Promise<void> => {
-    for (let index = 0; index < count; index++) {
-      const release = await lock(`key:${index % 100}`);
-      await release();
-    }
-  };
-  const count = 1_500;
+/** Runs work of so many locks each time it is asked: µs per lock and release. */
+async function turns(count: number, run: (count: number) => Promise<unknown>): Promise<never> {
   for (;;) {
     await once(process, 'message');
     // Others had the CPU and its caches.
-    await run(500);
+    await run(count / 3);
     const startedAt = now();
     await run(count);
     process.send?.(((now() - startedAt) * 1_000) / count);
   }
+}
+
+/** Many tasks with a key each. */
+async function parallel(tasks: number): Promise<never> {
+  const lock = await take();
+  const task = async (index: number, rounds: number): Promise<void> => {
+    for (let round = 0; round < rounds; round++) {
+      const release = await lock(`key:${index}`);
+      await release();
+    }
+  };
+  return turns(9_600, (count) =>
+    Promise.all(Array.from({ length: tasks }, (_, index) => task(index, count / tasks))),
+  );
+}
+
+/** One task that takes one key after the other. */
+async function sequential(): Promise<never> {
+  pin(process.pid, 0);
+  const lock = await take();
+  return turns(1_500, async (count) => {
+    for (let index = 0; index < count; index++) {
+      const release = await lock(`key:${index % 100}`);
+      await release();
+    }
+  });
 }
 
 /** Tasks that want one key at once: ms until all have had it, and requests per hand-off. */

@@ -1,5 +1,5 @@
 import { startRedis } from '@holdfast/test-servers';
-import { inChild, inTurns, median, openChild, type Measurer } from '../harness.ts';
+import { inTurns, median, openChild, type Measurer } from '../harness.ts';
 import { pin } from './pin.ts';
 import { child, compared, details, PEERS, round, type Row } from './results.ts';
 
@@ -14,23 +14,40 @@ const STARTS = 3;
 /**
  * One lock after the other. On one CPU that would be no round trip but the work of both sides, and how
  * long one takes otherwise depends on where the machine puts them: so each side has a CPU of its own.
- * What is compared are few per cent, so turns are short, and nobody's luck with a process lasts.
  */
 export async function sequential(binary: string): Promise<Row> {
   const server = await startRedis(binary);
   try {
     const apart = pin(server.pid, 1);
-    const url = `redis://${server.host}:${server.port}`;
-    const work = 'sequential';
-    const starts: Record<string, number>[] = [];
-    for (let start = 0; start < STARTS; start++) starts.push(await sideBySide(work, url));
-    const us = Object.fromEntries(
-      NAMES.map((name) => [name, median(starts.map((one) => one[name] ?? Number.NaN))]),
-    );
-    return toRaw(work, apart ? 'a CPU for each side' : 'on any CPU', us, 0.9);
+    const where = apart ? 'a CPU for each side' : 'on any CPU';
+    return await toRaw('sequential', where, `redis://${server.host}:${server.port}`, 0.9);
   } finally {
     await server.stop();
   }
+}
+
+/** Many locks at once that nobody contends for. */
+export async function parallel(url: string): Promise<Row[]> {
+  return [await toRaw('64 in parallel', 'on any CPU', url, 1.4)];
+}
+
+/**
+ * What is compared are few per cent: so turns are short, that the machine's moods hit all alike, and
+ * nobody's luck with a process lasts.
+ */
+async function toRaw(work: string, where: string, url: string, goal: number): Promise<Row> {
+  const starts: Record<string, number>[] = [];
+  for (let start = 0; start < STARTS; start++) starts.push(await sideBySide(work, url));
+  const us = (name: string): number => median(starts.map((one) => one[name] ?? Number.NaN));
+  const raw = us('raw ioredis');
+  details(
+    `${work}: lock + release, ${where}`,
+    ['µs', 'to raw ioredis'],
+    new Map(NAMES.map((name) => [name, [us(name), raw / us(name)]])),
+  );
+  const ours = us('holdfast');
+  const figures = [`${round(ours)} µs`, `raw ${round(raw)} µs`] as const;
+  return compared(work, 'rate', figures, raw / ours, goal);
 }
 
 /** Measures all in turns, each in one process. */
@@ -43,27 +60,4 @@ async function sideBySide(work: string, url: string): Promise<Record<string, num
   } finally {
     await Promise.all(Array.from(children.values(), (one) => one.end()));
   }
-}
-
-/** Many locks at once that nobody contends for. */
-export async function parallel(url: string): Promise<Row[]> {
-  const work = '64 in parallel';
-  const us = await inTurns(NAMES, 5, (name) => inChild<number>(child, [name, work, url]));
-  return [toRaw(work, 'on any CPU', us, 1.4)];
-}
-
-function toRaw(
-  work: string,
-  where: string,
-  us: Readonly<Record<string, number>>,
-  goal: number,
-): Row {
-  const { holdfast = 0, 'raw ioredis': raw = 0 } = us;
-  details(
-    `${work}: lock + release, ${where}`,
-    ['µs', 'to raw ioredis'],
-    new Map(NAMES.map((name) => [name, [us[name] ?? 0, raw / (us[name] ?? 0)]])),
-  );
-  const figures = [`${round(holdfast)} µs`, `raw ${round(raw)} µs`] as const;
-  return compared(work, 'rate', figures, raw / holdfast, goal);
 }

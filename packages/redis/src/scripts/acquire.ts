@@ -36,12 +36,12 @@ local clock = call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 
 local replies = {}
-local ttl, asked, wait, replaces, value, rest
+local ttl, asked, wait, replaces, value, rest, stamp
 for i = 1, #ARGV do
   local ask, lock, queue, fence = ARGV[i], KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   if i == 1 or string.find(ask, ' ', 1, true) then
     ttl, asked, wait, replaces, value = match(ask, '^(%d+) (%d+) (%d) (%S+) (.+)$')
-    rest = nil
+    rest, stamp = nil, clock[1] .. ' ' .. clock[2] .. ' ' .. asked
   else
     rest = rest or match(value, '^holdfast grant %S+(.+)$')
     value = 'holdfast grant ' .. ask .. rest
@@ -105,7 +105,6 @@ for i = 1, #ARGV do
   if not reply then
     local token, tokens = micros, asked
     -- Most often these are the tokens, and what was there before needs only a look.
-    local stamp = clock[1] .. ' ' .. clock[2] .. ' ' .. asked
     local known = redis.pcall('SET', fence, stamp, 'KEEPTTL', 'GET')
     if not known then
       call('PEXPIRE', fence, ${TOKEN_KEPT})
