@@ -45,8 +45,9 @@ export interface Measurer {
 
 /** Runs a file of this package in a process of its own; it answers each message with a number. */
 export function openChild(file: URL, args: readonly string[]): Measurer {
-  const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
-  const child = spawn(process.execPath, nodeArgs(file, args), { stdio: [...stdio] });
+  const child = spawn(process.execPath, nodeArgs(file, args), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const closed = once(child, 'close');
   const failed = closed.then(() => Promise.reject(new Error(`${args.join(' ')} has ended.`)));
   failed.catch(() => {});
@@ -65,8 +66,9 @@ export function openChild(file: URL, args: readonly string[]): Measurer {
 
 /** Runs a file of this package in a process of its own; it answers with a line of JSON. */
 export async function inChild<T>(file: URL, args: readonly string[]): Promise<T> {
-  const stdio = ['ignore', 'pipe', 'inherit'] as const;
-  const child = spawn(process.execPath, nodeArgs(file, args), { stdio: [...stdio] });
+  const child = spawn(process.execPath, nodeArgs(file, args), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const [code] = (await once(child, 'close')) as [number];

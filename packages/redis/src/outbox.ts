@@ -47,7 +47,7 @@ class QueuedRelease extends Queued<boolean> implements ReleaseRequest {
 }
 
 /** Told of each acquisition that the server has answered. */
-type OnAnswer = (wanted: Wanted, reply: AcquireReply, heard: boolean) => void;
+type OnAnswer = (sent: Sent, reply: AcquireReply) => void;
 
 /**
  * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
@@ -67,7 +67,7 @@ export class Outbox {
 
   private readonly acquired = (sent: Sent, reply?: AcquireReply): void => {
     this.open -= 1;
-    if (reply !== undefined) this.onAnswer(sent, reply, sent.heard);
+    if (reply !== undefined) this.onAnswer(sent, reply);
   };
 
   private readonly released = (): void => {

@@ -96,9 +96,9 @@ class RedisStore implements LockStore {
     this.outbox = new Outbox(
       this.calls,
       () => this.inbox.live,
-      (wanted, reply, heard) => {
-        const { key, id, wait } = wanted.request;
-        const { member } = wanted.who;
+      ({ request, who, heard }, reply) => {
+        const { key, id, wait } = request;
+        const { member } = who;
         if (reply.granted) this.inbox.granted(member, key, id, heard);
         else if (wait) this.inbox.registered(member, key, heard);
         if (this.policy === 'unknown') this.askForPolicy();

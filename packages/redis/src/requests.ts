@@ -34,6 +34,8 @@ export interface KnownGrant extends Registration {
 
 /** What the script is told of an acquisition, around its id. */
 interface Terms {
+  /** The first that they were written for. */
+  readonly request: AcquireRequest;
   readonly before: string;
   readonly after: string;
 }
@@ -41,8 +43,7 @@ interface Terms {
 /** A locker that asks. */
 export class Who {
   private readonly words: string;
-  private lastRequest: AcquireRequest | undefined;
-  private lastTerms: Terms = { before: '', after: '' };
+  private terms: Terms | undefined;
 
   constructor(
     readonly client: string,
@@ -55,16 +56,12 @@ export class Who {
 
   /** Most often the same as those before. */
   termsOf(request: AcquireRequest): Terms {
-    if (this.lastRequest === undefined || !areAlike(request, this.lastRequest)) {
-      const { id, owner, ttl, tokens, wait, replaces } = request;
-      const replaced = replaces === undefined ? '=' : toWord(replaces);
-      this.lastTerms = {
-        before: `${ttl} ${tokens} ${wait ? 1 : 0} ${replaced} holdfast grant `,
-        after: ` ${this.words} ${owner === id ? '=' : toWord(owner)}`,
-      };
-      this.lastRequest = request;
-    }
-    return this.lastTerms;
+    if (this.terms !== undefined && areAlike(request, this.terms.request)) return this.terms;
+    const { id, owner, ttl, tokens, wait, replaces } = request;
+    const replaced = replaces === undefined ? '=' : toWord(replaces);
+    const before = `${ttl} ${tokens} ${wait ? 1 : 0} ${replaced} holdfast grant `;
+    const after = ` ${this.words} ${owner === id ? '=' : toWord(owner)}`;
+    return (this.terms = { request, before, after });
   }
 }
 

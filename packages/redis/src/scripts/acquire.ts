@@ -1,6 +1,6 @@
 import { MAX_TOKENS, RESERVATION } from '@holdfast/core';
 import { script } from '../script.ts';
-import { END_EARLY, FOREIGN, QUEUE, READ, TELL } from './lua.ts';
+import { END_EARLY, FOREIGN, QUEUE, READ, TELL, TIME } from './lua.ts';
 
 /** A day, in µs. */
 const DAY = 86_400_000_000;
@@ -32,9 +32,7 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
  */
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
-local clock = call('TIME')
-local micros = clock[1] * 1000000 + clock[2]
-
+${TIME}
 local replies = {}
 local ttl, asked, wait, replaces, value, rest, stamp
 for i = 1, #ARGV do
@@ -49,7 +47,6 @@ for i = 1, #ARGV do
   local reply, replaced
   if call('EXISTS', queue) == 1 or not call('SET', lock, value, 'NX', 'PX', ttl) then
     -- It is not simply free. All that is about that is in here, so that most locks need not wait for it.
-    local now = math.floor(micros / 1000)
     ${READ}${TELL}${QUEUE}${END_EARLY}
     local id, client, owner = match(value, '^holdfast grant (%S+) (%S+) %S+ (%S+)$')
     replaced = 0

@@ -12,7 +12,7 @@ export const INBOX = 'holdfast:inbox:';
 /** Scores of a queue below this are places, those above are times, in ms since 1970. */
 const PLACES = 1e11;
 
-/** `now`: the server's time in ms. `micros`: in µs, exact in a double until the year 2255. */
+/** The server's time: `clock` in s and µs, `micros` in µs, exact in a double until the year 2255, `now` in ms. */
 export const TIME = /* lua */ `
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]

@@ -23,7 +23,7 @@ for i = 1, #ARGV do
       local kind, holder = match(value, '^holdfast (%l+) (%S+) ')
       if holder == id and (kind == 'grant' or kind == 'kept') then
         becomes = keepFor == '' and 'free' or 'kept'
-        if kind ~= becomes and becomes == 'kept' then
+        if becomes == 'kept' and kind == 'grant' then
           call('PEXPIRE', lock, keepFor)
           call('SET', lock, 'holdfast kept ' .. string.sub(value, 16), 'PX', keepFor)
         end
