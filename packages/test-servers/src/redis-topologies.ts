@@ -31,7 +31,10 @@ async function ask({ host, port }: Address, words: string[]): Promise<string | u
       resolve(reply);
       socket.destroy();
     });
-    socket.on('error', reject);
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.syscall === 'connect') reject(error);
+    });
+    // Also after an error: whether a connection is ended or reset is chance.
     socket.on('close', () => resolve(undefined));
     socket.write(`*${words.length}\r\n${parts.join('')}`);
   });

@@ -31,21 +31,29 @@ test(
   },
 );
 
-test('a command is sent again when its connection ends without a reply', async () => {
-  let connections = 0;
-  // As a replica does at the moment in which Sentinel makes it the primary.
-  const server = createServer((socket: Socket) => {
-    connections += 1;
-    const first = connections === 1;
-    socket.once('data', () => (first ? socket.end() : socket.write('+PONG\r\n')));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  try {
-    const { port } = server.address() as AddressInfo;
-    expect(await redisCommand({ host: '127.0.0.1', port }, 'PING')).toBe('+PONG\r\n');
-    expect(connections).toBe(2);
-  } finally {
-    server.close();
-  }
-});
+const endings: Record<string, (socket: Socket) => unknown> = {
+  'is ended': (socket) => socket.end(),
+  'is reset': (socket) => socket.resetAndDestroy(),
+};
+
+test.for(Object.entries(endings))(
+  'a command whose connection %s is sent again',
+  async ([, end]) => {
+    let connections = 0;
+    // As a replica does at the moment in which Sentinel makes it the primary.
+    const server = createServer((socket: Socket) => {
+      connections += 1;
+      const first = connections === 1;
+      socket.once('data', () => (first ? end(socket) : socket.write('+PONG\r\n')));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    try {
+      const { port } = server.address() as AddressInfo;
+      expect(await redisCommand({ host: '127.0.0.1', port }, 'PING')).toBe('+PONG\r\n');
+      expect(connections).toBe(2);
+    } finally {
+      server.close();
+    }
+  },
+);
