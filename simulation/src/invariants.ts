@@ -1,4 +1,4 @@
-import type { Lease } from '../../packages/core/src/lease.ts';
+import type { Lease } from '../../packages/core/src/hold/lease.ts';
 import type { Oracle } from './oracle.ts';
 import type { Process } from './process.ts';
 import { violated } from './violation.ts';

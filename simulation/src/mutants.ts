@@ -1,16 +1,16 @@
 import type { AcquireReply, LockStore, StoredGrant } from '@holdfast/core';
-import { Acquisition } from '../../packages/core/src/acquisition.ts';
-import { Admission } from '../../packages/core/src/admission.ts';
-import { Cleanup } from '../../packages/core/src/cleanup.ts';
-import { Contender } from '../../packages/core/src/contender.ts';
+import { Acquisition } from '../../packages/core/src/acquire/acquisition.ts';
+import { KeyQueues } from '../../packages/core/src/acquire/key-queues.ts';
+import { Releases } from '../../packages/core/src/release/releases.ts';
+import { Contender } from '../../packages/core/src/acquire/contender.ts';
 import { Engine } from '../../packages/core/src/engine.ts';
-import { KeyQueue } from '../../packages/core/src/key-queue.ts';
-import { Lease, Released } from '../../packages/core/src/lease.ts';
-import { HeldLock } from '../../packages/core/src/lock.ts';
-import { Renewer } from '../../packages/core/src/renewer.ts';
-import { TermsTable, type Terms } from '../../packages/core/src/terms.ts';
-import { Time } from '../../packages/core/src/time.ts';
-import { Waiter } from '../../packages/core/src/waiter.ts';
+import { KeyQueue } from '../../packages/core/src/acquire/key-queue.ts';
+import { Lease, Released } from '../../packages/core/src/hold/lease.ts';
+import { HeldLock } from '../../packages/core/src/hold/lock.ts';
+import { Renewer } from '../../packages/core/src/hold/renewer.ts';
+import { LeaseTimings, type LeaseTiming } from '../../packages/core/src/hold/lease-timing.ts';
+import { Time } from '../../packages/core/src/util/time.ts';
+import { Waiter } from '../../packages/core/src/acquire/waiter.ts';
 import type { Invariant } from './violation.ts';
 
 /** A bug put in on purpose, to show that the simulation would find it. */
@@ -58,8 +58,8 @@ export const mutants: readonly Mutant[] = [
     name: 'the lease is counted from the reply',
     caughtBy: ['belief'],
     install: () =>
-      patch(Admission, 'grantOf', (original) => {
-        return function (this: Admission, id: string, granted: unknown) {
+      patch(KeyQueues, 'grantOf', (original) => {
+        return function (this: KeyQueues, id: string, granted: unknown) {
           return original.call(this, id, granted, this.time.now());
         };
       }),
@@ -106,8 +106,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a lease that is lost already is handed off',
     caughtBy: ['belief', 'exclusion', 'signal-fired'],
     install: () =>
-      patch(Cleanup, 'releaseLost', (original) => {
-        return function (this: Cleanup, lease: Lease) {
+      patch(Releases, 'releaseLost', (original) => {
+        return function (this: Releases, lease: Lease) {
           const engine = lease.plan.engine as Engine;
           const queue = engine.admission.queues.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
@@ -121,8 +121,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a renewal revives an expired lease',
     caughtBy: ['never-revived', 'exclusion'],
     install: () =>
-      patch(Cleanup, 'undo', () => {
-        return function (this: Cleanup, lease: Lease) {
+      patch(Releases, 'undo', () => {
+        return function (this: Releases, lease: Lease) {
           const engine = lease.plan.engine as Engine;
           if (engine.leases.has(lease.stored)) return;
           lease.ended = undefined;
@@ -136,7 +136,7 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['never-shortened'],
     install: () =>
       patch(Lease, 'confirm', () => {
-        return function (this: Lease, sentAt: number, terms: Terms) {
+        return function (this: Lease, sentAt: number, terms: LeaseTiming) {
           if (!this.isHeld()) return false;
           this.plan = { ...this.plan, terms };
           this.anchor = Math.floor(sentAt);
@@ -161,7 +161,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an abort leaves a ghost',
     caughtBy: ['orphan', 'liveness'],
-    install: () => patch(Cleanup, 'takeBack', () => () => false),
+    install: () => patch(Releases, 'takeBack', () => () => false),
   },
   {
     name: 'a take-over keeps the token',
@@ -182,9 +182,9 @@ export const mutants: readonly Mutant[] = [
     name: 'the safety margin is ignored',
     caughtBy: ['signal-fired'],
     install: () =>
-      patch(TermsTable, 'for', (original) => {
-        return function (this: TermsTable, ttl: number) {
-          return { ...(original.call(this, ttl) as Terms), margin: 0 };
+      patch(LeaseTimings, 'for', (original) => {
+        return function (this: LeaseTimings, ttl: number) {
+          return { ...(original.call(this, ttl) as LeaseTiming), margin: 0 };
         };
       }),
   },

@@ -1,5 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
-import type { Locker } from './api.ts';
+import type { Locker } from './types.ts';
 import type { Events } from './events.ts';
 
 /** Leads from a locker to its events, also between the ESM and CommonJS copies of this package. */

@@ -6,10 +6,10 @@ import type {
   LockOptions,
   Outcome,
   TryLockOptions,
-} from './api.ts';
+} from './types.ts';
 import { LockArgumentError } from './errors.ts';
 import { createLocker } from './locker.ts';
-import { shared } from './shared.ts';
+import { shared } from './util/process-state.ts';
 
 interface Slot {
   source: Locker | (() => Locker) | undefined;

@@ -1,35 +1,35 @@
 import { hostname } from 'node:os';
-import { Admission, type AdmissionHost } from './admission.ts';
-import type { Lock } from './api.ts';
-import { Cleanup } from './cleanup.ts';
+import { KeyQueues, type KeyQueuesHost } from './acquire/key-queues.ts';
+import type { Lock } from './types.ts';
+import { Releases } from './release/releases.ts';
 import type { Clock } from './clock.ts';
-import { DeadlineTable } from './deadlines.ts';
+import { Timeouts } from './util/timeouts.ts';
 import { Events } from './events.ts';
-import { Ids } from './ids.ts';
-import type { Keeper, Lease } from './lease.ts';
+import { Ids } from './util/ids.ts';
+import type { Keeper, Lease } from './hold/lease.ts';
 import type { LockerSettings } from './options.ts';
-import { Renewer } from './renewer.ts';
-import { SteadyMap } from './steady-map.ts';
+import { Renewer } from './hold/renewer.ts';
+import { SlotMap } from './util/slot-map.ts';
 import type { LockStore, MaybePromise, StoreEvent } from './store.ts';
-import { StoreCalls } from './store-calls.ts';
-import { TermsTable } from './terms.ts';
-import { Time } from './time.ts';
+import { StoreCalls } from './util/store-calls.ts';
+import { LeaseTimings } from './hold/lease-timing.ts';
+import { Time } from './util/time.ts';
 
 /** The parts of one locker, and the leases at which they meet. */
-export class Engine implements Keeper, AdmissionHost {
+export class Engine implements Keeper, KeyQueuesHost {
   readonly time: Time;
   readonly events: Events;
-  readonly deadlines: DeadlineTable;
+  readonly deadlines: Timeouts;
   readonly calls: StoreCalls;
-  readonly terms: TermsTable;
+  readonly terms: LeaseTimings;
   readonly ids: Ids;
-  readonly cleanup: Cleanup;
+  readonly cleanup: Releases;
   readonly renewer: Renewer;
-  readonly admission: Admission;
+  readonly admission: KeyQueues;
   /** This locker, to the store. */
   readonly client: string;
   /** By stored key: what this process holds and has not lost. */
-  readonly leases = new SteadyMap<Lease>();
+  readonly leases = new SlotMap<Lease>();
   /** Called when the last lock is gone. */
   onIdle: (() => void) | undefined = undefined;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
@@ -42,15 +42,15 @@ export class Engine implements Keeper, AdmissionHost {
   ) {
     this.time = new Time(clock, () => this.renewer.verify());
     this.events = new Events(settings.name, store.name);
-    this.deadlines = new DeadlineTable(this.time);
+    this.deadlines = new Timeouts(this.time);
     this.calls = new StoreCalls(this.time, this.deadlines, this.events);
-    this.terms = new TermsTable(store, settings);
+    this.terms = new LeaseTimings(store, settings);
     this.ids = new Ids(this.time);
     this.client = this.time.identity();
     this.lazyLabel = settings.label;
-    this.cleanup = new Cleanup(this);
+    this.cleanup = new Releases(this);
     this.renewer = new Renewer(this);
-    this.admission = new Admission(this);
+    this.admission = new KeyQueues(this);
   }
 
   get label(): string {
@@ -134,7 +134,7 @@ export class Engine implements Keeper, AdmissionHost {
       }
       case 'reconnected':
         this.renewer.verify();
-        this.admission.waitList.reconnected();
+        this.admission.registrations.reconnected();
         return;
       case 'warning':
         this.events.warn(event.code, event.message);

@@ -10,7 +10,7 @@ export type {
   LockOptions,
   Outcome,
   TryLockOptions,
-} from './api.ts';
+} from './types.ts';
 export { reportBypass, reportWarning } from './bypass.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
@@ -32,9 +32,9 @@ export {
 export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './events.ts';
 export { checkKeyAnswer, isKey } from './key-answers.ts';
 export { storedKey } from './keys.ts';
-export { withSignal } from './lock-view.ts';
+export { withSignal } from './hold/lock-views.ts';
 export { createLocker } from './locker.ts';
 export { currentLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
 export * from './store.ts';
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';
-export { driftOf } from './terms.ts';
+export { driftOf } from './hold/lease-timing.ts';

@@ -1,4 +1,4 @@
-import type { Key } from './api.ts';
+import type { Key } from './types.ts';
 import { LockArgumentError } from './errors.ts';
 
 /** For adapters: whether `Locker.lock()` takes a value for its key. */

@@ -1,4 +1,4 @@
-import { Acquisition } from './acquisition.ts';
+import { Acquisition } from './acquire/acquisition.ts';
 import type {
   CloseOptions,
   Key,
@@ -10,9 +10,9 @@ import type {
   LockOptions,
   Outcome,
   TryLockOptions,
-} from './api.ts';
+} from './types.ts';
 import { EVENTS } from './bypass.ts';
-import { closeEngine } from './closing.ts';
+import { closeEngine } from './release/close.ts';
 import { Engine } from './engine.ts';
 import {
   LockArgumentError,
@@ -21,9 +21,9 @@ import {
   type StorePhase,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
-import { internalsOf, type HandleInternals } from './handle.ts';
-import { HeldLock } from './lock.ts';
-import { JoinedLock } from './lock-view.ts';
+import { internalsOf, type HandleInternals } from './hold/handle.ts';
+import { HeldLock } from './hold/lock.ts';
+import { JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
   checkClock,
@@ -33,11 +33,11 @@ import {
   resolveLockerOptions,
   resolveLockOptions,
 } from './options.ts';
-import type { Plan } from './lease.ts';
+import type { Plan } from './hold/lease.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './store-calls.ts';
-import type { NamedKey } from './waiter.ts';
+import { isPromiseLike } from './util/store-calls.ts';
+import type { NamedKey } from './acquire/waiter.ts';
 import { memoryStore } from './stores/memory.ts';
 
 /** ms for questions of operators. */

@@ -1,4 +1,4 @@
-import type { HandoffOptions, Key, LockerOptions, LockOptions } from './api.ts';
+import type { HandoffOptions, Key, LockerOptions, LockOptions } from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { LockArgumentError } from './errors.ts';
 import { MAX_TOKENS } from './store.ts';

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { Lock } from './api.ts';
-import { internalsOf } from './handle.ts';
-import { shared } from './shared.ts';
-import { isPromiseLike } from './store-calls.ts';
+import type { Lock } from './types.ts';
+import { internalsOf } from './hold/handle.ts';
+import { shared } from './util/process-state.ts';
+import { isPromiseLike } from './util/store-calls.ts';
 
 /** A lock under which code runs, and the one around it. */
 interface Scope {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { systemClock, type Clock } from '../src/clock.ts';
-import { Time } from '../src/time.ts';
+import { Time } from '../src/util/time.ts';
 
 /** A clock that tells which of its timers keep the process alive. */
 function watchedClock(): {

@@ -1,12 +1,12 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './client.ts';
-import { watchClient } from './client-watch.ts';
-import { duplicateForWaiting } from './connection.ts';
-import { lockKey, toWord } from './names.ts';
-import { run } from './script.ts';
+import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
+import { watchClient } from './connection/watch-client.ts';
+import { duplicateForWaiting } from './connection/duplicate.ts';
+import { lockKey, toWord } from './redis-keys.ts';
+import { run } from './scripts/script.ts';
 import { CONFIRM } from './scripts/confirm.ts';
-import { slotOf } from './slots.ts';
-import { checkTimeout } from './timeouts.ts';
+import { slotOf } from './commands/slots.ts';
+import { checkTimeout } from './option-checks.ts';
 
 /** Option `durability` of `redisStore()`. */
 export interface RedisDurability {

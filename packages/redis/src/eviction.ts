@@ -1,5 +1,5 @@
 import type { StoreEvent } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './client.ts';
+import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
 
 /** An eviction policy that may drop locks, if a server has one. Rejects if a server does not tell. */
 export async function evictionPolicy(

@@ -11,16 +11,16 @@ import {
   type StoredGrant,
   type StoreEvent,
 } from '@holdfast/core';
-import { Calls } from './calls.ts';
-import type { RedisClient, RedisCluster } from './client.ts';
+import { ScriptCalls } from './commands/script-calls.ts';
+import type { RedisClient, RedisCluster } from './connection/client.ts';
 import { checkDurability, Durability, type RedisDurability } from './durability.ts';
 import { evictionPolicy, evictionWarning } from './eviction.ts';
-import { toStoreError } from './errors.ts';
-import { Inbox } from './inbox.ts';
-import { fromWord, lockKey, queueKey, tokenKey } from './names.ts';
-import { Outbox } from './outbox.ts';
-import { renewAll } from './renewing.ts';
-import { REFRESHES, Who, type Registration } from './requests.ts';
+import { toStoreError } from './commands/errors.ts';
+import { Subscriber } from './messages/subscriber.ts';
+import { fromWord, lockKey, queueKey, tokenKey } from './redis-keys.ts';
+import { Batcher } from './commands/batcher.ts';
+import { renewAll } from './commands/renew-all.ts';
+import { REFRESHES, Who, type Registration } from './scripts/codec.ts';
 import { FORCE_RELEASE } from './scripts/force-release.ts';
 import { INSPECT } from './scripts/inspect.ts';
 import { LEAVE } from './scripts/leave.ts';
@@ -78,9 +78,9 @@ export function redisStore(
 class RedisStore implements LockStore {
   readonly name = 'redis';
   readonly capabilities = CAPABILITIES;
-  private readonly calls: Calls;
-  private readonly inbox: Inbox;
-  private readonly outbox: Outbox;
+  private readonly calls: ScriptCalls;
+  private readonly inbox: Subscriber;
+  private readonly outbox: Batcher;
   private readonly durability: Durability | undefined;
   /** Asked for once; a warning if it may drop locks. */
   private policy: 'unknown' | 'asked' | StoreEvent = 'unknown';
@@ -91,9 +91,9 @@ class RedisStore implements LockStore {
     durability: RedisDurability | undefined,
   ) {
     this.durability = durability && new Durability(client, durability);
-    this.calls = new Calls(client);
-    this.inbox = new Inbox(client, this.calls);
-    this.outbox = new Outbox(
+    this.calls = new ScriptCalls(client);
+    this.inbox = new Subscriber(client, this.calls);
+    this.outbox = new Batcher(
       this.calls,
       () => this.inbox.live,
       ({ request, who, heard }, reply) => {

@@ -3,7 +3,7 @@ import { redisStore } from '@holdfast/redis';
 import { redisBinary, startRedisCluster, type TestCluster } from '@holdfast/test-servers';
 import { Cluster, type Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { slotOf } from '../src/slots.ts';
+import { slotOf } from '../src/commands/slots.ts';
 
 let cluster: TestCluster;
 let client: Cluster;

@@ -2,17 +2,17 @@ import type { StoreEvent } from '@holdfast/core';
 import { useRedis } from '@holdfast/test-servers';
 import type { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import { Calls } from '../src/calls.ts';
-import { MissedMessages } from '../src/missed-messages.ts';
+import { ScriptCalls } from '../src/commands/script-calls.ts';
+import { CatchUp } from '../src/messages/catch-up.ts';
 import { Bench } from './kit.ts';
 
 const server = useRedis();
 const bench = new Bench(() => server.url);
 
-function setUp(): { admin: Redis; missed: MissedMessages; told: StoreEvent[] } {
+function setUp(): { admin: Redis; missed: CatchUp; told: StoreEvent[] } {
   const admin = bench.client();
   const told: StoreEvent[] = [];
-  const missed = new MissedMessages(new Calls(admin), (event) => told.push(event));
+  const missed = new CatchUp(new ScriptCalls(admin), (event) => told.push(event));
   return { admin, missed, told };
 }
 

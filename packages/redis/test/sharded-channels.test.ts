@@ -3,7 +3,7 @@ import { redisStore } from '@holdfast/redis';
 import { redisBinary, startRedisCluster, type TestCluster } from '@holdfast/test-servers';
 import { Cluster } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { canShard } from '../src/client.ts';
+import { canShard } from '../src/connection/client.ts';
 import { until, waiting } from './site.ts';
 
 const endings: (() => unknown)[] = [];

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { checkClock } from '../options.ts';
-import { SteadyMap } from '../steady-map.ts';
+import { SlotMap } from '../util/slot-map.ts';
 import type {
   AcquireReply,
   AcquireRequest,
@@ -79,7 +79,7 @@ const SWEEP_EVERY = 1_000;
 class MemoryStore implements LockStore {
   readonly name = 'memory';
   readonly capabilities = CAPABILITIES;
-  private readonly entries = new SteadyMap<Entry>();
+  private readonly entries = new SlotMap<Entry>();
   private readonly listeners = new Map<string, Listener>();
   private readonly queues = new MemoryQueues((client, key) => {
     this.tell(client, { type: 'wake', key });

@@ -55,7 +55,7 @@ export interface QuorumNode {
 export interface QuorumClock {
   /** Monotonic, in ms. */
   now(): number;
-  /** Calls back once, after what has arrived by then has been read. */
+  /** ScriptCalls back once, after what has arrived by then has been read. */
   setTimeout(callback: () => void, ms: number): QuorumTimer;
   clearTimeout(timer: QuorumTimer): void;
   /** In [0, 1). */

@@ -11,13 +11,21 @@ import type {
   StoreEvent,
 } from '@holdfast/core';
 import { evictionWarning } from '../eviction.ts';
-import { Acquirer } from './acquirer.ts';
-import { askAll, count, errorsOf, majorityOf, tally, tooManyFailed, verdictOf } from './ballot.ts';
-import { Claims } from './claims.ts';
-import { holderOf } from './holder.ts';
+import { QuorumAcquire } from './acquire.ts';
+import {
+  askAll,
+  count,
+  errorsOf,
+  majorityOf,
+  tally,
+  tooManyFailed,
+  verdictOf,
+} from './majority.ts';
+import { QuorumAcquisitions } from './acquisitions.ts';
+import { holderOf } from './inspect.ts';
 import type { QuorumClock, QuorumNode } from './node.ts';
-import { Renewals } from './renewals.ts';
-import { patienceFor, type Patience } from './timing.ts';
+import { Renewals } from './renew.ts';
+import { patienceFor, type AnswerLimits } from './timeouts.ts';
 
 const CAPABILITIES: StoreCapabilities = {
   fencing: 'none',
@@ -44,8 +52,8 @@ export class QuorumStore implements LockStore {
   readonly name = 'redis-quorum';
   readonly capabilities = CAPABILITIES;
   /** What this process has under way, for tests. */
-  readonly claims: Claims;
-  private readonly acquirer: Acquirer;
+  readonly claims: QuorumAcquisitions;
+  private readonly acquirer: QuorumAcquire;
   private readonly renewals: Renewals;
   private readonly listeners = new Map<string, Listener>();
   private unlisten: (() => void)[] = [];
@@ -57,8 +65,8 @@ export class QuorumStore implements LockStore {
     private readonly clock: QuorumClock,
     private readonly settings: QuorumSettings,
   ) {
-    this.claims = new Claims(nodes, clock);
-    this.acquirer = new Acquirer(clock, this.claims);
+    this.claims = new QuorumAcquisitions(nodes, clock);
+    this.acquirer = new QuorumAcquire(clock, this.claims);
     this.renewals = new Renewals(nodes, clock, this.claims);
   }
 
@@ -167,7 +175,7 @@ export class QuorumStore implements LockStore {
     });
   }
 
-  private patienceFor(ttl?: number): Patience {
+  private patienceFor(ttl?: number): AnswerLimits {
     return patienceFor(ttl, this.settings.nodeTimeout);
   }
 

@@ -1,25 +1,25 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
-import { Calls } from '../calls.ts';
-import type { RedisClient } from '../client.ts';
-import { watchClient } from '../client-watch.ts';
-import { toStoreError } from '../errors.ts';
+import { ScriptCalls } from '../commands/script-calls.ts';
+import type { RedisClient } from '../connection/client.ts';
+import { watchClient } from '../connection/watch-client.ts';
+import { toStoreError } from '../commands/errors.ts';
 import { evictionPolicy } from '../eviction.ts';
-import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../names.ts';
-import { renewAll } from '../renewing.ts';
-import { RELEASES } from '../requests.ts';
+import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../redis-keys.ts';
+import { renewAll } from '../commands/renew-all.ts';
+import { RELEASES } from '../scripts/codec.ts';
 import { CLAIM } from '../scripts/claim.ts';
 import { FORCE_RELEASE } from '../scripts/force-release.ts';
 import { INSPECT } from '../scripts/inspect.ts';
 import type { ClaimReply, ClaimRequest, NodeGrant, QuorumClock, QuorumNode } from './node.ts';
-import { Silence } from './silence.ts';
+import { StallDetector } from './stall-detector.ts';
 
 /** Before the first connection. */
 const OPENING: ReadonlySet<string> = new Set(['wait', 'connecting', 'connect']);
 
 /** A Redis server, by the user's client. */
 export class RedisNode implements QuorumNode {
-  private readonly calls: Calls;
-  private readonly silence: Silence;
+  private readonly calls: ScriptCalls;
+  private readonly silence: StallDetector;
   /** Whether the client has been disconnected since it is being listened to. */
   private away = false;
 
@@ -27,8 +27,8 @@ export class RedisNode implements QuorumNode {
     private readonly client: RedisClient,
     clock: QuorumClock,
   ) {
-    this.calls = new Calls(client);
-    this.silence = new Silence(clock);
+    this.calls = new ScriptCalls(client);
+    this.silence = new StallDetector(clock);
   }
 
   get isOpening(): boolean {
@@ -116,7 +116,7 @@ export class RedisNode implements QuorumNode {
     });
   }
 
-  private one(...call: Parameters<Calls['one']>): Promise<unknown> {
+  private one(...call: Parameters<ScriptCalls['one']>): Promise<unknown> {
     return this.silence.during(this.calls.one(...call));
   }
 

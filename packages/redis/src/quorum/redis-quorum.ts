@@ -1,6 +1,6 @@
 import { LockArgumentError, type LockStore } from '@holdfast/core';
-import { isCluster, type RedisClient } from '../client.ts';
-import { checkTimeout } from '../timeouts.ts';
+import { isCluster, type RedisClient } from '../connection/client.ts';
+import { checkTimeout } from '../option-checks.ts';
 import type { QuorumClock } from './node.ts';
 import { QuorumStore } from './quorum-store.ts';
 import { RedisNode } from './redis-node.ts';

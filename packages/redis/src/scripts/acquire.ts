@@ -1,5 +1,5 @@
 import { MAX_TOKENS, RESERVATION } from '@holdfast/core';
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { END_EARLY, FOREIGN, QUEUE, READ, TELL, TIME } from './lua.ts';
 
 /** A day, in µs. */

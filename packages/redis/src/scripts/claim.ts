@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { END_EARLY, QUEUE, READ, TELL, TIME } from './lua.ts';
 
 /**

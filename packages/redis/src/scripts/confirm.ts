@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 
 /**
  * Writes the expiry of a grant anew, as it is: a write for which this connection can wait, and which no

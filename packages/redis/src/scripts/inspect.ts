@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { READ, TIME } from './lua.ts';
 
 /**

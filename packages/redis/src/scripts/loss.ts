@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { TIME } from './lua.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { RESERVATION } from '@holdfast/core';
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { QUEUE, TELL, TIME } from './lua.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 import { QUEUE, TELL, TIME } from './lua.ts';
 
 /**

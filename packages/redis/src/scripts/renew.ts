@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 
 /**
  * Renews grants that are still there, never shortens one, and never makes one anew. With a ttl of 0 it

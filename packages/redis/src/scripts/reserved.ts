@@ -1,4 +1,4 @@
-import { script } from '../script.ts';
+import { script } from './script.ts';
 
 /**
  * Whether locks are reserved for these clients. Changes nothing.

@@ -1,0 +1,24 @@
+import type { Lock } from '../types.ts';
+import type { MaybePromise } from '../store.ts';
+
+/** Leads from a handle to its internals, also between the ESM and CommonJS copies of this package. */
+export const HANDLE = Symbol.for('holdfast.handle');
+
+/** What the engine and the async context need of a handle. */
+export interface HandleInternals {
+  /** Of the locker: the same object means the same locks. */
+  readonly store: object;
+  readonly storedKeys: readonly string[];
+  /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */
+  running: boolean;
+  /** Ends the renewal, or begins it again. */
+  renewing(on: boolean): void;
+  /** Resolves when nothing of a release is under way any more. */
+  confirmed(): Promise<unknown>;
+  /** As `release()`, without a promise where none is needed. */
+  end(): MaybePromise<boolean>;
+}
+
+export function internalsOf(lock: Lock): HandleInternals | undefined {
+  return (lock as { [HANDLE]?: HandleInternals })[HANDLE];
+}

@@ -1,0 +1,205 @@
+import { LockLostError, type LossReason } from '../errors.ts';
+import type { Lock } from '../types.ts';
+import type { Events } from '../events.ts';
+import type { HandleInternals } from './handle.ts';
+import type { LockSettings } from '../options.ts';
+import type { Renewal } from './renewal.ts';
+import type { MaybePromise } from '../store.ts';
+import type { LeaseTiming } from './lease-timing.ts';
+import type { Time } from '../util/time.ts';
+
+/** What leases and handles need of the engine that keeps them. */
+export interface Keeper {
+  readonly time: Time;
+  readonly events: Events;
+  readonly label: string;
+  readonly store: object;
+  /** A lease begins. */
+  hold(lease: Lease): void;
+  /** Its holder releases it, at `now`. */
+  release(lease: Lease, now: number): MaybePromise<boolean>;
+  /** Its holder releases what was lost already. */
+  releaseLost(lease: Lease): MaybePromise<boolean>;
+  /** Resolves when no release of it is under way any more. */
+  confirmed(lease: Lease): Promise<void>;
+  /** It was lost. */
+  vacated(lease: Lease): void;
+  /** When something is due for it has changed. */
+  reschedule(lease: Lease): void;
+  /** Renews now, for `Lock.extend()`. */
+  extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void>;
+}
+
+/** All that is decided about an acquisition before it starts. Shared by those with equal options. */
+export interface Plan extends Omit<LockSettings, 'ttl'> {
+  readonly engine: Keeper;
+  readonly terms: LeaseTiming;
+  /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
+  readonly asked?: number | undefined;
+}
+
+/** What the store granted, or what a holder passed on. */
+export interface Grant {
+  /** Of the acquisition that the store granted; it stays the same while the grant is passed on. */
+  readonly id: string;
+  /** When the last confirmed request was sent. */
+  readonly sentAt: number;
+  readonly token: number;
+  readonly tenure: Tenure;
+  /** What is under way or owed for it. */
+  readonly renewal?: Renewal | undefined;
+}
+
+/** How far a grant has been passed on within the process. */
+export interface Tenure {
+  /** When the store granted it, to a holder who has passed it on; absent for the first holder. */
+  readonly from: number | undefined;
+  /** How many more times it may be passed on. */
+  readonly spare: number;
+}
+
+/**
+ * The owner of a lock that was not given one: its acquisition's id, which the store has too. A grant
+ * that was passed on keeps the id of its first holder, so what is left of it sets its holders apart.
+ */
+export function ownerOf({ id, tenure }: Pick<Grant, 'id' | 'tenure'>): string {
+  return tenure.from === undefined ? id : `${id}/${tenure.spare}`;
+}
+
+/** Marks a lease that its holder released; `pending` until the store has confirmed it. */
+export class Released {
+  static readonly done = new Released(undefined);
+
+  constructor(readonly pending: Promise<boolean> | undefined) {}
+}
+
+/**
+ * One holder's time with one grant: held, then released or lost, and nothing but the methods here
+ * changes that. Many are held at once, so fields are few, and times are whole ms (rounded down, which
+ * ends a lease early rather than late): V8 keeps small integers in the field itself.
+ */
+export abstract class Lease {
+  plan: Plan;
+  /** The store's name for the key. */
+  readonly stored: string;
+  readonly id: string;
+  readonly grantedAt: number;
+  readonly token: number;
+  readonly tenure: Tenure;
+  /** The lease is counted from here: before the last confirmed request was sent. */
+  anchor: number;
+  ended: LockLostError | Released | undefined = undefined;
+  /** What is under way or owed for it; most of the time there is nothing. */
+  renewal: Renewal | undefined;
+
+  constructor(plan: Plan, stored: string, grant: Grant, now: number) {
+    this.plan = plan;
+    this.stored = stored;
+    this.id = grant.id;
+    this.grantedAt = Math.floor(now);
+    this.token = grant.token;
+    this.tenure = grant.tenure;
+    this.anchor = Math.floor(grant.sentAt);
+    this.renewal = grant.renewal;
+  }
+
+  /** The user's name for the key. */
+  abstract get key(): string;
+
+  /** Told once, when the lease is lost: everything that the holder must learn. */
+  protected abstract lost(error: LockLostError): void;
+
+  /** When its holder has held it for its maximum time. */
+  abstract get maxHoldAt(): number;
+
+  /** Until when the store keeps the key busy even if it is released before. */
+  abstract get keepUntil(): number;
+
+  /** Whether it is prolonged, and not just watched. */
+  get renews(): boolean {
+    return this.plan.renew;
+  }
+
+  /** The handle that users have, if there is one yet. */
+  abstract get handle(): (Lock & HandleInternals) | undefined;
+
+  /** When the store may give the key to somebody else, by this process's clocks. */
+  get endsAt(): number {
+    return this.anchor + this.plan.terms.lease;
+  }
+
+  /** For how long from `now` a release is to keep the key busy, in ms; absent if not at all. */
+  keepFor(now: number): number | undefined {
+    const left = this.keepUntil - now;
+    return left > 0 ? left : undefined;
+  }
+
+  /** The longest that the store may keep it from now, in ms, whatever became of a request. */
+  get longest(): number {
+    const { terms, asked = 0 } = this.plan;
+    return Math.max(terms.ttl, asked);
+  }
+
+  /** The end of the lease less the safety margin: from here on it is lost. */
+  get signalPoint(): number {
+    const { lease, margin } = this.plan.terms;
+    return this.anchor + lease - margin;
+  }
+
+  /**
+   * Whether it is held, by the clock and not by a timer, which would be late after the event loop
+   * was blocked.
+   */
+  isHeld(now = this.plan.engine.time.checkedNow()): boolean {
+    if (this.ended !== undefined) return false;
+    if (now < this.signalPoint && now < this.maxHoldAt) return true;
+    this.lose(now < this.signalPoint ? 'max-hold' : 'expired');
+    return false;
+  }
+
+  /**
+   * The store confirmed a request that was sent at `sentAt`. It never shortens the lease, and never
+   * revives one that has ended meanwhile.
+   *
+   * @returns whether it is held
+   */
+  confirm(sentAt: number, terms: LeaseTiming, now: number): boolean {
+    if (!this.isHeld(now)) return false;
+    const anchor = Math.floor(Math.max(sentAt, this.endsAt - terms.lease));
+    const { plan } = this;
+    const asked = (plan.asked ?? 0) > terms.ttl ? plan.asked : undefined;
+    if (terms !== plan.terms || asked !== plan.asked) this.plan = { ...plan, terms, asked };
+    this.anchor = anchor;
+    return true;
+  }
+
+  /** Ends the renewal, or begins it again unless the caller's own abort ended it. */
+  setRenewing(on: boolean): void {
+    const { plan } = this;
+    if (this.ended !== undefined || plan.renew === on) return;
+    if (on && plan.signal?.aborted === true) return;
+    this.plan = { ...plan, renew: on };
+    plan.engine.reschedule(this);
+  }
+
+  /** The store is asked for a lease of `ttl` ms; whether it heard may never be known. */
+  asks(ttl: number): void {
+    if (ttl > this.longest) this.plan = { ...this.plan, asked: ttl };
+  }
+
+  lose(reason: LossReason): void {
+    if (this.ended !== undefined) return;
+    const { engine } = this.plan;
+    const heldFor = engine.time.now() - this.grantedAt;
+    const error = new LockLostError({ key: this.key, reason, heldFor });
+    this.ended = error;
+    // The holder is told before anybody who waits can try.
+    this.lost(error);
+    engine.vacated(this);
+  }
+}
+
+/** Whether a grant is fresh enough to be handed out: half of the time to its signal point is left. */
+export function isFresh(sentAt: number, terms: LeaseTiming, now: number): boolean {
+  return now - sentAt <= (terms.lease - terms.margin) / 2;
+}

@@ -1,0 +1,173 @@
+import type { Lock } from '../types.ts';
+import { listen, unlisten } from '../util/abort-listeners.ts';
+import { LockArgumentError, type LockLostError } from '../errors.ts';
+import type { HeldLockEvent } from '../events.ts';
+import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
+import { HANDLE, type HandleInternals } from './handle.ts';
+import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import type { MaybePromise } from '../store.ts';
+
+/** The handle of a lock with one key, and its lease: one object, for there may be very many. */
+export class HeldLock extends Lease implements Lock, Signalling, HandleInternals {
+  readonly key: string;
+  controller: AbortController | undefined = undefined;
+  running = false;
+
+  constructor(plan: Plan, key: string, stored: string, grant: Grant, now: number) {
+    super(plan, stored, grant, now);
+    this.key = key;
+    listen(plan.signal, this);
+    plan.engine.hold(this);
+  }
+
+  get keys(): readonly string[] {
+    return [this.key];
+  }
+
+  get label(): string {
+    return this.plan.engine.label;
+  }
+
+  get owner(): string {
+    return this.plan.owner ?? ownerOf(this);
+  }
+
+  get fencingToken(): number {
+    return this.token;
+  }
+
+  tokenFor(key: string): number {
+    if (key === this.key) return this.token;
+    throw new LockArgumentError('This lock does not cover that key.', { key });
+  }
+
+  get signal(): AbortSignal {
+    this.isHeld();
+    return signalOf(this);
+  }
+
+  get state(): 'held' | 'lost' | 'released' {
+    if (this.isHeld()) return 'held';
+    return this.ended instanceof Released ? 'released' : 'lost';
+  }
+
+  get remaining(): number {
+    const now = this.plan.engine.time.checkedNow();
+    return this.isHeld(now) ? this.signalPoint - now : 0;
+  }
+
+  assertHeld(): void {
+    if (!this.isHeld()) throw endReason(this) as Error;
+  }
+
+  extend(ttl?: number): Promise<void> {
+    return this.plan.engine.extend(this, [this], ttl);
+  }
+
+  release(): Promise<boolean> {
+    const released = this.end();
+    return released instanceof Promise ? released : Promise.resolve(released);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  toJSON(): object {
+    const { keys, owner, fencingToken, state } = this;
+    return { keys, owner, fencingToken, state };
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return this.toJSON();
+  }
+
+  // What follows is for the engine.
+
+  get callerSignal(): AbortSignal | undefined {
+    return this.plan.signal;
+  }
+
+  get maxHoldAt(): number {
+    return this.grantedAt + this.plan.maxHold;
+  }
+
+  get keepUntil(): number {
+    return this.grantedAt + this.plan.holdAtLeast;
+  }
+
+  get handle(): this {
+    return this;
+  }
+
+  get [HANDLE](): HandleInternals {
+    return this;
+  }
+
+  get store(): object {
+    return this.plan.engine.store;
+  }
+
+  get storedKeys(): readonly string[] {
+    return [this.stored];
+  }
+
+  /** Tells of the grant, after `waited` ms. */
+  announce(waited: number): void {
+    const { events } = this.plan.engine;
+    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
+  }
+
+  /** The caller's own abort, see contract 4.5. */
+  handleEvent(): void {
+    if (this.ended !== undefined) return;
+    this.setRenewing(false);
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
+    fireSignal(this);
+  }
+
+  renewing(on: boolean): void {
+    this.setRenewing(on);
+  }
+
+  confirmed(): Promise<unknown> {
+    return this.plan.engine.confirmed(this);
+  }
+
+  end(): MaybePromise<boolean> {
+    const { engine } = this.plan;
+    const now = engine.time.checkedNow();
+    if (this.isHeld(now)) {
+      unlisten(this.plan.signal, this);
+      this.ended = Released.done;
+      fireSignal(this);
+      if (engine.events.heard('released')) {
+        const heldFor = now - this.grantedAt;
+        engine.events.emit('released', { ...eventOf(this), heldFor });
+      }
+      const released = engine.release(this, now);
+      if (released instanceof Promise) this.ended = new Released(released);
+      return released;
+    }
+    if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
+    return engine.releaseLost(this);
+  }
+
+  protected lost(error: LockLostError): void {
+    const { engine, onLost, signal } = this.plan;
+    unlisten(signal, this);
+    fireSignal(this);
+    if (engine.events.heard('lost')) {
+      const { reason, heldFor } = error;
+      engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
+    }
+    if (onLost !== undefined) engine.events.guarded(() => onLost(error));
+  }
+}
+
+/** What every event about a held lock tells. */
+export function eventOf(lock: Lock): Omit<HeldLockEvent, 'locker' | 'store'> {
+  const { key, keys, label, owner, fencingToken } = lock;
+  return { key, keys, label, owner, fencingToken };
+}

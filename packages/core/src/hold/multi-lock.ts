@@ -1,0 +1,246 @@
+import type { Lock } from '../types.ts';
+import { listen, unlisten } from '../util/abort-listeners.ts';
+import { LockArgumentError, LockLostError } from '../errors.ts';
+import { HANDLE, type HandleInternals } from './handle.ts';
+import { Lease, Released, type Grant, type Plan } from './lease.ts';
+import { eventOf } from './lock.ts';
+import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import type { MaybePromise } from '../store.ts';
+
+/** To whom a part belongs. */
+export interface PartHolder {
+  partLost(error: LockLostError, part: Part): void;
+}
+
+/** The lease of one of several keys. It belongs to the acquisition first, then to the handle. */
+export class Part extends Lease {
+  readonly key: string;
+  holder: PartHolder;
+
+  constructor(
+    plan: Plan,
+    key: string,
+    stored: string,
+    grant: Grant,
+    now: number,
+    holder: PartHolder,
+  ) {
+    super(plan, stored, grant, now);
+    this.key = key;
+    this.holder = holder;
+    plan.engine.hold(this);
+  }
+
+  get handle(): MultiLock | undefined {
+    return this.holder instanceof MultiLock ? this.holder : undefined;
+  }
+
+  /** While later keys are awaited, whatever is to become of the lock. */
+  override get renews(): boolean {
+    return this.handle === undefined || this.plan.renew;
+  }
+
+  get maxHoldAt(): number {
+    return this.handle?.maxHoldAt ?? Infinity;
+  }
+
+  get keepUntil(): number {
+    return this.handle?.keepUntil ?? 0;
+  }
+
+  /** Releases it, held or lost. What was released before may be another holder's by now. */
+  finish(): MaybePromise<boolean> {
+    const { engine } = this.plan;
+    if (this.ended instanceof Released) return false;
+    if (!this.isHeld()) return engine.releaseLost(this);
+    this.ended = Released.done;
+    return engine.release(this, engine.time.now());
+  }
+
+  protected lost(error: LockLostError): void {
+    this.holder.partLost(error, this);
+  }
+}
+
+/** The handle of a lock with several keys: held as long as every one of them is. */
+export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder {
+  ended: LockLostError | Released | undefined = undefined;
+  controller: AbortController | undefined = undefined;
+  running = false;
+  private readonly grantedAt: number;
+
+  constructor(
+    private readonly plan: Plan,
+    readonly keys: readonly string[],
+    private readonly parts: readonly Part[],
+    now: number,
+  ) {
+    this.grantedAt = now;
+    for (const part of parts) {
+      part.holder = this;
+      plan.engine.reschedule(part);
+    }
+    listen(plan.signal, this);
+  }
+
+  get key(): string {
+    return this.keys[0] as string;
+  }
+
+  get label(): string {
+    return this.plan.engine.label;
+  }
+
+  /** Without an explicit owner each part has one of its own; the first stands for all. */
+  get owner(): string {
+    return this.plan.owner ?? (this.parts[0] as Part).id;
+  }
+
+  get fencingToken(): number {
+    return 0;
+  }
+
+  tokenFor(key: string): number {
+    const part = this.parts.find((one) => one.key === key);
+    if (part !== undefined) return part.token;
+    throw new LockArgumentError('This lock does not cover that key.', { key });
+  }
+
+  get signal(): AbortSignal {
+    this.isHeld();
+    return signalOf(this);
+  }
+
+  get state(): 'held' | 'lost' | 'released' {
+    if (this.isHeld()) return 'held';
+    return this.ended instanceof Released ? 'released' : 'lost';
+  }
+
+  get remaining(): number {
+    const now = this.plan.engine.time.checkedNow();
+    if (!this.isHeld(now)) return 0;
+    return Math.min(...this.parts.map((part) => part.signalPoint)) - now;
+  }
+
+  assertHeld(): void {
+    if (!this.isHeld()) throw endReason(this) as Error;
+  }
+
+  extend(ttl?: number): Promise<void> {
+    return this.plan.engine.extend(this, this.parts, ttl);
+  }
+
+  release(): Promise<boolean> {
+    return Promise.resolve(this.end());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  toJSON(): object {
+    const { keys, owner, state } = this;
+    const fencingTokens = this.parts.map((part) => part.token);
+    return { keys, owner, fencingTokens, state };
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return this.toJSON();
+  }
+
+  // What follows is for the engine.
+
+  get callerSignal(): AbortSignal | undefined {
+    return this.plan.signal;
+  }
+
+  get maxHoldAt(): number {
+    return this.grantedAt + this.plan.maxHold;
+  }
+
+  get keepUntil(): number {
+    return this.grantedAt + this.plan.holdAtLeast;
+  }
+
+  get [HANDLE](): HandleInternals {
+    return this;
+  }
+
+  get store(): object {
+    return this.plan.engine.store;
+  }
+
+  get storedKeys(): readonly string[] {
+    return this.parts.map((part) => part.stored);
+  }
+
+  /** Tells of the grant, after `waited` ms. */
+  announce(waited: number): void {
+    const { events } = this.plan.engine;
+    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
+  }
+
+  /** The caller's own abort, see contract 4.5. */
+  handleEvent(): void {
+    if (this.ended !== undefined) return;
+    for (const part of this.parts) part.setRenewing(false);
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
+    fireSignal(this);
+  }
+
+  renewing(on: boolean): void {
+    for (const part of this.parts) part.setRenewing(on);
+  }
+
+  confirmed(): Promise<unknown> {
+    return Promise.all(this.parts.map((part) => this.plan.engine.confirmed(part)));
+  }
+
+  end(): MaybePromise<boolean> {
+    const { engine, signal } = this.plan;
+    if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
+    const held = this.isHeld();
+    if (held) {
+      unlisten(signal, this);
+      this.ended = Released.done;
+      fireSignal(this);
+      if (engine.events.heard('released')) {
+        const heldFor = engine.time.now() - this.grantedAt;
+        engine.events.emit('released', { ...eventOf(this), heldFor });
+      }
+    }
+    const freed = this.parts.toReversed().map((part) => part.finish());
+    if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
+    const released = Promise.all(freed.map(async (one) => one)).then(
+      (answers) => held && answers.every(Boolean),
+    );
+    if (held) this.ended = new Released(released);
+    return released;
+  }
+
+  /** Losing one loses all. */
+  partLost(error: LockLostError): void {
+    if (this.ended !== undefined) return;
+    const { engine, onLost, signal } = this.plan;
+    const { key, reason } = error;
+    const heldFor = engine.time.now() - this.grantedAt;
+    const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
+    this.ended = lost;
+    unlisten(signal, this);
+    fireSignal(this);
+    if (engine.events.heard('lost')) {
+      engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
+    }
+    if (onLost !== undefined) engine.events.guarded(() => onLost(lost));
+    for (const part of this.parts) {
+      // These two end for all parts alike, and leave the holder what the leases have left.
+      if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
+      else if (part.ended === undefined) void part.finish();
+    }
+  }
+
+  private isHeld(now = this.plan.engine.time.checkedNow()): boolean {
+    return this.ended === undefined && this.parts.every((part) => part.isHeld(now));
+  }
+}

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { LinkedList, type Linked } from './linked-list.ts';
+import type { Clock, ClockTimer } from '../clock.ts';
+
+/** Longer delays fire at once in Node, so they are cut into pieces. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+/**
+ * A wall clock that runs ahead of the monotonic one by more than this, in ms, is an alarm; also one
+ * that is set back, which may hide that the machine slept.
+ */
+const ALARM = 500;
+
+/** A timer of {@link Time}, which may outlast what one timer of the clock can. */
+export interface Alarm extends Linked<Alarm> {
+  timer: ClockTimer | undefined;
+  /** Whether it keeps the process alive. */
+  vital: boolean;
+}
+
+/**
+ * A locker's time: the monotonic clock, plus what the machine was suspended. A monotonic clock may
+ * stand still during suspension while leases on a server run on; the wall clock shows a jump then, but
+ * also when somebody sets it, so only the boot clock's word counts as time that has passed.
+ */
+export class Time {
+  private suspended = 0;
+  private wallOffset: number;
+  private bootOffset: number | undefined;
+  /**
+   * The alarms that keep the process alive: in a list, because they come and go with every request,
+   * for which a `Set` is slow.
+   */
+  private readonly vital = new LinkedList<Alarm>();
+  private mayKeepAlive = true;
+
+  constructor(
+    readonly clock: Clock,
+    /** Called once for each jump of the wall clock, whatever its cause. */
+    private readonly onJump: () => void,
+  ) {
+    const monotonic = clock.now();
+    this.wallOffset = clock.wallNow() - monotonic;
+    this.bootOffset = this.bootAhead(monotonic);
+  }
+
+  /** Monotonic ms. Never goes back. */
+  now(): number {
+    return this.clock.now() + this.suspended;
+  }
+
+  /** As {@link now}, after a look at the wall clock: for all that decides whether a lock is held. */
+  checkedNow(): number {
+    const monotonic = this.clock.now();
+    const offset = this.clock.wallNow() - monotonic;
+    const jump = offset - this.wallOffset;
+    if (jump > ALARM || jump < -ALARM) this.jumped(monotonic, offset);
+    else if (jump < 0) this.wallOffset = offset;
+    return monotonic + this.suspended;
+  }
+
+  /** Calls back in `ms`, however long that is; `Infinity` never does. */
+  after(ms: number, callback: () => void, keepsAlive: boolean): Alarm {
+    const vital = keepsAlive && this.mayKeepAlive;
+    const alarm: Alarm = { timer: undefined, vital, previous: undefined, next: undefined };
+    if (vital) this.vital.append(alarm);
+    const arm = (left: number): void => {
+      const delay = Math.min(Math.max(left, 0), LONGEST_DELAY);
+      alarm.timer = this.clock.setTimeout(() => {
+        if (left > delay) {
+          arm(left - delay);
+          return;
+        }
+        this.demote(alarm);
+        callback();
+      }, delay);
+      if (!alarm.vital) alarm.timer.unref?.();
+    };
+    arm(ms);
+    return alarm;
+  }
+
+  cancel(alarm: Alarm | undefined): void {
+    if (alarm === undefined) return;
+    if (alarm.timer !== undefined) this.clock.clearTimeout(alarm.timer);
+    this.demote(alarm);
+  }
+
+  /** Changes whether an alarm keeps the process alive. */
+  keepAlive(alarm: Alarm, keepsAlive: boolean): void {
+    if (!this.mayKeepAlive || keepsAlive === alarm.vital) return;
+    if (keepsAlive) {
+      alarm.vital = true;
+      this.vital.append(alarm);
+      alarm.timer?.ref?.();
+    } else {
+      this.demote(alarm);
+      alarm.timer?.unref?.();
+    }
+  }
+
+  /** From now on no alarm keeps the process alive. */
+  letGo(): void {
+    this.mayKeepAlive = false;
+    for (let { first } = this.vital; first !== undefined; first = this.vital.first) {
+      first.timer?.unref?.();
+      this.demote(first);
+    }
+  }
+
+  random(): number {
+    return this.clock.random?.() ?? Math.random();
+  }
+
+  /** For the identity of a locker: 96 random bits, or what an injected source of randomness gives. */
+  identity(): string {
+    if (this.clock.random === undefined) return randomBytes(12).toString('base64url');
+    const word = (): string => Math.floor(this.random() * 2 ** 32).toString(36);
+    return Array.from({ length: 3 }, () => word().padStart(7, '0')).join('');
+  }
+
+  /** It is over, or no longer keeps the process alive. */
+  private demote(alarm: Alarm): void {
+    if (!alarm.vital) return;
+    alarm.vital = false;
+    this.vital.remove(alarm);
+  }
+
+  private jumped(monotonic: number, offset: number): void {
+    this.wallOffset = offset;
+    const boot = this.bootAhead(monotonic);
+    if (boot !== undefined && this.bootOffset !== undefined) {
+      this.suspended += Math.max(0, boot - this.bootOffset);
+    }
+    this.bootOffset = boot;
+    this.onJump();
+  }
+
+  /** How far the boot clock is ahead of the monotonic one. */
+  private bootAhead(monotonic: number): number | undefined {
+    const boot = this.clock.bootNow?.();
+    return boot === undefined ? undefined : boot - monotonic;
+  }
+}

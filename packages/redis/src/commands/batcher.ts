@@ -1,0 +1,168 @@
+import type { AcquireReply, AcquireRequest, ReleaseRequest } from '@holdfast/core';
+import type { ScriptCalls, Outcome } from './script-calls.ts';
+import { ACQUISITIONS, RELEASES, type Wanted, type Who } from '../scripts/codec.ts';
+
+/** An acquisition that is sent. */
+interface Sent extends Wanted {
+  /** Whether messages arrived then. */
+  heard: boolean;
+}
+
+/** A request that waits for others to be sent with. */
+class Queued<R> {
+  resolve!: (reply: R) => void;
+  reject!: (error: unknown) => void;
+  readonly answer: Promise<R>;
+
+  constructor() {
+    this.answer = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+class QueuedAcquire extends Queued<AcquireReply> implements Sent {
+  heard = false;
+
+  constructor(
+    readonly request: AcquireRequest,
+    readonly who: Who,
+  ) {
+    super();
+  }
+}
+
+class QueuedRelease extends Queued<boolean> implements ReleaseRequest {
+  readonly key: string;
+  readonly id: string;
+  readonly keepFor: number | undefined;
+
+  constructor({ key, id, keepFor }: ReleaseRequest) {
+    super();
+    this.key = key;
+    this.id = id;
+    this.keepFor = keepFor;
+  }
+}
+
+/** Told of each acquisition that the server has answered. */
+type OnAnswer = (sent: Sent, reply: AcquireReply) => void;
+
+/**
+ * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
+ * message cost little more than one. A tick lasts until all that is ready to run has run, promises
+ * included, so that tasks that were woken together also ask together. Whoever asks while nothing is
+ * under way is not kept waiting.
+ */
+export class Batcher {
+  private releases: QueuedRelease[] = [];
+  private acquires: QueuedAcquire[] = [];
+  /** Of the first so many of {@link acquires}: there may be many, and seldom a need to know. */
+  private ids = new Set<string>();
+  private idsKnown = 0;
+  private scheduled = false;
+  /** Requests without an answer. */
+  private open = 0;
+
+  private readonly acquired = (sent: Sent, reply?: AcquireReply): void => {
+    this.open -= 1;
+    if (reply !== undefined) this.onAnswer(sent, reply);
+  };
+
+  private readonly released = (): void => {
+    this.open -= 1;
+  };
+
+  private readonly acquiredTogether: Outcome<QueuedAcquire, AcquireReply> = {
+    answered: (queued, reply) => {
+      this.acquired(queued, reply);
+      queued.resolve(reply);
+    },
+    failed: (queued, error) => {
+      this.acquired(queued);
+      queued.reject(error);
+    },
+  };
+
+  private readonly releasedTogether: Outcome<QueuedRelease, boolean> = {
+    answered: ({ resolve }, freed) => {
+      this.released();
+      resolve(freed);
+    },
+    failed: ({ reject }, error) => {
+      this.released();
+      reject(error);
+    },
+  };
+
+  constructor(
+    private readonly calls: ScriptCalls,
+    private readonly isHeard: () => boolean,
+    private readonly onAnswer: OnAnswer,
+  ) {}
+
+  acquire(request: AcquireRequest, who: Who): Promise<AcquireReply> {
+    if (this.isIdle()) {
+      this.open = 1;
+      const sent: Sent = { request, who, heard: this.isHeard() };
+      return this.calls.alone(ACQUISITIONS, sent, this.acquired);
+    }
+    const queued = new QueuedAcquire(request, who);
+    this.acquires.push(queued);
+    this.schedule();
+    return queued.answer;
+  }
+
+  release(request: ReleaseRequest): Promise<boolean> {
+    if (this.isIdle()) {
+      this.open = 1;
+      return this.calls.alone(RELEASES, request, this.released);
+    }
+    // Releases go before acquisitions, but for one that takes an acquisition back.
+    if (this.isUnsent(request.id)) this.flush();
+    const queued = new QueuedRelease(request);
+    this.releases.push(queued);
+    this.schedule();
+    return queued.answer;
+  }
+
+  /** Whether nothing is under way, and nothing is to be sent. */
+  private isIdle(): boolean {
+    return this.open === 0 && !this.scheduled;
+  }
+
+  private isUnsent(id: string): boolean {
+    const { acquires, ids } = this;
+    for (; this.idsKnown < acquires.length; this.idsKnown++) {
+      ids.add((acquires[this.idsKnown] as QueuedAcquire).request.id);
+    }
+    return acquires.length > 0 && ids.has(id);
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    process.nextTick(() => {
+      this.scheduled = false;
+      this.flush();
+    });
+  }
+
+  private flush(): void {
+    const { releases, acquires } = this;
+    this.open += releases.length + acquires.length;
+    if (releases.length > 0) {
+      this.releases = [];
+      this.calls.many(RELEASES, releases, this.releasedTogether);
+    }
+    if (acquires.length > 0) {
+      this.acquires = [];
+      if (this.idsKnown > 0) this.ids = new Set();
+      this.idsKnown = 0;
+      const heard = this.isHeard();
+      for (const queued of acquires) queued.heard = heard;
+      this.calls.many(ACQUISITIONS, acquires, this.acquiredTogether);
+    }
+  }
+}
