@@ -1,23 +1,43 @@
 import type { Socket } from 'node:net';
-import { ReplyReader, setOpaque, type Reply } from './frames.ts';
+import {
+  CREDENTIALS_REFUSED,
+  NOOP,
+  NotBinaryError,
+  ReplyReader,
+  requestFrame,
+  setOpaque,
+  type Reply,
+} from './frames.ts';
 import { connectionTo, socketOf, type MemjsConnection, type MemjsServer } from './memjs.ts';
 
-/** A server that owes an answer for so long, in ms, may be gone without a word. */
+/** A server that has not answered for this many ms may be gone. */
 const SILENCE = 1_000;
 
-/** After so long, in ms, no answer is expected any more. */
+/** After this many ms without an answer, none is expected any more. */
 const LOST = 30_000;
 
-/** So many answered requests are kept before their list is cut. */
-const LONGEST_PAST = 1_024;
+/** How many answered requests may pile up in the list before they are cut off. */
+const MAX_ANSWERED = 1_024;
 
 const LARGEST_OPAQUE = 0xffff_ffff;
 
-/** How a server refuses credentials, or the lack of them; memjs gives no code. */
+/** How memjs reports refused credentials; it gives no code. */
 const REFUSED = /authentication failed/i;
+const REFUSAL = 'Authentication failed: the server wants a user name and a password';
 
-/** A request under way. */
-export interface Exchange {
+/** What memcached says, as text on any protocol, when it has reached its limit of connections. */
+const TOO_MANY_CONNECTIONS = /too many open connections/i;
+
+/**
+ * The first request on every connection. A server of a text protocol (Redis, or memcached with
+ * `-B ascii`) waits for the end of a line, which other requests may never hold; the opcode of a no-op
+ * is the line feed itself, so that such a server says at once that it does not understand.
+ */
+const GREETING = requestFrame(NOOP, '', 0n);
+setOpaque(GREETING, 0);
+
+/** A request that was sent and has not been answered. */
+export interface PendingRequest {
   readonly opcode: number;
   answered(reply: Reply): void;
   /** It was not executed, or will never be answered. */
@@ -26,26 +46,26 @@ export interface Exchange {
   broken(error: Error): void;
 }
 
-/** Who makes connections. */
+/** What a connection reports to whoever opened it. */
 export interface ConnectionOwner {
-  /** The first answer: the server is there. */
+  /** The server has answered for the first time. */
   onAlive(connection: Connection): void;
-  /** No answer for {@link SILENCE} ms: other requests had better take another connection. */
+  /** No answer for {@link SILENCE} ms: new requests should use another connection. */
   onSilent(connection: Connection): void;
   onEnd(connection: Connection): void;
 }
 
-/** The server wants credentials, or others. */
-export class RefusedError extends Error {}
+/** Trying again cannot help: the credentials are refused, or this is no memcached that we can use. */
+export class UnusableServerError extends Error {}
 
 /**
- * One connection to one server, of our own. memjs makes and authenticates it, and has no part in what
- * goes over it then: it forgets whom it owes an answer when the server closes the connection, puts the
- * rest of a reply that was cut short before the next one, fails all requests when one takes long, sends
- * them again without being asked, and counts them with 31 bits.
+ * One connection of the store's own to one server. memjs opens and authenticates it; after that the
+ * store reads and writes it alone, because memjs forgets pending requests when the server closes the
+ * connection, prepends the rest of a truncated reply to the next one, fails all requests when one is
+ * slow, sends them again unasked, and numbers them with 31 bits.
  *
- * Whatever goes wrong ends a connection for good, and everything that is under way on it. Silence alone
- * does not: the server answers in order, so what it answers late is still worth knowing.
+ * Any error ends a connection for good, together with every request that is pending on it. Silence
+ * alone does not: the server answers in order, so a late answer is still worth knowing.
  */
 export class Connection {
   /** Whether the server has answered on it. */
@@ -56,14 +76,14 @@ export class Connection {
   private ready = false;
   private ended = false;
   private retired = false;
-  /** To be sent at the end of this turn of the loop, or when the connection is ready. */
-  private outbox: Buffer[] = [];
-  /** What is under way, in the order of the answers to come, from `first` on. */
-  private exchanges: Exchange[] = [];
+  /** Frames to be sent at the end of this turn of the event loop, or when the connection is ready. */
+  private unsent: Buffer[] = [];
+  /** Requests in the order of their answers; those before `first` are answered. */
+  private pending: PendingRequest[] = [];
   private first = 0;
   private lastSent = 0;
   private lastAnswered = 0;
-  /** Since when the server owes an answer. */
+  /** Since when an answer is due, by the monotonic clock. */
   private owedSince = 0;
   private watch: ReturnType<typeof setTimeout> | undefined;
 
@@ -78,24 +98,26 @@ export class Connection {
   }
 
   /** @param frame a request but for its opaque field */
-  send(frame: Buffer, exchange: Exchange): void {
+  send(frame: Buffer, request: PendingRequest): void {
     this.lastSent = this.lastSent === LARGEST_OPAQUE ? 1 : this.lastSent + 1;
     setOpaque(frame, this.lastSent);
     if (!this.owes) {
       this.owedSince = performance.now();
       this.watch ??= this.lookIn(SILENCE);
     }
-    this.exchanges.push(exchange);
-    if (this.outbox.push(frame) === 1 && this.ready) process.nextTick(() => this.flush());
+    this.pending.push(request);
+    // Not `process.nextTick`, which the fake timers of test runners replace.
+    if (this.unsent.push(frame) === 1 && this.ready)
+      void Promise.resolve().then(() => this.flush());
   }
 
-  /** Takes no new requests: ends when the last one under way has been answered. */
+  /** Takes no new requests and ends when the last pending one has been answered. */
   retire(): void {
     this.retired = true;
-    if (!this.owes) this.end(new Error('It is not needed any more.'));
+    if (!this.owes) this.end(new Error('The connection was replaced by a new one.'));
   }
 
-  /** @param broken whether what is under way may still be settled on another connection */
+  /** @param broken whether pending requests may have been executed, which another connection can tell */
   end(error: Error, broken = false): void {
     if (this.ended) return;
     this.ended = true;
@@ -103,30 +125,30 @@ export class Connection {
     this.owner.onEnd(this);
     if (this.socket === undefined) this.server.close();
     else this.socket.destroy();
-    const { exchanges, first } = this;
-    this.exchanges = [];
-    this.outbox = [];
-    for (const exchange of exchanges.slice(first)) {
-      if (broken) exchange.broken(error);
-      else exchange.failed(error);
+    const { pending, first } = this;
+    this.pending = [];
+    this.unsent = [];
+    for (const request of pending.slice(first)) {
+      if (broken) request.broken(error);
+      else request.failed(error);
     }
   }
 
   private get owes(): boolean {
-    return this.first < this.exchanges.length;
+    return this.first < this.pending.length;
   }
 
   private adopt(socket: Socket | undefined): void {
     if (socket === undefined || this.socket !== undefined) return;
     this.socket = socket;
     socket.setNoDelay(true);
-    // Who waits for an answer keeps the process alive; a connection does not.
+    // A pending acquisition keeps the process alive by itself; a connection must not.
     socket.unref();
-    // Also when the server closes it in order, of which memjs tells nobody.
+    // Also when the server closes it in an orderly way, which memjs does not report.
     socket.once('close', () => this.fail(new Error('The connection was closed.')));
   }
 
-  /** The connection is made and authenticated, and from here on ours. */
+  /** Called when the connection is open and authenticated: from here on the store reads it alone. */
   private begin(socket: Socket): void {
     this.adopt(socket);
     this.ready = true;
@@ -138,26 +160,31 @@ export class Connection {
         this.fail(error);
       }
     });
-    if (this.outbox.length > 0) this.flush();
+    this.unsent.unshift(GREETING);
+    this.flush();
   }
 
   private flush(): void {
-    const { outbox } = this;
-    if (this.ended || outbox.length === 0) return;
-    this.outbox = [];
-    this.socket?.write(outbox.length === 1 ? (outbox[0] as Buffer) : Buffer.concat(outbox));
+    const { unsent } = this;
+    if (this.ended || unsent.length === 0) return;
+    this.unsent = [];
+    this.socket?.write(unsent.length === 1 ? (unsent[0] as Buffer) : Buffer.concat(unsent));
   }
 
   private receive(reply: Reply): void {
     if (this.ended) return;
-    const exchange = this.exchanges[this.first];
+    if (reply.opcode === NOOP && reply.opaque === 0) {
+      if (reply.status === CREDENTIALS_REFUSED) throw new Error(REFUSAL);
+      return;
+    }
+    const request = this.pending[this.first];
     this.lastAnswered = this.lastAnswered === LARGEST_OPAQUE ? 1 : this.lastAnswered + 1;
-    if (exchange?.opcode !== reply.opcode || reply.opaque !== this.lastAnswered) {
-      throw new Error('The server answered what it was not asked.');
+    if (request?.opcode !== reply.opcode || reply.opaque !== this.lastAnswered) {
+      throw new Error('the server sent a reply to a request that was not made');
     }
     this.first += 1;
-    if (!this.owes || this.first === LONGEST_PAST) {
-      this.exchanges.splice(0, this.first);
+    if (!this.owes || this.first === MAX_ANSWERED) {
+      this.pending.splice(0, this.first);
       this.first = 0;
     }
     this.owedSince = performance.now();
@@ -165,23 +192,26 @@ export class Connection {
       this.alive = true;
       this.owner.onAlive(this);
     }
-    exchange.answered(reply);
+    request.answered(reply);
     if (this.retired) this.retire();
   }
 
   private fail(cause: unknown): void {
     // Some errors of memjs are strings.
     const reason = cause instanceof Error ? cause.message : String(cause);
-    if (REFUSED.test(reason)) this.end(new RefusedError(this.message(reason), { cause }));
+    const isPermanent =
+      REFUSED.test(reason) ||
+      (cause instanceof NotBinaryError && !TOO_MANY_CONNECTIONS.test(cause.said));
+    if (isPermanent) this.end(new UnusableServerError(this.message(reason), { cause }));
     else this.end(new Error(this.message(reason), { cause }), this.ready);
   }
 
   private message(reason: string): string {
-    return `memcached ${this.origin.host}:${this.origin.port}: ${reason}`;
+    return `memcached ${this.origin.host}:${this.origin.port}: ${reason.replace(/\.$/, '')}.`;
   }
 
   private lookIn(ms: number): ReturnType<typeof setTimeout> {
-    // An answer may have come while the event loop was blocked: it is read before the look.
+    // An answer may have come while the event loop was blocked: let it be read first.
     return setTimeout(() => setImmediate(() => this.look()), ms).unref();
   }
 
@@ -190,7 +220,7 @@ export class Connection {
     if (this.ended || !this.owes) return;
     const silence = performance.now() - this.owedSince;
     if (silence >= LOST) {
-      this.end(new Error(this.message('The server does not answer.')));
+      this.end(new Error(this.message(`no answer for ${LOST} ms`)));
       return;
     }
     if (silence >= SILENCE) this.owner.onSilent(this);

@@ -2,10 +2,10 @@ import { Connection, type ConnectionOwner } from './connection.ts';
 import type { MemjsClient, MemjsServer } from './memjs.ts';
 
 /**
- * Our connections to one server: the current one, and perhaps one that has fallen silent, whose late
- * answers are still listened to.
+ * The store's connections to one server: the current one, and perhaps one that stopped answering,
+ * whose late answers still count.
  */
-class Line implements ConnectionOwner {
+class ServerConnections implements ConnectionOwner {
   private current: Connection | undefined;
   private silent: Connection | undefined;
   private broken = false;
@@ -20,7 +20,7 @@ class Line implements ConnectionOwner {
   }
 
   close(): void {
-    const closed = new Error('The store was closed.');
+    const closed = new Error('The last locker of this memcached store was closed.');
     this.silent?.end(closed);
     this.current?.end(closed);
     this.broken = false;
@@ -32,8 +32,8 @@ class Line implements ConnectionOwner {
   }
 
   onSilent(connection: Connection): void {
-    // A connection that never answered tells that the server is frozen or away: one more would not
-    // help, and a thousand processes with ever new ones would hurt.
+    // If a connection never answered, the server is frozen or away. Another connection would not help,
+    // and a thousand processes that keep opening new ones would do harm.
     if (connection !== this.current || !connection.alive || this.silent !== undefined) return;
     this.current = undefined;
     this.silent = connection;
@@ -48,30 +48,32 @@ class Line implements ConnectionOwner {
   }
 }
 
-/** All our connections: to each server that the client would ask. */
+/** The store's connections to every server of the client. */
 export class Connections {
-  private readonly lines = new Map<MemjsServer, Line>();
+  private readonly servers = new Map<MemjsServer, ServerConnections>();
 
   constructor(
     private readonly client: MemjsClient,
-    /** A server that had gone answers again. */
+    /** Called when a server answers again after its connection broke. */
     private readonly onReconnected: () => void,
   ) {}
 
   /** The connection to the server that has a key. */
   for(key: string): Connection {
     const server = this.client.server(key);
-    // memjs says so when all servers have failed, with `failover`.
-    if (server === null || server === undefined) throw new Error('There is no memcached to ask.');
-    let line = this.lines.get(server);
-    if (line === undefined) {
-      line = new Line(server, this.onReconnected);
-      this.lines.set(server, line);
+    // memjs answers so, with `failover`, when all servers have failed.
+    if (server === null || server === undefined) {
+      throw new Error('The memjs client names no server for this key.');
     }
-    return line.connection;
+    let connections = this.servers.get(server);
+    if (connections === undefined) {
+      connections = new ServerConnections(server, this.onReconnected);
+      this.servers.set(server, connections);
+    }
+    return connections.connection;
   }
 
   close(): void {
-    for (const line of this.lines.values()) line.close();
+    for (const connections of this.servers.values()) connections.close();
   }
 }

@@ -1,9 +1,13 @@
-/** The binary protocol's frames: what goes over a connection. */
+/** The frames of memcached's binary protocol. */
 
 export const GET = 0x00;
 export const SET = 0x01;
 export const ADD = 0x02;
 export const DELETE = 0x04;
+export const NOOP = 0x0a;
+
+/** The status of a reply to a request that needs credentials, or others. */
+export const CREDENTIALS_REFUSED = 0x20;
 
 const REQUEST = 0x80;
 const REPLY = 0x81;
@@ -12,19 +16,26 @@ const OPAQUE_AT = 12;
 const CAS_AT = 16;
 /** Of a request that writes: 4 bytes of flags, which are 0, and the exptime. */
 const WRITE_EXTRAS = 8;
+/**
+ * The longest reply, in bytes, that is kept. An item that holds a lock is far smaller; of a larger one,
+ * and of a header that lies about its length, the rest is dropped as it arrives.
+ */
+const LONGEST_REPLY = 65_536;
+/** How much of what is no reply is quoted in the error, in characters. */
+const LONGEST_QUOTE = 80;
 
-/** A reply, taken apart. */
+/** A reply, decoded. */
 export interface Reply {
   readonly opcode: number;
   readonly status: number;
   /** Copied from the request. */
   readonly opaque: number;
   readonly cas: bigint;
-  /** Of an item, or what the server says of an error. */
+  /** An item's value, or the server's text for an error. */
   readonly value: string;
 }
 
-/** A request, but for its opaque field. Only one that writes has a value and an exptime. */
+/** A request without its opaque field, see {@link setOpaque}. Only a write has a value and an exptime. */
 export function requestFrame(
   opcode: number,
   key: string,
@@ -54,36 +65,57 @@ export function setOpaque(frame: Buffer, opaque: number): void {
   frame.writeUInt32BE(opaque, OPAQUE_AT);
 }
 
+/** The server answered with something that is not a frame of the binary protocol. */
+export class NotBinaryError extends Error {
+  constructor(readonly said: string) {
+    super(
+      `the server does not speak memcached's binary protocol; it said ${JSON.stringify(said)}. ` +
+        'Check its address, and that memcached runs without `-B ascii`',
+    );
+  }
+}
+
 const NOTHING = Buffer.alloc(0);
 
-/** Takes a stream of replies apart, however it was cut. */
+/** Splits a stream of bytes into replies, however it was cut. */
 export class ReplyReader {
   private rest: Buffer = NOTHING;
+  /** How many bytes of a reply that is too long are still to come and be dropped. */
+  private toDrop = 0;
 
   /**
-   * Calls back with each reply that is complete.
+   * Calls back with each reply that is complete. Of one longer than {@link LONGEST_REPLY} it delivers
+   * the beginning.
    *
-   * @throws if these are not replies
+   * @throws NotBinaryError
    */
   read(chunk: Buffer, deliver: (reply: Reply) => void): void {
-    const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk]);
+    const dropped = Math.min(this.toDrop, chunk.length);
+    this.toDrop -= dropped;
+    const fresh = chunk.subarray(dropped);
+    const bytes = this.rest.length === 0 ? fresh : Buffer.concat([this.rest, fresh]);
     let at = 0;
     while (at < bytes.length) {
-      if (bytes[at] !== REPLY) throw notReplies(bytes, at);
+      if (bytes[at] !== REPLY) throw notBinary(bytes, at);
       if (bytes.length - at < HEADER) break;
-      const end = at + HEADER + bytes.readUInt32BE(at + 8);
-      if (bytes.length < end) break;
-      deliver(replyAt(bytes, at, end));
-      at = end;
+      const length = HEADER + bytes.readUInt32BE(at + 8);
+      const kept = Math.min(length, LONGEST_REPLY);
+      if (bytes.length - at < kept) break;
+      deliver(replyAt(bytes, at, at + kept));
+      const end = at + length;
+      at = Math.min(end, bytes.length);
+      this.toDrop = end - at;
     }
     this.rest = at === bytes.length ? NOTHING : bytes.subarray(at);
   }
 }
 
-/** For instance `ERROR Too many open connections`. */
-function notReplies(bytes: Buffer, at: number): Error {
-  const said = JSON.stringify(bytes.toString('latin1', at, at + 80).trim());
-  return new Error(`The server does not speak the binary protocol, but said ${said}.`);
+function notBinary(bytes: Buffer, at: number): NotBinaryError {
+  const [line = ''] = bytes
+    .toString('latin1', at, at + LONGEST_QUOTE)
+    .trim()
+    .split(/[\r\n]/);
+  return new NotBinaryError(line);
 }
 
 function replyAt(bytes: Buffer, at: number, end: number): Reply {

@@ -1,38 +1,38 @@
 import type { Version } from './items.ts';
 
-/** A grant of this store's, as we know it. */
+/** A grant of this store, as this process knows it. */
 export interface Grant {
   readonly id: string;
   readonly owner: string;
   readonly label: string;
   readonly token: number;
   version: Version;
-  /** Until when it was granted, by this process's monotonic clock, in ms. */
+  /** The end of its lease by this process's monotonic clock, in ms. */
   until: number;
 }
 
-/** An acquisition whose outcome is not known (yet). */
-interface Doubt {
+/** An acquisition of which it is not known whether it was granted. */
+interface UnknownOutcome {
   readonly owner: string;
   readonly until: number;
-  /** A request for it went out, was not answered, and may reach the server at any time. */
+  /** A request for it was sent and not answered: it may still reach the server. */
   readonly lost: boolean;
 }
 
-/** Entries, at least, between two looks at everything: so that looking costs little per entry. */
+/** The fewest additions between two sweeps, so that a sweep costs little per entry. */
 const SWEEP_EVERY = 1_000;
 
-/** An item outlives its promise by this much, in ms, and a little. */
+/** The longest, in ms, that an item may outlive its lease, and a little more. */
 const OUTLIVES = 5_000;
 
 /**
- * What is remembered of our grants, so that most requests need no question first. All of it can be
- * forgotten: then the item is read. What has run out is forgotten.
+ * Remembers this process's grants, so that most requests need not read the item first. All of it may
+ * be forgotten: then the item is read. Entries are dropped some time after their lease has ended.
  */
 export class Grants {
-  /** What goes leaves its place until the next look: a `Map` that shrinks and grows is slow. */
+  /** A dropped grant leaves an empty entry until the next sweep: a `Map` that shrinks and grows is slow. */
   private readonly byKey = new Map<string, Grant | undefined>();
-  private readonly doubts = new Map<string, Doubt>();
+  private readonly unknownOutcomes = new Map<string, UnknownOutcome>();
   private untilSweep = SWEEP_EVERY;
 
   /** The latest grant of a key. */
@@ -62,40 +62,45 @@ export class Grants {
     this.arrived(id);
   }
 
-  /** It is not known whether an acquisition was granted, or will be. */
-  doubt(id: string, owner: string, until: number, lost = true): void {
-    this.doubts.set(id, { owner, until, lost: lost || this.doubts.get(id)?.lost === true });
+  /** Notes that an acquisition may have been granted, or may yet be. */
+  outcomeUnknown(id: string, owner: string, until: number, lost = true): void {
+    this.unknownOutcomes.set(id, {
+      owner,
+      until,
+      lost: lost || this.unknownOutcomes.get(id)?.lost === true,
+    });
     this.sweep();
   }
 
-  /** Nothing that was asked for it is under way any more. */
+  /** No request for this acquisition can reach the server any more. */
   arrived(id: string): void {
-    if (this.doubts.size > 0) this.doubts.delete(id);
+    if (this.unknownOutcomes.size > 0) this.unknownOutcomes.delete(id);
   }
 
-  /** The server has answered. That is no answer to a request that was lost before. */
+  /** The server has answered the latest request; an earlier one that was lost stays unknown. */
   settle(id: string): void {
-    if (this.doubts.size > 0 && this.doubts.get(id)?.lost === false) this.doubts.delete(id);
+    if (this.unknownOutcomes.size > 0 && this.unknownOutcomes.get(id)?.lost === false)
+      this.unknownOutcomes.delete(id);
   }
 
-  /** Until when, at the latest, an acquisition whose outcome is not known was to be granted. */
-  doubtfulUntil(id: string): number | undefined {
-    return this.doubts.get(id)?.until;
+  /** The latest time at which a lease of an acquisition with an unknown outcome can end. */
+  unknownUntil(id: string): number | undefined {
+    return this.unknownOutcomes.get(id)?.until;
   }
 
   ownerOf(key: string, id: string): string | undefined {
-    return (this.of(key, id) ?? this.doubts.get(id))?.owner;
+    return (this.of(key, id) ?? this.unknownOutcomes.get(id))?.owner;
   }
 
   private sweep(): void {
     this.untilSweep -= 1;
     if (this.untilSweep > 0) return;
     const longAgo = performance.now() - OUTLIVES;
-    for (const map of [this.byKey, this.doubts]) {
+    for (const map of [this.byKey, this.unknownOutcomes]) {
       for (const [name, entry] of map) {
         if (entry === undefined || entry.until < longAgo) map.delete(name);
       }
     }
-    this.untilSweep = Math.max(SWEEP_EVERY, this.byKey.size + this.doubts.size);
+    this.untilSweep = Math.max(SWEEP_EVERY, this.byKey.size + this.unknownOutcomes.size);
   }
 }

@@ -1,14 +1,14 @@
 import { LockStoreError } from '@holdfast/core';
-import { RefusedError, type Connection } from './connection.ts';
+import { UnusableServerError, type Connection } from './connection.ts';
 import type { Connections } from './connections.ts';
-import { ADD, DELETE, GET, requestFrame, SET, type Reply } from './frames.ts';
+import { ADD, CREDENTIALS_REFUSED, DELETE, GET, requestFrame, SET, type Reply } from './frames.ts';
 
 /**
- * What an item was when we last heard of it. It counts only on the connection that told it: behind
- * another there may be a server that was started anew and counts from 1 again.
+ * The version of an item as last seen. It is valid only on the connection that reported it: behind
+ * another one may be a restarted server, whose CAS ids begin at 1 again.
  */
 export interface Version {
-  /** The item's CAS id, which no other item of the server's life had or will have. */
+  /** The item's CAS id, unique while the server lives. */
   readonly cas: bigint;
   readonly connection: Connection;
 }
@@ -19,17 +19,17 @@ export interface Item {
 }
 
 /**
- * All that locks ask of memcached: three verbs, one request each. "Not done" may also mean that a
- * connection broke and nobody knows; reading the item then tells.
+ * The three verbs that locks need of memcached, one request each. "Not done" may also mean that the
+ * connection broke and the outcome is unknown; reading the item then tells.
  */
 export interface Items {
   read(key: string): Promise<Item | undefined>;
   /**
-   * Writes an item that is absent, or that is still as it was with `over`.
+   * Writes an item if it is absent, or unchanged since `over`.
    *
-   * @param exptime whole seconds: the item lives so long or up to a second less
-   * @param lost told if the connection broke: the request may still reach the server
-   * @returns its version, or `undefined` if that was not done
+   * @param exptime whole seconds: the item lives that long, or up to a second less
+   * @param lost called if the connection broke: the request may still reach the server
+   * @returns its version, or `undefined` if it was not written
    */
   write(
     key: string,
@@ -38,7 +38,7 @@ export interface Items {
     over?: Version,
     lost?: () => void,
   ): Promise<Version | undefined>;
-  /** @returns whether it removed the item as it was with `over` */
+  /** Removes an item that is unchanged since `over`. @returns whether it did */
   remove(key: string, over: Version): Promise<boolean>;
 }
 
@@ -47,11 +47,11 @@ const NOT_FOUND = 0x01;
 const EXISTS = 0x02;
 const NOT_STORED = 0x05;
 
-/** Statuses that asking again does not change, and what they mean. */
+/** Statuses that trying again does not change, and what they mean. */
 const PERMANENT: Readonly<Record<number, string>> = {
   0x03: 'the item is too large for the server',
   0x04: 'the server finds the request invalid',
-  0x20: 'the server refuses the credentials',
+  [CREDENTIALS_REFUSED]: 'the server refuses the credentials',
   0x81: 'the server does not know the request',
   0x83: 'the server does not support the request',
 };
@@ -60,8 +60,8 @@ const PERMANENT: Readonly<Record<number, string>> = {
 const LONGEST_EXPTIME = 2_592_000;
 
 const NO_CAS =
-  'This memcached runs without CAS ids (option -C), without which a lock could be taken from its ' +
-  'holder unnoticed. Start it without that option.';
+  'This memcached runs without CAS ids (option -C), so anybody could take a lock from its holder ' +
+  'unnoticed. Start it without that option.';
 
 function permanent(message: string, cause?: unknown): LockStoreError {
   return new LockStoreError(message, { phase: 'acquire', permanent: true, cause });
@@ -82,7 +82,7 @@ function check({ status, value }: Reply, ...expected: readonly number[]): number
 }
 
 function failure(error: Error): Error {
-  return error instanceof RefusedError ? permanent(error.message, error) : error;
+  return error instanceof UnusableServerError ? permanent(error.message, error) : error;
 }
 
 /** The binary protocol, which memjs speaks. */
@@ -140,10 +140,7 @@ export class BinaryItems implements Items {
   }
 }
 
-/**
- * @param unknown the answer if the connection breaks and the request may have been executed; else that
- * is an error
- */
+/** @param unknown what to answer if the connection breaks after sending; by default that is an error */
 function exchange<T>(
   connection: Connection,
   opcode: number,

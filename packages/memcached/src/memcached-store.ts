@@ -13,8 +13,8 @@ import {
   type StoreEvent,
 } from '@holdfast/core';
 import { Connections } from './connections.ts';
-import { Holder } from './holder.ts';
-import { jsonFormat, memlockFormat, type Format } from './holding.ts';
+import { ItemLocks } from './item-locks.ts';
+import { jsonFormat, memlockFormat, type Format } from './lock-item.ts';
 import { BinaryItems } from './items.ts';
 import { promisedFor } from './lease-time.ts';
 import type { MemjsClient } from './memjs.ts';
@@ -76,26 +76,26 @@ class MemcachedStore implements LockStore {
   readonly leaseFor = promisedFor;
   readonly encodeKey?: (request: EncodeKeyRequest) => string;
   private readonly connections: Connections;
-  private readonly holder: Holder;
+  private readonly locks: ItemLocks;
   private readonly listeners = new Map<string, (event: StoreEvent) => void>();
 
   constructor(client: MemjsClient, format: Format) {
     this.connections = new Connections(client, () => {
       for (const listener of this.listeners.values()) listener({ type: 'reconnected' });
     });
-    this.holder = new Holder(new BinaryItems(this.connections), format);
+    this.locks = new ItemLocks(new BinaryItems(this.connections), format);
     if (format.encodeKey !== undefined) this.encodeKey = format.encodeKey;
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    return this.holder.acquire(request);
+    return this.locks.acquire(request);
   }
 
   /** memcached has no request for several items with conditions: they are sent in one go. */
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
     const renewOne = async (request: RenewRequest): Promise<RenewReply> => {
       try {
-        return await this.holder.renew(request);
+        return await this.locks.renew(request);
       } catch (error) {
         return error as Error;
       }
@@ -104,15 +104,15 @@ class MemcachedStore implements LockStore {
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    return this.holder.release(request);
+    return this.locks.release(request);
   }
 
   inspect(request: InspectRequest): Promise<StoredGrant | null> {
-    return this.holder.inspect(request);
+    return this.locks.inspect(request);
   }
 
   forceRelease(key: string): Promise<boolean> {
-    return this.holder.forceRelease(key);
+    return this.locks.forceRelease(key);
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {

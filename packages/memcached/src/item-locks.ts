@@ -10,34 +10,35 @@ import {
   type StoredGrant,
 } from '@holdfast/core';
 import { Grants, type Grant } from './grants.ts';
-import { FREE, type Format, type Holding } from './holding.ts';
+import { FREE, type Format, type LockItem } from './lock-item.ts';
 import type { Item, Items, Version } from './items.ts';
 import { exptimeFor } from './lease-time.ts';
 
-/** How often an item is read and then written: in between it may have changed again. */
+/** How many times to read an item and then write it: it may change in between. */
 const TRIES = 5;
 
-const changing = (): Error => new Error('The item changes faster than it can be read and written.');
+const changing = (): Error =>
+  new Error(`The item of this lock changed ${TRIES} times between reading and writing it.`);
 
-/** Each CAS id stands for a block of tokens; above this there is no number for them. */
+/** Each CAS id stands for a block of tokens; above this one the tokens would not be safe integers. */
 const LARGEST_CAS = BigInt(Math.floor(Number.MAX_SAFE_INTEGER / MAX_TOKENS) - 1);
 
 const firstToken = ({ cas }: Version): number => (cas > LARGEST_CAS ? 0 : Number(cas) * MAX_TOKENS);
 
-/** How an item may be taken that is there already. */
-interface Taking {
+/** How an item that exists may be overwritten by an acquisition. */
+interface Overwrite {
   readonly replaced?: boolean | undefined;
-  /** Where the acquisition was granted before. */
+  /** The token of this acquisition's earlier grant. */
   readonly token?: number | undefined;
 }
 
 /**
- * Takes, renews and ends locks: with one request where an item is as we know it. Where it is not,
- * because an answer was lost or somebody else was there, it is read, and what it says decides.
+ * Takes, renews and ends locks, in one request while the item is as this process last saw it. If it is
+ * not, because a reply was lost or somebody else wrote it, the item is read, and its content decides.
  */
-export class Holder {
+export class ItemLocks {
   private readonly grants = new Grants();
-  /** Acquisitions that the server has been asked for, and has not answered. */
+  /** Acquisitions with a request that the server has not answered. */
   private readonly asked = new Set<string>();
 
   constructor(
@@ -48,10 +49,10 @@ export class Holder {
   async acquire(request: AcquireRequest): Promise<AcquireReply> {
     const { key, id, owner, ttl, replaces } = request;
     const until = performance.now() + ttl;
-    // An earlier request for the same may yet reach the server, whatever this one is told.
-    if (this.asked.has(id)) this.grants.doubt(id, owner, until);
-    // Items without ids say nothing of an acquisition that is released before it was answered.
-    else if (this.format.nameless) this.grants.doubt(id, owner, until, false);
+    // An earlier request of this acquisition may still reach the server, whatever this one is told.
+    if (this.asked.has(id)) this.grants.outcomeUnknown(id, owner, until);
+    // Without an id in the item, nothing shows an acquisition that is released before its answer.
+    else if (this.format.ownerOnly) this.grants.outcomeUnknown(id, owner, until, false);
     this.asked.add(id);
     const earlier = replaces === undefined ? undefined : this.grants.of(key, replaces);
     let reply: AcquireReply;
@@ -62,7 +63,7 @@ export class Holder {
           : await this.put(request, earlier.version, { replaced: true });
       reply = put ?? (await this.take(request));
     } catch (error) {
-      this.grants.doubt(id, owner, performance.now() + ttl);
+      this.grants.outcomeUnknown(id, owner, performance.now() + ttl);
       throw error;
     } finally {
       this.asked.delete(id);
@@ -80,13 +81,13 @@ export class Holder {
     }
     for (let tries = 0; tries < TRIES; tries++) {
       const item = await this.items.read(key);
-      const holding = this.holdingOf(item);
-      if (item === undefined || holding === undefined) return 'evicted';
-      if (holding.kept === true || !this.belongs(holding, key, id, owner)) {
-        return holding.owner === owner && holding.kept !== true ? 'superseded' : 'stolen';
+      const found = this.lockItemOf(item);
+      if (item === undefined || found === undefined) return 'evicted';
+      if (found.kept === true || !this.belongs(found, key, id, owner)) {
+        return found.owner === owner && found.kept !== true ? 'superseded' : 'stolen';
       }
       if (ttl === 0) return 'renewed';
-      const known = this.grants.of(key, id) ?? this.learn(key, id, holding, item);
+      const known = this.grants.of(key, id) ?? this.learn(key, id, found, item);
       if (await this.prolong(key, known, ttl, item.version)) return 'renewed';
     }
     throw changing();
@@ -99,12 +100,16 @@ export class Holder {
     for (let tries = 0; !freed; tries++) {
       if (tries === TRIES) throw changing();
       const item = await this.items.read(key);
-      const holding = this.holdingOf(item);
-      if (item === undefined || holding === undefined) {
+      const found = this.lockItemOf(item);
+      if (item === undefined || found === undefined) {
         if (await this.ruleOut(key, id, item)) break;
-      } else if (this.belongs(holding, key, id, owner)) {
-        const token = this.tokenOf(key, holding, item);
-        freed = await this.end(key, { ...holding, token }, item.version, keepFor);
+      } else if (found.kept === true) {
+        // Released before, and kept until it runs out: also for a release that comes again or late.
+        freed = keepFor > 0 && this.belongs(found, key, id, owner);
+        break;
+      } else if (this.belongs(found, key, id, owner)) {
+        const token = this.tokenOf(key, found, item);
+        freed = await this.end(key, { ...found, token }, item.version, keepFor);
       } else {
         break;
       }
@@ -115,73 +120,74 @@ export class Holder {
 
   async inspect({ key }: InspectRequest): Promise<StoredGrant | null> {
     const item = await this.items.read(key);
-    const holding = this.holdingOf(item);
-    if (item === undefined || holding === undefined) return null;
-    assertLock(holding);
-    const { owner, label } = holding;
-    return { owner, label, fencingToken: this.tokenOf(key, holding, item) };
+    const found = this.lockItemOf(item);
+    if (item === undefined || found === undefined) return null;
+    assertLock(found);
+    const { owner, label } = found;
+    return { owner, label, fencingToken: this.tokenOf(key, found, item) };
   }
 
   async forceRelease(key: string): Promise<boolean> {
     for (let tries = 0; tries < TRIES; tries++) {
       const item = await this.items.read(key);
-      const holding = this.holdingOf(item);
-      if (item === undefined || holding === undefined) return false;
-      assertLock(holding);
+      const found = this.lockItemOf(item);
+      if (item === undefined || found === undefined) return false;
+      assertLock(found);
       if (await this.items.remove(key, item.version)) return true;
     }
     throw changing();
   }
 
-  /** For a key that is not as we thought: reads what is there, and puts the grant over it if it may. */
+  /** Reads the item, and overwrites it with the grant if that is allowed. */
   private async take(request: AcquireRequest): Promise<AcquireReply> {
     const taken = notReplaced(request);
     for (let tries = 0; tries < TRIES; tries++) {
       const item = await this.items.read(request.key);
-      const taking = item === undefined ? {} : this.mayTake(request, this.holdingOf(item), item);
-      if (taking === undefined) break;
-      const reply = await this.put(request, item?.version, { ...taken, ...taking });
+      const overwrite =
+        item === undefined ? {} : this.overwriteFor(request, this.lockItemOf(item), item);
+      if (overwrite === undefined) break;
+      const reply = await this.put(request, item?.version, { ...taken, ...overwrite });
       if (reply !== undefined) return reply;
     }
     return { granted: false, ...taken };
   }
 
-  /** @returns `undefined` if the item is somebody else's */
-  private mayTake(
+  /** @returns `undefined` if the item belongs to somebody else */
+  private overwriteFor(
     { key, id, owner, replaces }: AcquireRequest,
-    holding: Holding | undefined,
+    found: LockItem | undefined,
     item: Item,
-  ): Taking | undefined {
-    if (holding === undefined) return {};
-    assertLock(holding);
-    if (holding.kept === true) return undefined;
-    if (this.belongs(holding, key, id, owner)) {
+  ): Overwrite | undefined {
+    if (found === undefined) return {};
+    assertLock(found);
+    if (found.kept === true) return undefined;
+    if (this.belongs(found, key, id, owner)) {
       const token =
-        holding.id === undefined
+        found.id === undefined
           ? this.grants.of(key, id)?.token
-          : (holding.token ?? firstToken(item.version));
-      const again = replaces !== undefined && holding.over === replaces;
+          : (found.token ?? firstToken(item.version));
+      const again = replaces !== undefined && found.over === replaces;
       return again ? { token, replaced: true } : { token };
     }
     if (replaces !== undefined) {
       const owned = this.grants.ownerOf(key, replaces);
-      if (this.belongs(holding, key, replaces, owned)) return { replaced: true };
+      if (this.belongs(found, key, replaces, owned)) return { replaced: true };
     }
-    return holding.owner === owner ? {} : undefined;
+    return found.owner === owner ? {} : undefined;
   }
 
-  /** Writes a grant, if the item is absent or still as it was with `over`. */
+  /** Writes a grant if the item is absent, or unchanged since `over`. */
   private async put(
     request: AcquireRequest,
     over: Version | undefined,
-    { replaced, token }: Taking,
+    { replaced, token }: Overwrite,
   ): Promise<AcquireReply | undefined> {
     const { key, id, owner, label, tokens } = request;
     const now = performance.now();
     const until = Math.max(now + request.ttl, this.grants.of(key, id)?.until ?? 0);
     const replaces = replaced === true ? request.replaces : undefined;
     const value = this.format.encode({ id, owner, label, token, over: replaces });
-    const lost = (): void => this.grants.doubt(id, owner, until);
+    const lost = (): void => this.grants.outcomeUnknown(id, owner, until);
     const version = await this.items.write(key, value, exptimeFor(until - now), over, lost);
     if (version === undefined) return undefined;
     const first = token ?? firstToken(version);
@@ -189,7 +195,7 @@ export class Holder {
     return { granted: true, token: first, tokens: Math.min(tokens, MAX_TOKENS), replaced };
   }
 
-  /** A grant never ends earlier for being renewed. */
+  /** Renews a grant. Never shortens its lease. */
   private async prolong(key: string, grant: Grant, ttl: number, over: Version): Promise<boolean> {
     const now = performance.now();
     const until = Math.max(now + ttl, grant.until);
@@ -206,10 +212,10 @@ export class Holder {
     return true;
   }
 
-  /** A grant that we had forgotten. */
-  private learn(key: string, id: string, holding: Holding, item: Item): Grant {
-    const { owner, label } = holding;
-    const token = this.tokenOf(key, holding, item);
+  /** Remembers again a grant that this process had forgotten. */
+  private learn(key: string, id: string, found: LockItem, item: Item): Grant {
+    const { owner, label } = found;
+    const token = this.tokenOf(key, found, item);
     const grant = { id, owner, label, token, version: item.version, until: 0 };
     this.grants.add(key, grant);
     return grant;
@@ -217,7 +223,7 @@ export class Holder {
 
   private end(
     key: string,
-    { id, owner, label, token }: Holding,
+    { id, owner, label, token }: LockItem,
     over: Version,
     keepFor: number,
   ): Promise<boolean> {
@@ -228,20 +234,20 @@ export class Holder {
       .then((version) => version !== undefined);
   }
 
-  /** A request that asked for the same before, and was not answered, must not find the key free. */
+  /** Removes the item; if a lost request could still take the key, blocks it instead until it cannot. */
   private async remove(key: string, id: string | undefined, over: Version): Promise<boolean> {
-    const until = id === undefined ? undefined : this.grants.doubtfulUntil(id);
+    const until = id === undefined ? undefined : this.grants.unknownUntil(id);
     if (until === undefined || until <= performance.now()) return this.items.remove(key, over);
     return this.block(key, until, over);
   }
 
   /**
-   * An acquisition that is to be ended is not there, but it may still be under way, on a connection
-   * that broke. An item that nobody holds stops it: what is not absent cannot be added, and what has
-   * changed cannot be replaced.
+   * The acquisition to be ended is not on the server, but a request for it may still arrive from a
+   * connection that broke. An item that nobody holds stops that request: ADD fails because an item
+   * exists, and SET fails because its CAS id has changed.
    */
   private async ruleOut(key: string, id: string, item: Item | undefined): Promise<boolean> {
-    const until = this.grants.doubtfulUntil(id);
+    const until = this.grants.unknownUntil(id);
     return until === undefined || this.block(key, until, item?.version);
   }
 
@@ -250,9 +256,9 @@ export class Holder {
     return (await this.items.write(key, FREE, exptime, over)) !== undefined;
   }
 
-  /** Whether an item is an acquisition's. If it names it, the request for it has arrived. */
+  /** Whether an item belongs to an acquisition. If the item has its id, its request has arrived. */
   private belongs(
-    { id: named, owner: owns }: Holding,
+    { id: named, owner: owns }: LockItem,
     key: string,
     id: string,
     owner: string | undefined,
@@ -262,26 +268,26 @@ export class Holder {
     return named === id;
   }
 
-  private holdingOf(item: Item | undefined): Holding | undefined {
+  private lockItemOf(item: Item | undefined): LockItem | undefined {
     return item === undefined ? undefined : this.format.decode(item.value);
   }
 
-  private tokenOf(key: string, holding: Holding, { version }: Item): number {
-    if (holding.token !== undefined) return holding.token;
+  private tokenOf(key: string, found: LockItem, { version }: Item): number {
+    if (found.token !== undefined) return found.token;
     const latest = this.grants.latest(key);
     return latest?.version.cas === version.cas ? latest.token : firstToken(version);
   }
 }
 
-/** What is said of a grant to be replaced that was not there any more. */
-function notReplaced({ replaces }: AcquireRequest): Taking {
+/** What to answer when the grant to be replaced was already gone. */
+function notReplaced({ replaces }: AcquireRequest): Overwrite {
   return replaces === undefined ? NOTHING : { replaced: false };
 }
 
-const NOTHING: Taking = {};
+const NOTHING: Overwrite = {};
 
-function assertLock({ foreign }: Holding): void {
+function assertLock({ foreign }: LockItem): void {
   if (foreign !== true) return;
-  const message = 'The key holds data that is not a lock.';
+  const message = 'The memcached item of this lock holds data that Holdfast did not write.';
   throw new LockStoreError(message, { phase: 'acquire', permanent: true });
 }

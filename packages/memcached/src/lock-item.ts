@@ -1,37 +1,37 @@
 import { LockArgumentError, type EncodeKeyRequest } from '@holdfast/core';
 
-/** What an item says of who holds its lock. */
-export interface Holding {
-  /** Of the acquisition; absent where items do not tell. */
+/** The content of a lock's item. */
+export interface LockItem {
+  /** The acquisition's id; absent in formats that store only the owner. */
   readonly id: string | undefined;
   readonly owner: string;
   readonly label: string;
-  /** The first fencing token, where it does not follow from the item's version: after a renewal. */
+  /** The first fencing token, if a renewal has changed the CAS id from which it was computed. */
   readonly token?: number | undefined;
-  /** The id of the grant that this one has replaced. */
+  /** The id of the grant that this one replaced. */
   readonly over?: string | undefined;
-  /** Released, but busy for everybody until it runs out. */
+  /** Released early: busy for everybody until the item expires. */
   readonly kept?: boolean | undefined;
-  /** The item is not a lock at all. */
+  /** The item was not written by Holdfast. */
   readonly foreign?: boolean | undefined;
 }
 
-/** How items are written. An empty one is a released lock in every format. */
+/** How a lock's item is written. In every format an empty item is a released lock. */
 export interface Format {
-  /** Whether items do not tell which acquisition holds. */
-  readonly nameless: boolean;
-  encode(holding: Holding): string;
-  /** @returns `undefined` for a lock that nobody holds */
-  decode(value: string): Holding | undefined;
+  /** Whether an item holds the owner alone, and so does not show which acquisition holds the lock. */
+  readonly ownerOnly: boolean;
+  encode(holding: LockItem): string;
+  /** @returns `undefined` for a lock that nobody holds. Never throws, whatever the item holds. */
+  decode(value: string): LockItem | undefined;
   readonly encodeKey?: (request: EncodeKeyRequest) => string;
 }
 
 /** An item that nobody holds. */
 export const FREE = '';
 
-/** Our own: JSON, so that an operator can read it. */
+/** The format of Holdfast: JSON, which an operator can read. */
 export const jsonFormat: Format = {
-  nameless: false,
+  ownerOnly: false,
 
   encode: ({ id, owner, label, token, over, kept }) =>
     JSON.stringify({ id, owner: owner === id ? undefined : owner, label, token, over, kept }),
@@ -39,18 +39,22 @@ export const jsonFormat: Format = {
   decode(value) {
     if (value === FREE) return undefined;
     const { id, label, owner = id, token, over, kept } = parse(value);
-    if (typeof id !== 'string' || typeof label !== 'string' || typeof owner !== 'string') {
-      return FOREIGN;
-    }
-    return { id, label, owner, token, over, kept };
+    const isOurs =
+      typeof id === 'string' &&
+      typeof label === 'string' &&
+      typeof owner === 'string' &&
+      (token === undefined || Number.isSafeInteger(token)) &&
+      (over === undefined || typeof over === 'string') &&
+      (kept === undefined || typeof kept === 'boolean');
+    return isOurs ? { id, label, owner, token, over, kept } : FOREIGN;
   },
 };
 
-const FOREIGN: Holding = { id: '', owner: '', label: '', foreign: true };
+const FOREIGN: LockItem = { id: '', owner: '', label: '', foreign: true };
 
-function parse(value: string): Partial<Holding> {
+function parse(value: string): Partial<LockItem> {
   try {
-    return (JSON.parse(value) ?? {}) as Partial<Holding>;
+    return (JSON.parse(value) ?? {}) as Partial<LockItem>;
   } catch {
     return {};
   }
@@ -60,12 +64,12 @@ const MEMLOCK_PREFIX = 'memlock:';
 const MEMLOCK_LONGEST = 250;
 const ODD = /[\s\p{Cc}]/u;
 
-/** What the Go side takes for an owner that never comes back. */
+/** The Go side takes an owner with this prefix for one that never comes back. */
 const KEPT_PREFIX = 'holdfast-kept:';
 
-/** As `memlock` of LUCI has it: the owner and nothing else. */
+/** The format of LUCI's `memlock`: the owner and nothing else. */
 export const memlockFormat: Format = {
-  nameless: true,
+  ownerOnly: true,
 
   encode: ({ owner, kept }) => (kept === true ? KEPT_PREFIX + owner : owner),
 
