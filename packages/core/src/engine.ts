@@ -5,6 +5,7 @@ import { Releases } from './release/releases.ts';
 import type { Clock } from './clock.ts';
 import { Timeouts } from './util/timeouts.ts';
 import { Events } from './events.ts';
+import { Notices } from './util/notices.ts';
 import { Ids } from './util/ids.ts';
 import type { Keeper, Lease } from './hold/lease.ts';
 import type { LockerSettings } from './options.ts';
@@ -17,6 +18,7 @@ import { Time } from './util/time.ts';
 
 /** The parts of one locker, and the leases at which they meet. */
 export class Engine implements Keeper, KeyQueuesHost {
+  readonly notices = new Notices();
   readonly time: Time;
   readonly events: Events;
   readonly deadlines: Timeouts;
@@ -40,10 +42,10 @@ export class Engine implements Keeper, KeyQueuesHost {
     readonly settings: LockerSettings,
     clock: Clock,
   ) {
-    this.time = new Time(clock, () => this.renewer.verify());
-    this.events = new Events(settings.name, store.name);
+    this.time = new Time(clock, this.notices, () => this.renewer.verify());
+    this.events = new Events(settings.name, store.name, this.notices);
     this.deadlines = new Timeouts(this.time);
-    this.calls = new StoreCalls(this.time, this.deadlines, this.events);
+    this.calls = new StoreCalls(this.time, this.deadlines, this.events, this.notices);
     this.terms = new LeaseTimings(store, settings);
     this.ids = new Ids(this.time);
     this.client = this.time.identity();
@@ -123,6 +125,15 @@ export class Engine implements Keeper, KeyQueuesHost {
   }
 
   private hear(event: StoreEvent): void {
+    this.notices.begin();
+    try {
+      this.heard(event);
+    } finally {
+      this.notices.end();
+    }
+  }
+
+  private heard(event: StoreEvent): void {
     switch (event.type) {
       case 'wake':
         this.admission.woken(event.key);

@@ -17,6 +17,7 @@ import { Engine } from './engine.ts';
 import {
   LockArgumentError,
   LockerClosedError,
+  LockLostError,
   LockReentryError,
   type StorePhase,
 } from './errors.ts';
@@ -77,11 +78,21 @@ export class HoldfastLocker implements Locker {
   // These are not async functions: with an embedded store every promise more shows in the cost.
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
-    return promised(() => this.#begin(key, this.#plan(options), true) as MaybePromise<Lock>);
+    try {
+      const plan = this.#plan(options);
+      return given(this.#begin(key, plan, true) as MaybePromise<Lock>, plan.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
-    return promised(() => this.#begin(key, this.#planOnce(options), false));
+    try {
+      const plan = this.#planOnce(options);
+      return given(this.#begin(key, plan, false), plan.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   withLock<T>(
@@ -93,8 +104,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const plan = this.#plan(callback === options ? undefined : (options as LockOptions));
       const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
-      if (isPromiseLike(lock)) return lock.then((taken) => run(taken, callback)) as Promise<T>;
-      return run(lock, callback);
+      return Promise.resolve(lock).then((taken) => run(taken, plan.signal, callback));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -105,13 +115,17 @@ export class HoldfastLocker implements Locker {
     options: TryLockOptions | LockCallback<T> | undefined,
     work?: LockCallback<T>,
   ): Promise<Outcome<T>> {
-    return promised(async () => {
+    try {
       const callback = checkWork<T>(work ?? options);
       const plan = this.#planOnce(callback === options ? undefined : (options as TryLockOptions));
-      const lock = await this.#begin(key, plan, false);
-      if (lock === null) return { acquired: false };
-      return { acquired: true, value: await run(lock, callback) };
-    });
+      const lock = this.#begin(key, plan, false);
+      return Promise.resolve(lock).then((taken): Outcome<T> | Promise<Outcome<T>> => {
+        if (taken === null) return { acquired: false };
+        return run(taken, plan.signal, callback).then((value) => ({ acquired: true, value }));
+      });
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async inspect(key: string): Promise<LockInfo | null> {
@@ -181,8 +195,19 @@ export class HoldfastLocker implements Locker {
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
   #begin(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
+    const { notices } = this.#engine;
+    notices.begin();
+    try {
+      return this.#start(wanted, plan, demanding);
+    } finally {
+      // Whatever happens in the call, it returns before anybody is told.
+      notices.endLater();
+    }
+  }
+
+  #start(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
     const keys = typeof wanted === 'string' && wanted !== '' ? undefined : checkKeys(wanted);
-    if (keys !== undefined && keys.length > 1) return this.#beginAll(keys, plan, demanding);
+    if (keys !== undefined && keys.length > 1) return this.#startAll(keys, plan, demanding);
     const key = keys?.[0] ?? (wanted as string);
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
     const stored = this.#name(key, plan);
@@ -201,7 +226,7 @@ export class HoldfastLocker implements Locker {
     return new Acquisition(admission, plan, { key, stored }, demanding, first).lock;
   }
 
-  #beginAll(
+  #startAll(
     keys: readonly [string, ...string[]],
     plan: Plan,
     demanding: boolean,
@@ -239,19 +264,31 @@ export class HoldfastLocker implements Locker {
   }
 }
 
-function promised<T>(start: () => MaybePromise<T>): Promise<T> {
-  try {
-    const result = start();
-    return result instanceof Promise ? result : Promise.resolve(result);
-  } catch (error) {
-    return Promise.reject(error);
-  }
+/** What a call for a lock answers: also where the lock was there at once, an abort in the same turn counts. */
+function given<T extends Lock | null>(
+  lock: MaybePromise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (lock instanceof Promise) return lock as Promise<T>;
+  const taken = Promise.resolve(lock);
+  if (signal === undefined || lock === null) return taken;
+  return taken.then((held) => (signal.aborted ? givenUp(held as Lock, signal) : held));
+}
+
+/** The caller has aborted before it could have the lock. */
+async function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
+  await lock.release();
+  throw signal.reason;
 }
 
 /** Runs the work of `withLock`, and releases the lock whatever becomes of it. */
-function run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
+function run<T>(lock: Lock, signal: AbortSignal | undefined, work: LockCallback<T>): Promise<T> {
+  if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
+  if (internals?.ended instanceof LockLostError && internals.ended.reason === 'closed') {
+    return Promise.reject(new LockerClosedError({ key: lock.key }));
+  }
   if (internals !== undefined) internals.running = true;
   let result: T | PromiseLike<T>;
   try {

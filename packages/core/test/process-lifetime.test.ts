@@ -146,7 +146,9 @@ describe('a process is not kept alive', { timeout: 60_000, concurrent: true }, (
       const closed = createLocker({ store });
       const locks = [await closed.lock('a'), await closed.lock('b')];
       const waiting = [1, 2, 3].map(() => closed.lock('a').catch(({ code }) => say(code)));
-      void closed.withLock('c', () => new Promise(() => {}));
+      await new Promise((started) => {
+        void closed.withLock('c', () => new Promise(started));
+      });
       await closed.close();
       await Promise.all(waiting);
       say(locks.map(({ state }) => state).join());

@@ -81,7 +81,10 @@ export class Acquisition extends Waiter implements PartHolder {
 
   /** The caller's signal was aborted. */
   handleEvent(): void {
+    const { notices } = this.admission;
+    notices.begin();
     this.giveUp(this.plan.signal?.reason);
+    notices.end();
   }
 
   /** Rejects, and takes back what was taken or asked for. */

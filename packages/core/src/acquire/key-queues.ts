@@ -2,6 +2,7 @@ import type { Releases } from '../release/releases.ts';
 import type { Attempt, Granted } from './contender.ts';
 import type { LockStoreError } from '../errors.ts';
 import type { Events } from '../events.ts';
+import type { Notices } from '../util/notices.ts';
 import type { Ids } from '../util/ids.ts';
 import { KeyQueue, type QueueHost } from './key-queue.ts';
 import { isFresh, type Grant, type Lease, type Plan, type Tenure } from '../hold/lease.ts';
@@ -19,6 +20,7 @@ const LEAVE_TIMEOUT = 2_000;
 
 /** What admission needs of its engine. */
 export interface KeyQueuesHost {
+  readonly notices: Notices;
   readonly time: Time;
   readonly events: Events;
   readonly calls: StoreCalls;
@@ -42,6 +44,7 @@ export class KeyQueues implements QueueHost, Counter {
   readonly registrations: Registrations;
   readonly notifies: boolean;
   readonly handoff: HandoffBounds | undefined;
+  readonly notices: Notices;
   readonly time: Time;
   readonly events: Events;
   readonly calls: StoreCalls;
@@ -55,7 +58,8 @@ export class KeyQueues implements QueueHost, Counter {
   private keepAlive: Alarm | undefined = undefined;
 
   constructor(private readonly engine: KeyQueuesHost) {
-    const { time, events, calls, store, settings, leases, cleanup, renewer } = engine;
+    const { notices, time, events, calls, store, settings, leases, cleanup, renewer } = engine;
+    this.notices = notices;
     this.time = time;
     this.events = events;
     this.calls = calls;

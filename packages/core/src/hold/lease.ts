@@ -6,12 +6,14 @@ import type { LockSettings } from '../options.ts';
 import type { Renewal } from './renewal.ts';
 import type { MaybePromise } from '../store.ts';
 import type { LeaseTiming } from './lease-timing.ts';
+import type { Notices } from '../util/notices.ts';
 import type { Time } from '../util/time.ts';
 
 /** What leases and handles need of the engine that keeps them. */
 export interface Keeper {
   readonly time: Time;
   readonly events: Events;
+  readonly notices: Notices;
   readonly label: string;
   readonly store: object;
   /** A lease begins. */
@@ -192,10 +194,11 @@ export abstract class Lease {
     const { engine } = this.plan;
     const heldFor = engine.time.now() - this.grantedAt;
     const error = new LockLostError({ key: this.key, reason, heldFor });
+    engine.notices.begin();
     this.ended = error;
-    // The holder is told before anybody who waits can try.
     this.lost(error);
     engine.vacated(this);
+    engine.notices.end();
   }
 }
 

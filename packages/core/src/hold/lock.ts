@@ -4,7 +4,7 @@ import { LockArgumentError, type LockLostError } from '../errors.ts';
 import type { HeldLockEvent } from '../events.ts';
 import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
-import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
 /** The handle of a lock with one key, and its lease: one object, for there may be very many. */
@@ -121,10 +121,13 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   /** The caller's own abort, see contract 4.5. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
+    const { notices } = this.plan.engine;
+    notices.begin();
     this.setRenewing(false);
     // Made now if need be, so that a later release does not become its reason.
-    signalOf(this);
-    fireSignal(this);
+    this.controller ??= newController();
+    fireSignal(this, notices);
+    notices.end();
   }
 
   renewing(on: boolean): void {
@@ -139,15 +142,18 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     const { engine } = this.plan;
     const now = engine.time.checkedNow();
     if (this.isHeld(now)) {
+      const { notices } = engine;
+      notices.begin();
       unlisten(this.plan.signal, this);
       this.ended = Released.done;
-      fireSignal(this);
+      fireSignal(this, notices);
       if (engine.events.heard('released')) {
         const heldFor = now - this.grantedAt;
         engine.events.emit('released', { ...eventOf(this), heldFor });
       }
       const released = engine.release(this, now);
       if (released instanceof Promise) this.ended = new Released(released);
+      notices.end();
       return released;
     }
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
@@ -157,12 +163,12 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   protected lost(error: LockLostError): void {
     const { engine, onLost, signal } = this.plan;
     unlisten(signal, this);
-    fireSignal(this);
+    fireSignal(this, engine.notices);
     if (engine.events.heard('lost')) {
       const { reason, heldFor } = error;
       engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
-    if (onLost !== undefined) engine.events.guarded(() => onLost(error));
+    if (onLost !== undefined) engine.events.call(() => onLost(error));
   }
 }
 

@@ -4,7 +4,7 @@ import { LockArgumentError, LockLostError } from '../errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { Lease, Released, type Grant, type Plan } from './lease.ts';
 import { eventOf } from './lock.ts';
-import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
 /** To whom a part belongs. */
@@ -183,10 +183,13 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** The caller's own abort, see contract 4.5. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
+    const { notices } = this.plan.engine;
+    notices.begin();
     for (const part of this.parts) part.setRenewing(false);
     // Made now if need be, so that a later release does not become its reason.
-    signalOf(this);
-    fireSignal(this);
+    this.controller ??= newController();
+    fireSignal(this, notices);
+    notices.end();
   }
 
   renewing(on: boolean): void {
@@ -198,13 +201,21 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   end(): MaybePromise<boolean> {
-    const { engine, signal } = this.plan;
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
+    const { notices } = this.plan.engine;
+    notices.begin();
+    const released = this.releaseAll();
+    notices.end();
+    return released;
+  }
+
+  private releaseAll(): MaybePromise<boolean> {
+    const { engine, signal } = this.plan;
     const held = this.isHeld();
     if (held) {
       unlisten(signal, this);
       this.ended = Released.done;
-      fireSignal(this);
+      fireSignal(this, engine.notices);
       if (engine.events.heard('released')) {
         const heldFor = engine.time.now() - this.grantedAt;
         engine.events.emit('released', { ...eventOf(this), heldFor });
@@ -228,11 +239,11 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
     this.ended = lost;
     unlisten(signal, this);
-    fireSignal(this);
+    fireSignal(this, engine.notices);
     if (engine.events.heard('lost')) {
       engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
-    if (onLost !== undefined) engine.events.guarded(() => onLost(lost));
+    if (onLost !== undefined) engine.events.call(() => onLost(lost));
     for (const part of this.parts) {
       // These two end for all parts alike, and leave the holder what the leases have left.
       if (reason === 'closed' || reason === 'max-hold') part.lose(reason);

@@ -2,6 +2,7 @@ import type { Lock } from '../types.ts';
 import type { Releases } from '../release/releases.ts';
 import { LockLostError, type LockStoreError } from '../errors.ts';
 import type { Events } from '../events.ts';
+import type { Notices } from '../util/notices.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
 import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
@@ -13,6 +14,7 @@ import type { Alarm, Time } from '../util/time.ts';
 
 /** What renewing needs of its engine. */
 interface RenewerHost {
+  readonly notices: Notices;
   readonly time: Time;
   readonly calls: StoreCalls;
   readonly store: LockStore;
@@ -129,11 +131,15 @@ export class Renewer {
       if (at <= now || isDueSoon(lease, now)) batch.push(lease);
       else next = Math.min(next, at, lease.signalPoint, lease.maxHoldAt);
     }
-    if (due) this.renew(batch);
-    for (const lease of batch) {
-      if (lease.ended === undefined) next = Math.min(next, this.nextActionOf(lease));
-    }
-    if (next < this.alarmAt) this.arm(next);
+    const renew = (): void => {
+      if (due) this.renew(batch);
+      for (const lease of batch) {
+        if (lease.ended === undefined) next = Math.min(next, this.nextActionOf(lease));
+      }
+      if (next < this.alarmAt) this.arm(next);
+    };
+    // Whoever hears of a loss may release what is due.
+    this.engine.notices.add(renew);
   }
 
   private renew(leases: readonly Lease[]): void {

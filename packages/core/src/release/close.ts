@@ -6,17 +6,21 @@ const LAST_CALL = 1_000;
 
 /** Closes a locker: contract section 7. Never rejects. */
 export async function closeEngine(engine: Engine, drain: number): Promise<void> {
+  engine.notices.begin();
   for (const waiter of engine.admission.waiters()) {
     waiter.giveUp(new LockerClosedError({ key: waiter.key }));
   }
+  engine.notices.endLater();
   if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);
   engine.cleanup.hurry();
+  engine.notices.begin();
   const leases = [...engine.leases.values()];
   const handles = new Set(leases.map((lease) => lease.handle));
   for (const lease of leases) lease.lose('closed');
   for (const handle of handles) {
     if (handle?.running === false) void handle.end();
   }
+  engine.notices.endLater();
   await atMost(engine, LAST_CALL, engine.cleanup.settled());
   await atMost(engine, LAST_CALL, engine.stop());
 }

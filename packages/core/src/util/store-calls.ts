@@ -2,6 +2,7 @@ import type { Timeout, TimeoutQueue, Timeouts } from './timeouts.ts';
 import { LockStoreError, type StorePhase } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { MaybePromise } from '../store.ts';
+import type { Notices } from './notices.ts';
 import type { Time } from './time.ts';
 
 /** How often errors of the store are told, in ms. */
@@ -44,6 +45,7 @@ export class StoreCalls {
     private readonly time: Time,
     private readonly deadlines: Timeouts,
     private readonly events: Events,
+    private readonly notices: Notices,
   ) {}
 
   send<T>(call: StoreCall<T>): void {
@@ -81,11 +83,19 @@ export class StoreCalls {
     deadlines.start(pending);
     reply.then(
       (value) => {
-        if (pending.settle(deadlines)) call.answered(value);
-        else call.late?.(value);
+        this.notices.begin();
+        try {
+          if (pending.settle(deadlines)) call.answered(value);
+          else call.late?.(value);
+        } finally {
+          this.notices.end();
+        }
       },
       (error: unknown) => {
-        if (pending.settle(deadlines)) this.fail(call, error);
+        if (!pending.settle(deadlines)) return;
+        this.notices.begin();
+        this.fail(call, error);
+        this.notices.end();
       },
     );
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { LinkedList, type Linked } from './linked-list.ts';
 import type { Clock, ClockTimer } from '../clock.ts';
+import type { Notices } from './notices.ts';
 
 /** Longer delays fire at once in Node, so they are cut into pieces. */
 const LONGEST_DELAY = 2 ** 31 - 1;
@@ -36,6 +37,7 @@ export class Time {
 
   constructor(
     readonly clock: Clock,
+    private readonly notices: Notices,
     /** Called once for each jump of the wall clock, whatever its cause. */
     private readonly onJump: () => void,
   ) {
@@ -72,7 +74,12 @@ export class Time {
           return;
         }
         this.demote(alarm);
-        callback();
+        this.notices.begin();
+        try {
+          callback();
+        } finally {
+          this.notices.end();
+        }
       }, delay);
       if (!alarm.vital) alarm.timer.unref?.();
     };
