@@ -45,7 +45,7 @@ export class Invariants {
     const holders = new Map<string, Held[]>();
     for (const process of this.processes) {
       const now = timeOf(process);
-      for (const lease of process.engine.leases.values()) {
+      for (const lease of process.context.held.values()) {
         const held = { lease, process, now };
         this.checkOne(held);
         if (!passes(held)) continue;
@@ -60,7 +60,7 @@ export class Invariants {
 
   /** What has ended stays so. */
   private checkEnded(): void {
-    const held = new Set(this.processes.flatMap(({ engine }) => [...engine.leases.values()]));
+    const held = new Set(this.processes.flatMap(({ context }) => [...context.held.values()]));
     for (const lease of this.held) {
       if (!held.has(lease)) this.over.add(lease);
     }
@@ -71,7 +71,7 @@ export class Invariants {
   }
 
   private checkOne({ lease, process, now }: Held): void {
-    const signalPoint = lease.endsAt - marginOf(lease.plan.terms.ttl);
+    const signalPoint = lease.endsAt - marginOf(lease.settings.timing.ttl);
     if (!process.machine.paused && now > signalPoint + TICK && !process.machine.catchingUp) {
       violated('signal-fired', `held ${now - signalPoint} ms after its signal point`);
     }
@@ -121,8 +121,8 @@ export class Invariants {
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
-function timeOf({ engine, machine }: Process): number {
-  const { suspended, wallOffset, bootOffset } = engine.time as unknown as TimeParts;
+function timeOf({ context, machine }: Process): number {
+  const { suspended, wallOffset, bootOffset } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
   // While a machine sleeps nothing runs; when it wakes up, it will have slept long enough to notice.
   const jump = machine.wallNow() - monotonic - wallOffset;

@@ -3,7 +3,7 @@ import { Acquisition } from '../../packages/core/src/acquire/acquisition.ts';
 import { KeyQueues } from '../../packages/core/src/acquire/key-queues.ts';
 import { Releases } from '../../packages/core/src/release/releases.ts';
 import { Contender } from '../../packages/core/src/acquire/contender.ts';
-import { Engine } from '../../packages/core/src/engine.ts';
+import { Context } from '../../packages/core/src/context.ts';
 import { KeyQueue } from '../../packages/core/src/acquire/key-queue.ts';
 import { Lease, Released } from '../../packages/core/src/hold/lease.ts';
 import { HeldLock } from '../../packages/core/src/hold/lock.ts';
@@ -59,8 +59,8 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['belief'],
     install: () =>
       patch(KeyQueues, 'grantOf', (original) => {
-        return function (this: KeyQueues, id: string, granted: unknown) {
-          return original.call(this, id, granted, this.time.now());
+        return function (this: KeyQueues, waiter: Waiter, granted: unknown) {
+          return original.call(this, waiter, granted, waiter.context.time.now());
         };
       }),
   },
@@ -87,7 +87,7 @@ export const mutants: readonly Mutant[] = [
       patch(HeldLock, 'end', (original) => {
         return function (this: HeldLock) {
           const again = this.ended instanceof Released;
-          return again ? this.plan.engine.releaseLost(this) : original.call(this);
+          return again ? this.settings.context.releases.releaseLost(this) : original.call(this);
         };
       }),
   },
@@ -108,11 +108,11 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Releases, 'releaseLost', (original) => {
         return function (this: Releases, lease: Lease) {
-          const engine = lease.plan.engine as Engine;
-          const queue = engine.admission.queues.get(lease.stored);
+          const { context } = lease.settings;
+          const queue = context.queues.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
           const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
-          handOff.call(queue, lease, queue.head, engine.time.now());
+          handOff.call(queue, lease, queue.head, context.time.now());
           return false;
         };
       }),
@@ -123,11 +123,11 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Releases, 'undo', () => {
         return function (this: Releases, lease: Lease) {
-          const engine = lease.plan.engine as Engine;
-          if (engine.leases.has(lease.stored)) return;
+          const { held, time } = lease.settings.context;
+          if (held.get(lease.stored) !== undefined) return;
           lease.ended = undefined;
-          lease.anchor = Math.floor(engine.time.now());
-          engine.leases.set(lease.stored, lease);
+          lease.anchor = Math.floor(time.now());
+          held.add(lease);
         };
       }),
   },
@@ -136,9 +136,9 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['never-shortened'],
     install: () =>
       patch(Lease, 'confirm', () => {
-        return function (this: Lease, sentAt: number, terms: LeaseTiming) {
+        return function (this: Lease, sentAt: number, timing: LeaseTiming) {
           if (!this.isHeld()) return false;
-          this.plan = { ...this.plan, terms };
+          this.settings = { ...this.settings, timing };
           this.anchor = Math.floor(sentAt);
           return true;
         };
@@ -151,7 +151,7 @@ export const mutants: readonly Mutant[] = [
       const endings = [
         patch(Contender, 'hint', () => () => {}),
         patch(Contender, 'askSoon', () => () => {}),
-        patch(Engine, 'hear', () => () => {}),
+        patch(Context, 'hear', () => () => {}),
       ];
       return () => {
         for (const end of endings) end();

@@ -8,7 +8,7 @@ import {
   type StoreEvent,
 } from '@holdfast/core';
 // The parts of the engine, to look into what users cannot see.
-import { Engine } from '../../packages/core/src/engine.ts';
+import { Context } from '../../packages/core/src/context.ts';
 import { HoldfastLocker } from '../../packages/core/src/locker.ts';
 import { resolveLockerOptions } from '../../packages/core/src/options.ts';
 import { Machine } from './machine.ts';
@@ -43,7 +43,7 @@ class WatchedController extends AbortController {
 /** One simulated process: a locker of its own on a machine of its own. */
 export class Process {
   readonly machine: Machine;
-  readonly engine: Engine;
+  readonly context: Context;
   /** Calls that are not settled, and since when. */
   readonly pending = new Map<Task, number>();
   readonly controllers: WatchedController[] = [];
@@ -61,8 +61,8 @@ export class Process {
   ) {
     this.machine = new Machine(world);
     const store = new Transport(world, this.machine, server, loses, latency);
-    this.engine = new Engine(store, resolveLockerOptions({}), this.machine);
-    this.locker = new HoldfastLocker(this.engine);
+    this.context = new Context(store, resolveLockerOptions({}), this.machine);
+    this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
     this.locker.on('handoff', () => tally.count('hand-offs'));
   }

@@ -98,12 +98,11 @@ class Simulation {
     // What is kept by `holdAtLeast`, and what a thief has.
     await this.until(world.now + 1_500);
     oracle.touch(schedule.keys);
-    const held = schedule.keys.filter((key) => oracle.current(key) !== undefined);
-    if (held.length > 0) violated('orphan', `${held.join(', ')}: held by nobody`);
-    for (const { engine } of processes) {
-      const { leases, admission } = engine;
-      const { queues, unqueued } = admission;
-      if (leases.size + queues.size + unqueued.size > 0) {
+    const orphans = schedule.keys.filter((key) => oracle.current(key) !== undefined);
+    if (orphans.length > 0) violated('orphan', `${orphans.join(', ')}: held by nobody`);
+    for (const { context } of processes) {
+      const { held, queues } = context;
+      if (held.size + queues.size + queues.pending.size > 0) {
         violated('leftovers', 'leases or waiters in a process that has nothing to do');
       }
     }

@@ -1,4 +1,5 @@
-import { Acquisition } from './acquire/acquisition.ts';
+import { acquire } from './acquire/key-acquisition.ts';
+import { ListAcquisition } from './acquire/list-acquisition.ts';
 import type {
   CloseOptions,
   Key,
@@ -12,8 +13,8 @@ import type {
   TryLockOptions,
 } from './types.ts';
 import { EVENTS } from './bypass.ts';
-import { closeEngine } from './release/close.ts';
-import { Engine } from './engine.ts';
+import { closeLocker } from './release/close.ts';
+import { Context } from './context.ts';
 import {
   LockArgumentError,
   LockerClosedError,
@@ -23,7 +24,6 @@ import {
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
 import { internalsOf, type HandleInternals } from './hold/handle.ts';
-import { HeldLock } from './hold/lock.ts';
 import { JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
@@ -33,11 +33,10 @@ import {
   defaultLockSettings,
   resolveLockerOptions,
   resolveLockOptions,
+  type LockSettings,
 } from './options.ts';
-import type { Plan } from './hold/lease.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './util/store-calls.ts';
 import type { NamedKey } from './acquire/waiter.ts';
 import { memoryStore } from './stores/memory.ts';
 
@@ -56,22 +55,20 @@ const QUESTION_TIMEOUT = 2_000;
 export function createLocker(options: LockerOptions = {}): Locker {
   const settings = resolveLockerOptions(options);
   const clock = checkClock(options);
-  const engine = new Engine(options.store ?? memoryStore({ clock }), settings, clock);
-  return new HoldfastLocker(engine);
+  const store = options.store ?? memoryStore({ clock });
+  return new HoldfastLocker(new Context(store, settings, clock));
 }
 
 /** The door of a locker: checks what is asked, and starts acquisitions. */
 export class HoldfastLocker implements Locker {
-  readonly #engine: Engine;
-  readonly #defaults: Plan;
-  readonly #defaultsOnce: Plan;
+  readonly #context: Context;
+  readonly #defaults: LockSettings;
+  readonly #defaultsOnce: LockSettings;
   #closing: Promise<void> | undefined = undefined;
 
-  constructor(engine: Engine) {
-    this.#engine = engine;
-    const { settings } = engine;
-    const terms = engine.terms.for(settings.ttl);
-    this.#defaults = { ...defaultLockSettings(settings), engine, terms };
+  constructor(context: Context) {
+    this.#context = context;
+    this.#defaults = defaultLockSettings(context);
     this.#defaultsOnce = { ...this.#defaults, wait: 0 };
   }
 
@@ -79,8 +76,8 @@ export class HoldfastLocker implements Locker {
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
-      const plan = this.#plan(options);
-      return given(this.#begin(key, plan, true) as MaybePromise<Lock>, plan.signal);
+      const settings = this.#settings(options);
+      return given(this.#begin(key, settings, true) as MaybePromise<Lock>, settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -88,8 +85,8 @@ export class HoldfastLocker implements Locker {
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
-      const plan = this.#planOnce(options);
-      return given(this.#begin(key, plan, false), plan.signal);
+      const settings = this.#settingsOnce(options);
+      return given(this.#begin(key, settings, false), settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -102,9 +99,9 @@ export class HoldfastLocker implements Locker {
   ): Promise<T> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#plan(callback === options ? undefined : (options as LockOptions));
-      const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
-      return Promise.resolve(lock).then((taken) => run(taken, plan.signal, callback));
+      const settings = this.#settings(callback === options ? undefined : (options as LockOptions));
+      const lock = this.#begin(key, settings, true) as MaybePromise<Lock>;
+      return Promise.resolve(lock).then((taken) => run(taken, settings.signal, callback));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -117,11 +114,13 @@ export class HoldfastLocker implements Locker {
   ): Promise<Outcome<T>> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#planOnce(callback === options ? undefined : (options as TryLockOptions));
-      const lock = this.#begin(key, plan, false);
+      const settings = this.#settingsOnce(
+        callback === options ? undefined : (options as TryLockOptions),
+      );
+      const lock = this.#begin(key, settings, false);
       return Promise.resolve(lock).then((taken): Outcome<T> | Promise<Outcome<T>> => {
         if (taken === null) return { acquired: false };
-        return run(taken, plan.signal, callback).then((value) => ({ acquired: true, value }));
+        return run(taken, settings.signal, callback).then((value) => ({ acquired: true, value }));
       });
     } catch (error) {
       return Promise.reject(error);
@@ -130,17 +129,17 @@ export class HoldfastLocker implements Locker {
 
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
-    const { client, store, admission } = this.#engine;
+    const { client, store, queues } = this.#context;
     const stored = this.#name(key);
     const grant = await this.#ask('inspect', key, () => store.inspect({ key: stored, client }));
     if (grant === null) return null;
-    const waiters = (admission.queues.get(stored)?.size ?? 0) + (grant.waiters ?? 0);
+    const waiters = queues.waitersFor(stored) + (grant.waiters ?? 0);
     return { key, ...grant, waiters };
   }
 
   async forceRelease(key: string): Promise<boolean> {
     checkKey(key);
-    const { store } = this.#engine;
+    const { store } = this.#context;
     const stored = this.#name(key);
     return this.#ask('force-release', key, () => store.forceRelease(stored));
   }
@@ -148,14 +147,14 @@ export class HoldfastLocker implements Locker {
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
     if (!isEventName(event)) throw new LockArgumentError(`There is no event '${String(event)}'.`);
     if (typeof listener !== 'function') throw new LockArgumentError('A listener is a function.');
-    return this.#engine.events.on(event, listener);
+    return this.#context.events.on(event, listener);
   }
 
   async close(options?: CloseOptions): Promise<void> {
     // Never rejects: a drain time that is none counts as none.
     const drain = (options as CloseOptions | null | undefined)?.drain;
     const limit = typeof drain === 'number' && drain > 0 ? drain : 0;
-    this.#closing ??= closeEngine(this.#engine, limit);
+    this.#closing ??= closeLocker(this.#context, limit);
     await this.#closing;
   }
 
@@ -164,29 +163,25 @@ export class HoldfastLocker implements Locker {
   }
 
   get [EVENTS](): Events {
-    return this.#engine.events;
+    return this.#context.events;
   }
 
   /** @throws LockArgumentError */
-  #plan(options: LockOptions | undefined): Plan {
-    const defaults = this.#defaults;
-    if (options === undefined) return defaults;
-    const { ttl, ...settings } = resolveLockOptions(options, defaults);
-    const engine = this.#engine;
-    const { terms } = defaults;
-    return { ...settings, engine, terms: ttl === undefined ? terms : engine.terms.for(ttl) };
+  #settings(options: LockOptions | undefined): LockSettings {
+    return options === undefined ? this.#defaults : resolveLockOptions(options, this.#defaults);
   }
 
-  #planOnce(options: TryLockOptions | undefined): Plan {
-    return options === undefined ? this.#defaultsOnce : { ...this.#plan(options), wait: 0 };
+  #settingsOnce(options: TryLockOptions | undefined): LockSettings {
+    if (options === undefined) return this.#defaultsOnce;
+    return { ...resolveLockOptions(options, this.#defaultsOnce), wait: 0 };
   }
 
   /** @throws LockArgumentError for a key that the store cannot take */
-  #name(key: string, plan?: Plan): string {
-    const { settings, store } = this.#engine;
-    const { namespace } = settings;
-    const acquiring = plan !== undefined;
-    const stored = store.encodeKey?.({ namespace, key, owner: plan?.owner, acquiring });
+  #name(key: string, settings?: LockSettings): string {
+    const { settings: locker, store } = this.#context;
+    const { namespace } = locker;
+    const acquiring = settings !== undefined;
+    const stored = store.encodeKey?.({ namespace, key, owner: settings?.owner, acquiring });
     return stored ?? storedKey(namespace, key);
   }
 
@@ -194,60 +189,54 @@ export class HoldfastLocker implements Locker {
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
-    const { notices } = this.#engine;
+  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+    const { notices } = this.#context;
     notices.begin();
     try {
-      return this.#start(wanted, plan, demanding);
+      return this.#start(wanted, settings, demanding);
     } finally {
       // Whatever happens in the call, it returns before anybody is told.
       notices.endLater();
     }
   }
 
-  #start(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
+  #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
     const keys = typeof wanted === 'string' && wanted !== '' ? undefined : checkKeys(wanted);
-    if (keys !== undefined && keys.length > 1) return this.#startAll(keys, plan, demanding);
+    if (keys !== undefined && keys.length > 1) return this.#startAll(keys, settings, demanding);
     const key = keys?.[0] ?? (wanted as string);
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
-    const stored = this.#name(key, plan);
-    const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
-    throwIfAborted(plan.signal);
+    const stored = this.#name(key, settings);
+    const joined = isInScope() ? this.#enclosing([key], [stored], settings) : undefined;
+    throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
-    const { admission } = this.#engine;
-    const first = admission.first(plan, stored);
-    if (first !== undefined && !isPromiseLike(first.reply) && first.reply.granted) {
-      const grant = admission.grantOf(first.id, first.reply, first.sentAt);
-      // No time has passed: the store answered in the same call.
-      const lock = new HeldLock(plan, key, stored, grant, first.sentAt);
-      lock.announce(0);
-      return lock;
-    }
-    return new Acquisition(admission, plan, { key, stored }, demanding, first).lock;
+    return acquire(settings, { key, stored }, demanding);
   }
 
   #startAll(
     keys: readonly [string, ...string[]],
-    plan: Plan,
+    settings: LockSettings,
     demanding: boolean,
   ): MaybePromise<Lock | null> {
     if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
-    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan) }));
+    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, settings) }));
     const stored = named.map((one) => one.stored);
-    const joined = isInScope() ? this.#enclosing(keys, stored, plan) : undefined;
-    throwIfAborted(plan.signal);
+    const joined = isInScope() ? this.#enclosing(keys, stored, settings) : undefined;
+    throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
     // In one global order, so that no two acquisitions wait for each other.
     named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
-    const ordered = named as [NamedKey, ...NamedKey[]];
-    return Acquisition.ofList(this.#engine.admission, plan, { keys, ordered }, demanding).lock;
+    return new ListAcquisition(settings, keys, named, demanding).start();
   }
 
   /** What an enclosing lock of the same async context means for an acquisition, contract 2.5. */
-  #enclosing(keys: readonly string[], stored: readonly string[], plan: Plan): Lock | undefined {
-    const { reentry, wait } = plan;
+  #enclosing(
+    keys: readonly string[],
+    stored: readonly string[],
+    settings: LockSettings,
+  ): Lock | undefined {
+    const { reentry, wait } = settings;
     if (reentry === 'ignore' || (reentry === 'reject' && wait === 0)) return undefined;
-    const enclosing = enclosingLocks(this.#engine.store, stored);
+    const enclosing = enclosingLocks(this.#context.store, stored);
     if (enclosing === undefined) return undefined;
     if (reentry === 'join') {
       const outer = enclosing.find((lock) => covers(lock, stored));
@@ -259,7 +248,7 @@ export class HoldfastLocker implements Locker {
 
   #ask<T>(phase: StorePhase, key: string, send: () => MaybePromise<T>): Promise<T> {
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
-    const { calls, settings } = this.#engine;
+    const { calls, settings } = this.#context;
     return calls.ask({ phase, key, timeout: settings.storeTimeout ?? QUESTION_TIMEOUT, send });
   }
 }

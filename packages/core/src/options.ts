@@ -1,6 +1,8 @@
 import type { HandoffOptions, Key, LockerOptions, LockOptions } from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
+import type { Context } from './context.ts';
 import { LockArgumentError } from './errors.ts';
+import type { LeaseTiming } from './hold/lease-timing.ts';
 import { MAX_TOKENS } from './store.ts';
 
 /** A day, in ms. */
@@ -27,9 +29,14 @@ export interface LockerSettings {
   readonly handoff: HandoffBounds | undefined;
 }
 
-/** {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. */
+/**
+ * {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. All that is decided
+ * about a lock before it is asked for, so it is shared by those with equal options.
+ */
 export interface LockSettings {
-  readonly ttl: number | undefined;
+  /** Of the locker. */
+  readonly context: Context;
+  readonly timing: LeaseTiming;
   readonly wait: number;
   readonly maxHold: number;
   readonly signal: AbortSignal | undefined;
@@ -38,6 +45,8 @@ export interface LockSettings {
   readonly holdAtLeast: number;
   readonly onLost: LockOptions['onLost'];
   readonly reentry: 'reject' | 'join' | 'ignore';
+  /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
+  readonly asked: number | undefined;
 }
 
 const REENTRIES: ReadonlySet<unknown> = new Set(['reject', 'join', 'ignore']);
@@ -136,9 +145,11 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
 }
 
 /** What an acquisition without options gets. */
-export function defaultLockSettings(locker: LockerSettings): LockSettings {
+export function defaultLockSettings(context: Context): LockSettings {
+  const locker = context.settings;
   return {
-    ttl: undefined,
+    context,
+    timing: context.timings.for(locker.ttl),
     wait: locker.wait,
     maxHold: locker.maxHold,
     signal: undefined,
@@ -147,16 +158,15 @@ export function defaultLockSettings(locker: LockerSettings): LockSettings {
     holdAtLeast: 0,
     onLost: undefined,
     reentry: 'reject',
+    asked: undefined,
   };
 }
 
 /** @throws LockArgumentError */
-export function resolveLockOptions(
-  options: LockOptions,
-  defaults: Omit<LockSettings, 'ttl'>,
-): LockSettings {
+export function resolveLockOptions(options: LockOptions, defaults: LockSettings): LockSettings {
   checkObject('options', options);
-  const { signal, owner, onLost } = options;
+  const { ttl, signal, owner, onLost } = options;
+  const { context } = defaults;
   const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
   const { renew = true, reentry = 'reject' } = options;
   if (signal !== undefined) checkMethods('signal', signal, ['addEventListener']);
@@ -167,7 +177,8 @@ export function resolveLockOptions(
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
   return {
-    ttl: options.ttl,
+    context,
+    timing: ttl === undefined ? defaults.timing : context.timings.for(ttl),
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
     signal,
@@ -176,6 +187,7 @@ export function resolveLockOptions(
     holdAtLeast: checkDuration('holdAtLeast', holdAtLeast, 0, MAX_TTL),
     onLost,
     reentry,
+    asked: undefined,
   };
 }
 

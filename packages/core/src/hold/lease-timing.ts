@@ -62,7 +62,7 @@ function termsFor(ttl: number, store: LockStore, options: LeaseTimingOptions): L
   };
 }
 
-/** The terms of a locker's locks. A locker meets few different ttls, so the last ones are kept. */
+/** The timing of a locker's locks. A locker meets few different ttls, so the last ones are kept. */
 export class LeaseTimings {
   private readonly known = new Map<number, LeaseTiming>();
 
@@ -76,9 +76,9 @@ export class LeaseTimings {
     const known = this.known.get(ttl);
     if (known !== undefined) return known;
     const rounded = checkDuration('ttl', ttl, this.store.capabilities.minTtl, MAX_TTL);
-    const terms = termsFor(rounded, this.store, this.options);
+    const timing = termsFor(rounded, this.store, this.options);
     if (this.known.size >= 64) this.known.clear();
-    this.known.set(ttl, terms);
-    return terms;
+    this.known.set(ttl, timing);
+    return timing;
   }
 }

@@ -43,7 +43,7 @@ export class StoreCalls {
 
   constructor(
     private readonly time: Time,
-    private readonly deadlines: Timeouts,
+    private readonly timeouts: Timeouts,
     private readonly events: Events,
     private readonly notices: Notices,
   ) {}
@@ -77,22 +77,28 @@ export class StoreCalls {
     return error;
   }
 
+  /** Of a request that was not answered within `timeout` ms. */
+  timeoutError(phase: StorePhase, key: string | undefined, timeout: number): LockStoreError {
+    const message = `The store did not answer within ${Math.round(timeout)} ms (${phase}).`;
+    return this.errorFrom(phase, key, new LockStoreError(message, { phase, key }));
+  }
+
   private await<T>(call: StoreCall<T>, reply: PromiseLike<T>): void {
     const pending = new PendingCall(() => this.timedOut(call));
-    const deadlines = this.deadlines.of(call.timeout);
-    deadlines.start(pending);
+    const timeouts = this.timeouts.of(call.timeout);
+    timeouts.start(pending);
     reply.then(
       (value) => {
         this.notices.begin();
         try {
-          if (pending.settle(deadlines)) call.answered(value);
+          if (pending.settle(timeouts)) call.answered(value);
           else call.late?.(value);
         } finally {
           this.notices.end();
         }
       },
       (error: unknown) => {
-        if (!pending.settle(deadlines)) return;
+        if (!pending.settle(timeouts)) return;
         this.notices.begin();
         this.fail(call, error);
         this.notices.end();
@@ -102,8 +108,7 @@ export class StoreCalls {
 
   private timedOut<T>(call: StoreCall<T>): void {
     const { phase, key, timeout } = call;
-    const message = `The store did not answer within ${Math.round(timeout)} ms (${phase}).`;
-    this.fail(call, new LockStoreError(message, { phase, key }));
+    call.failed(this.timeoutError(phase, key, timeout));
   }
 
   private fail<T>(call: StoreCall<T>, cause: unknown): void {
@@ -133,9 +138,9 @@ class PendingCall implements Timeout {
   }
 
   /** @returns whether the answer came in time */
-  settle(deadlines: TimeoutQueue): boolean {
+  settle(timeouts: TimeoutQueue): boolean {
     const { open } = this;
-    if (open) deadlines.met(this);
+    if (open) timeouts.met(this);
     this.open = false;
     return open;
   }
