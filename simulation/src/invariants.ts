@@ -11,6 +11,7 @@ interface TimeParts {
   readonly suspended: number;
   readonly wallOffset: number;
   readonly bootOffset: number;
+  readonly noticeable: number;
 }
 
 interface Held {
@@ -18,6 +19,8 @@ interface Held {
   readonly process: Process;
   /** The process's own time, as `assertHeld()` would see it now. */
   readonly now: number;
+  /** ms that its machine slept, too short to notice. */
+  readonly unnoticed: number;
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
@@ -44,9 +47,9 @@ export class Invariants {
     this.checkEnded();
     const holders = new Map<string, Held[]>();
     for (const process of this.processes) {
-      const now = timeOf(process);
+      const time = timeOf(process);
       for (const lease of process.context.held.values()) {
-        const held = { lease, process, now };
+        const held = { lease, process, ...time };
         this.checkOne(held);
         if (!passes(held)) continue;
         holders.set(lease.stored, [...(holders.get(lease.stored) ?? []), held]);
@@ -106,11 +109,15 @@ export class Invariants {
   }
 
   /** What a holder believes to have, the server grants: unless the lease was ended early. */
-  private checkBelief(key: string, { lease, now }: Held): void {
+  private checkBelief(key: string, { lease, now, unnoticed }: Held): void {
     const grant = this.oracle.grantOf(lease.id, lease.token);
     if (grant === undefined || grant.endedEarly) return;
     const current = this.oracle.current(key);
-    const believed = lease.endsAt - now;
+    if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
+      violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
+    }
+    // The margin covers the rest.
+    const believed = lease.endsAt - now - unnoticed;
     if (current === undefined || current.token !== grant.token) {
       violated('belief', `${key} is believed to be held for ${believed} ms, and is not`);
     }
@@ -121,14 +128,14 @@ export class Invariants {
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
-function timeOf({ context, machine }: Process): number {
-  const { suspended, wallOffset, bootOffset } = context.time as unknown as TimeParts;
+function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
+  const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
-  // While a machine sleeps nothing runs; when it wakes up, it will have slept long enough to notice.
   const jump = machine.wallNow() - monotonic - wallOffset;
-  const jumped = machine.asleep || Math.abs(jump) > 500;
-  const slept = jumped ? Math.max(0, machine.bootNow() - monotonic - bootOffset) : 0;
-  return monotonic + suspended + slept;
+  const jumped = jump > noticeable || jump < -500;
+  const slept = Math.max(0, machine.bootNow() - monotonic - bootOffset);
+  const now = monotonic + suspended;
+  return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
 }
 
 function passes({ lease, now }: Held): boolean {

@@ -194,6 +194,11 @@ export const mutants: readonly Mutant[] = [
     install: () => patch(Time, 'jumped', () => () => {}),
   },
   {
+    name: 'a short sleep of the machine is not noticed',
+    caughtBy: ['belief'],
+    install: () => patch(Time, 'notice', () => () => {}),
+  },
+  {
     name: 'a waiter that leaves is forgotten in the queue',
     caughtBy: ['leftovers', 'liveness', 'orphan', 'exclusion'],
     install: () => patch(KeyQueue, 'withdraw', () => () => {}),

@@ -106,7 +106,8 @@ export function draw(world: World): Schedule {
   ];
   const disturbances = Array.from({ length: world.between(4, 14) }, (): Disturbance => {
     const kind = world.pick(kinds);
-    const long = kind === 'suspend' ? world.between(600, 3_000) : world.between(20, 2_500);
+    const long =
+      kind === 'suspend' ? world.between(20, world.pick([600, 3_000])) : world.between(20, 2_500);
     return {
       kind,
       at: world.between(0, calmAt - 2_500),

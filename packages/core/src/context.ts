@@ -47,7 +47,7 @@ export class Context {
     this.timeouts = new Timeouts(this.time);
     this.calls = new StoreCalls(this.time, this.timeouts, this.events, this.notices);
     this.ids = new Ids(this.time);
-    this.timings = new LeaseTimings(store, settings);
+    this.timings = new LeaseTimings(store, this.time, settings);
     this.queues = new KeyQueues(this);
     this.held = new HeldLocks(this);
     this.renewer = new Renewer(this);

@@ -1,6 +1,7 @@
 import { LockArgumentError } from '../errors.ts';
 import { checkDuration, MAX_TTL } from '../options.ts';
 import type { LockStore } from '../store.ts';
+import type { Time } from '../util/time.ts';
 
 /** The arithmetic of a lease of one `ttl`, in ms, all counted from before its request was sent. */
 export interface LeaseTiming {
@@ -68,6 +69,7 @@ export class LeaseTimings {
 
   constructor(
     private readonly store: LockStore,
+    private readonly time: Time,
     private readonly options: LeaseTimingOptions,
   ) {}
 
@@ -79,6 +81,8 @@ export class LeaseTimings {
     const timing = termsFor(rounded, this.store, this.options);
     if (this.known.size >= 64) this.known.clear();
     this.known.set(ttl, timing);
+    // A sleep that is not noticed must leave half of the margin. An embedded store sleeps with us.
+    if (!this.store.capabilities.sharedClock) this.time.notice(timing.margin / 2);
     return timing;
   }
 }

@@ -15,6 +15,18 @@ interface Answer {
   readonly renewed: Set<Lock> | undefined;
 }
 
+/** A lease for which something is to be done at a certain time. */
+interface Due {
+  readonly at: number;
+  readonly lease: Lease;
+}
+
+/**
+ * Who ends, in ms from a look at all leases, is found by it: many that are not renewed end one by one,
+ * and to look at all each time would take a time that grows with the square of their number.
+ */
+const SOON = 250;
+
 /**
  * Keeps the leases of a locker: one timer, whatever their number, and one request for all that are
  * due. It also notices leases that end. An error of the store is not a loss: it is tried again until
@@ -23,6 +35,10 @@ interface Answer {
 export class Renewer {
   private alarm: Alarm | undefined = undefined;
   private alarmAt = Infinity;
+  /** Before this, something is to be done for none but those in `soon`. */
+  private lookAt = Infinity;
+  /** The last one first. Those that were released meanwhile are still in it. */
+  private soon: Due[] = [];
   private stopped = false;
 
   constructor(private readonly context: Context) {}
@@ -31,16 +47,15 @@ export class Renewer {
   schedule(lease: Lease): void {
     // Most often there is an alarm before anything has to be done for a new lease.
     const idleUntil = Math.min(lease.anchor + lease.settings.timing.idleFor, lease.maxHoldAt);
-    if (this.alarmAt <= idleUntil && lease.renewal === undefined) return;
-    const at = this.nextActionOf(lease);
-    if (at < this.alarmAt) this.arm(at);
+    if (this.lookAt <= idleUntil && lease.renewal === undefined) return;
+    this.lookFrom(this.nextActionOf(lease));
   }
 
   /** Checks every lease now: the store may have been away, or this machine asleep. */
   verify(): void {
     const now = this.context.time.now();
     for (const lease of this.context.held.values()) owe(lease, now);
-    if (this.context.held.size > 0 && now < this.alarmAt) this.arm(now);
+    if (this.context.held.size > 0) this.lookFrom(now);
   }
 
   /** `Lock.extend()`. */
@@ -89,6 +104,12 @@ export class Renewer {
     return Math.min(this.dueAt(lease), lease.signalPoint, lease.maxHoldAt);
   }
 
+  private lookFrom(at: number): void {
+    if (at >= this.lookAt) return;
+    this.lookAt = at;
+    if (at < this.alarmAt) this.arm(at);
+  }
+
   private arm(at: number): void {
     const { time } = this.context;
     // A machine that has just woken up shows it here at the latest.
@@ -102,29 +123,60 @@ export class Renewer {
   }
 
   private tick(): void {
-    const { held, time } = this.context;
     this.alarmAt = Infinity;
-    const now = time.checkedNow();
-    let next = Infinity;
+    const now = this.context.time.checkedNow();
+    if (now >= this.lookAt || !this.endSoon(now)) this.lookAtAll(now);
+  }
+
+  /**
+   * Looks at those alone whose time has come, as the last look at all has found.
+   *
+   * @returns false if one is to be renewed, for which all must be looked at
+   */
+  private endSoon(now: number): boolean {
+    const { soon } = this;
+    for (let next = soon.at(-1); next !== undefined && next.at <= now; next = soon.at(-1)) {
+      soon.pop();
+      const { lease } = next;
+      if (lease.ended !== undefined || !lease.isHeld(now)) continue;
+      if (this.dueAt(lease) <= now) return false;
+      this.lookAt = Math.min(this.lookAt, this.nextActionOf(lease));
+    }
+    this.armNext();
+    return true;
+  }
+
+  private lookAtAll(now: number): void {
+    const soon: Due[] = [];
     let due = false;
     // What is due soon is renewed with what is due, so that renewals fall together.
     const batch: Lease[] = [];
-    for (const lease of held.values()) {
+    this.lookAt = Infinity;
+    const note = (lease: Lease, at: number): void => {
+      if (at < now + SOON) soon.push({ at, lease });
+      else this.lookAt = Math.min(this.lookAt, at);
+    };
+    for (const lease of this.context.held.values()) {
       if (!lease.isHeld(now)) continue;
       const at = this.dueAt(lease);
       due ||= at <= now;
       if (at <= now || isDueSoon(lease, now)) batch.push(lease);
-      else next = Math.min(next, at, lease.signalPoint, lease.maxHoldAt);
+      else note(lease, Math.min(at, lease.signalPoint, lease.maxHoldAt));
     }
-    const renew = (): void => {
+    // Whoever hears of a loss may release what is due.
+    this.context.notices.add(() => {
       if (due) this.renew(batch);
       for (const lease of batch) {
-        if (lease.ended === undefined) next = Math.min(next, this.nextActionOf(lease));
+        if (lease.ended === undefined) note(lease, this.nextActionOf(lease));
       }
-      if (next < this.alarmAt) this.arm(next);
-    };
-    // Whoever hears of a loss may release what is due.
-    this.context.notices.add(renew);
+      this.soon = soon.sort((one, other) => other.at - one.at);
+      this.armNext();
+    });
+  }
+
+  private armNext(): void {
+    const next = Math.min(this.lookAt, this.soon.at(-1)?.at ?? Infinity);
+    if (next < this.alarmAt) this.arm(next);
   }
 
   private renew(leases: readonly Lease[]): void {
