@@ -11,6 +11,7 @@ import { Renewer } from '../../packages/core/src/hold/renewer.ts';
 import { LeaseTimings, type LeaseTiming } from '../../packages/core/src/hold/lease-timing.ts';
 import { Time } from '../../packages/core/src/util/time.ts';
 import { Waiter } from '../../packages/core/src/acquire/waiter.ts';
+import { Notices } from '../../packages/core/src/util/notices.ts';
 import type { Invariant } from './violation.ts';
 
 /** A bug put in on purpose, to show that the simulation would find it. */
@@ -22,6 +23,8 @@ export interface Mutant {
   readonly install?: () => () => void;
   /** Puts it before the server. */
   readonly wrap?: (server: LockStore) => LockStore;
+  /** Only callbacks that misbehave show it. */
+  readonly misbehaving?: boolean;
 }
 
 // oxlint-disable-next-line typescript/no-explicit-any -- methods of any shape, private ones too
@@ -197,6 +200,15 @@ export const mutants: readonly Mutant[] = [
     name: 'a short sleep of the machine is not noticed',
     caughtBy: ['belief'],
     install: () => patch(Time, 'notice', () => () => {}),
+  },
+  {
+    name: 'users are told in the middle of a change of state',
+    caughtBy: ['signal-fired', 'leftovers', 'orphan', 'liveness', 'exclusion', 'errors'],
+    misbehaving: true,
+    install: () =>
+      patch(Notices, 'add', () => (notice: () => void) => {
+        notice();
+      }),
   },
   {
     name: 'a waiter that leaves is forgotten in the queue',

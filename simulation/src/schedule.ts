@@ -48,7 +48,7 @@ const TTLS = [300, 300, 1_000, 1_000, 1_000, 5_000, 25_000];
 /** The longest that a task works under its lock, in ms. */
 export const LONGEST_HOLD = 1_500;
 
-function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
+export function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
   const ttl = world.pick(TTLS);
   const several = world.chance(0.15);
   const wanted = several

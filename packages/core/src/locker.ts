@@ -264,10 +264,10 @@ function given<T extends Lock | null>(
   return taken.then((held) => (signal.aborted ? givenUp(held as Lock, signal) : held));
 }
 
-/** The caller has aborted before it could have the lock. */
-async function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
-  await lock.release();
-  throw signal.reason;
+/** The caller has aborted before it could have the lock, and does not wait for its release. */
+function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
+  void lock.release();
+  return Promise.reject(signal.reason as Error);
 }
 
 /** Runs the work of `withLock`, and releases the lock whatever becomes of it. */

@@ -169,7 +169,7 @@ export class Renewer {
       for (const lease of batch) {
         if (lease.ended === undefined) note(lease, this.nextActionOf(lease));
       }
-      this.soon = soon.sort((one, other) => other.at - one.at);
+      this.soon = soon.toSorted((one, other) => other.at - one.at);
       this.armNext();
     });
   }
