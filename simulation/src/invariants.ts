@@ -33,7 +33,7 @@ export class Invariants {
   /** When each lease was seen to end last. */
   private readonly ends = new WeakMap<Lease, number>();
   /** Leases that were held at the last look, and those that have ended. */
-  private held = new Set<Lease>();
+  private held: ReadonlySet<Lease> = new Set();
   private readonly over = new WeakSet<Lease>();
   /** The last token that was seen of each grant. */
   private readonly tokens = new Map<string, number>();
@@ -44,26 +44,27 @@ export class Invariants {
   ) {}
 
   check(): void {
-    this.checkEnded();
+    const held = new Set<Lease>();
     const holders = new Map<string, Held[]>();
     for (const process of this.processes) {
+      if (process.context.held.size === 0) continue;
       const time = timeOf(process);
       for (const lease of process.context.held.values()) {
-        const held = { lease, process, ...time };
-        this.checkOne(held);
-        if (!passes(held)) continue;
-        holders.set(lease.stored, [...(holders.get(lease.stored) ?? []), held]);
+        const one = { lease, process, ...time };
+        held.add(lease);
+        this.checkOne(one);
+        if (passes(one)) addTo(holders, lease.stored, one);
       }
     }
-    for (const [key, held] of holders) {
-      if (held.length > 1) this.checkOverlap(key, held);
-      for (const one of held) this.checkBelief(key, one);
+    this.checkEnded(held);
+    for (const [key, all] of holders) {
+      if (all.length > 1) this.checkOverlap(key, all);
+      for (const one of all) this.checkBelief(key, one);
     }
   }
 
   /** What has ended stays so. */
-  private checkEnded(): void {
-    const held = new Set(this.processes.flatMap(({ context }) => [...context.held.values()]));
+  private checkEnded(held: ReadonlySet<Lease>): void {
     for (const lease of this.held) {
       if (!held.has(lease)) this.over.add(lease);
     }
@@ -125,6 +126,12 @@ export class Invariants {
       violated('belief', `${key}: ${believed} ms are believed, ${current.remaining} are left`);
     }
   }
+}
+
+function addTo(holders: Map<string, Held[]>, key: string, one: Held): void {
+  const others = holders.get(key);
+  if (others === undefined) holders.set(key, [one]);
+  else others.push(one);
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
