@@ -5,7 +5,7 @@ import { Events } from './events.ts';
 import { HeldLocks } from './hold/held-locks.ts';
 import { LeaseTimings } from './hold/lease-timing.ts';
 import { Renewer } from './hold/renewer.ts';
-import type { LockerSettings } from './options.ts';
+import { equalSettings, type LockerSettings, type LockSettings } from './options.ts';
 import { Releases } from './release/releases.ts';
 import { MAX_TOKENS, type LockStore, type MaybePromise, type StoreEvent } from './store.ts';
 import { Ids } from './util/ids.ts';
@@ -34,6 +34,7 @@ export class Context {
   readonly client: string;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   readonly tokens: number;
+  private lastSettings: LockSettings | undefined;
   private lazyLabel: string | undefined;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
 
@@ -60,6 +61,17 @@ export class Context {
   /** Who holds and waits, for people. */
   get label(): string {
     return (this.lazyLabel ??= `${hostname()}:${process.pid}`);
+  }
+
+  /** Most calls have the options of the one before, and held locks keep their settings. */
+  shareSettings(settings: LockSettings): LockSettings {
+    const last = this.lastSettings;
+    if (last !== undefined && equalSettings(last, settings)) return last;
+    // What belongs to one call is not kept for the next.
+    if (settings.signal === undefined && settings.onLost === undefined) {
+      this.lastSettings = settings;
+    }
+    return settings;
   }
 
   /** Listens to the store, from the first request on. */

@@ -23,7 +23,7 @@ import {
   type StorePhase,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
-import { internalsOf, type HandleInternals } from './hold/handle.ts';
+import { internalsOf } from './hold/handle.ts';
 import { JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
@@ -101,7 +101,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const settings = this.#settings(callback === options ? undefined : (options as LockOptions));
       const lock = this.#begin(key, settings, true) as MaybePromise<Lock>;
-      return Promise.resolve(lock).then((taken) => run(taken, settings.signal, callback));
+      return run(lock, settings.signal, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -118,10 +118,7 @@ export class HoldfastLocker implements Locker {
         callback === options ? undefined : (options as TryLockOptions),
       );
       const lock = this.#begin(key, settings, false);
-      return Promise.resolve(lock).then((taken): Outcome<T> | Promise<Outcome<T>> => {
-        if (taken === null) return { acquired: false };
-        return run(taken, settings.signal, callback).then((value) => ({ acquired: true, value }));
-      });
+      return tryToRun(lock, settings.signal, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -209,7 +206,7 @@ export class HoldfastLocker implements Locker {
     const joined = isInScope() ? this.#enclosing([key], [stored], settings) : undefined;
     throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
-    return acquire(settings, { key, stored }, demanding);
+    return acquire(settings, key, stored, demanding);
   }
 
   #startAll(
@@ -270,41 +267,39 @@ function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
   return Promise.reject(signal.reason as Error);
 }
 
-/** Runs the work of `withLock`, and releases the lock whatever becomes of it. */
-function run<T>(lock: Lock, signal: AbortSignal | undefined, work: LockCallback<T>): Promise<T> {
+/** Runs the work of `withLock` as soon as the lock is there, and releases it whatever becomes of that. */
+async function run<T>(
+  taken: MaybePromise<Lock>,
+  signal: AbortSignal | undefined,
+  work: LockCallback<T>,
+): Promise<T> {
+  const lock = await taken;
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
-  if (internals?.ended instanceof LockLostError && internals.ended.reason === 'closed') {
-    return Promise.reject(new LockerClosedError({ key: lock.key }));
+  if (internals === undefined) return inScope(lock, work);
+  const { ended } = internals;
+  if (ended instanceof LockLostError && ended.reason === 'closed') {
+    throw new LockerClosedError({ key: lock.key });
   }
-  if (internals !== undefined) internals.running = true;
-  let result: T | PromiseLike<T>;
+  internals.running = true;
   try {
-    result = inScope(lock, work);
-  } catch (error) {
-    return failed(internals, error);
+    return await inScope(lock, work);
+  } finally {
+    internals.running = false;
+    const released = internals.end();
+    if (released instanceof Promise) await released;
   }
-  const running = result instanceof Promise ? (result as Promise<T>) : Promise.resolve(result);
-  return running.then(
-    (value) => {
-      const released = finish(internals);
-      return released instanceof Promise ? released.then(() => value) : value;
-    },
-    (error: unknown) => failed(internals, error),
-  );
 }
 
-function failed(internals: HandleInternals | undefined, error: unknown): Promise<never> {
-  const rejected = (): Promise<never> => Promise.reject(error);
-  const released = finish(internals);
-  return released instanceof Promise ? released.then(rejected) : rejected();
-}
-
-function finish(internals: HandleInternals | undefined): MaybePromise<unknown> {
-  if (internals === undefined) return undefined;
-  internals.running = false;
-  return internals.end();
+async function tryToRun<T>(
+  taken: MaybePromise<Lock | null>,
+  signal: AbortSignal | undefined,
+  work: LockCallback<T>,
+): Promise<Outcome<T>> {
+  const lock = await taken;
+  if (lock === null) return { acquired: false };
+  return { acquired: true, value: await run(lock, signal, work) };
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

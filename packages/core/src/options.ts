@@ -176,7 +176,7 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
   if (typeof renew !== 'boolean') refuse('renew', 'a boolean');
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
-  return {
+  const settings: LockSettings = {
     context,
     timing: ttl === undefined ? defaults.timing : context.timings.for(ttl),
     wait: checkDuration('wait', wait, 0, Infinity),
@@ -189,6 +189,22 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
     reentry,
     asked: undefined,
   };
+  return context.shareSettings(settings);
+}
+
+/** Whether two settings of one locker are the same. */
+export function equalSettings(one: LockSettings, other: LockSettings): boolean {
+  return (
+    one.timing === other.timing &&
+    one.wait === other.wait &&
+    one.signal === other.signal &&
+    one.onLost === other.onLost &&
+    one.owner === other.owner &&
+    one.maxHold === other.maxHold &&
+    one.holdAtLeast === other.holdAtLeast &&
+    one.renew === other.renew &&
+    one.reentry === other.reentry
+  );
 }
 
 /**

@@ -1,4 +1,3 @@
-import type { Context } from '../context.ts';
 import type { LockStoreError } from '../errors.ts';
 import { isFresh, type Grant } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
@@ -10,16 +9,6 @@ import type { Waiter } from './waiter.ts';
 /** A grant of the store's. */
 export type Granted = Extract<AcquireReply, { granted: true }>;
 
-/** What is asked for. */
-export interface Asked {
-  readonly settings: LockSettings;
-  readonly stored: string;
-  /** Of the acquisition at the store. */
-  readonly id: string;
-  /** Absent: the id. */
-  readonly owner: string | undefined;
-}
-
 /** A request, and what the store answered or will answer. */
 export interface Sent {
   readonly sentAt: number;
@@ -29,20 +18,35 @@ export interface Sent {
 /**
  * Asks the store for a key; every acquire request of a locker is sent here.
  *
+ * @param id of the acquisition at the store
+ * @param owner absent: the id
  * @param wait whether to register in the queue of a busy key
  * @param replaces the id of a grant of this locker that the request ends
  */
 export function ask(
-  context: Context,
-  { settings, stored, id, owner = id }: Asked,
+  settings: LockSettings,
+  stored: string,
+  id: string,
+  owner: string | undefined,
   wait: boolean,
   replaces?: string,
 ): MaybePromise<AcquireReply> {
+  const { context } = settings;
   const { store, client, label, tokens } = context;
   const { ttl } = settings.timing;
   context.subscribe();
   try {
-    return store.acquire({ key: stored, id, owner, label, ttl, tokens, client, wait, replaces });
+    return store.acquire({
+      key: stored,
+      id,
+      owner: owner ?? id,
+      label,
+      ttl,
+      tokens,
+      client,
+      wait,
+      replaces,
+    });
   } catch (error) {
     return Promise.reject(error);
   }
@@ -84,7 +88,7 @@ export class Attempt implements Timeout {
     const { waiter } = this;
     const { context } = waiter;
     this.sentAt = sent?.sentAt ?? context.time.now();
-    const reply = sent?.reply ?? ask(context, waiter, this.registers);
+    const reply = sent?.reply ?? waiter.ask(this.registers);
     if (!isPromiseLike(reply)) {
       this.answered(reply);
       return;

@@ -4,7 +4,7 @@ import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
 import { isPromiseLike } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
-import { ask, Attempt, type AttemptListener, type Sent } from './attempt.ts';
+import { Attempt, type AttemptListener, type Sent } from './attempt.ts';
 import type { KeyQueue } from './key-queue.ts';
 import { OUTAGE_LIMIT, OutageLimit } from './outage-limit.ts';
 import { REFRESH_EVERY } from './registrations.ts';
@@ -80,7 +80,7 @@ export class Contender implements AttemptListener {
   askInsteadOf(id: string): MaybePromise<boolean> {
     const { context, head } = this.queue;
     const sentAt = context.time.now();
-    const reply = ask(context, head as Waiter, true, id);
+    const reply = (head as Waiter).ask(true, id);
     this.ask({ sentAt, reply });
     if (!isPromiseLike(reply)) return reply.replaced ?? false;
     return reply.then(({ replaced = false }) => replaced);

@@ -16,16 +16,18 @@ import { Waiter, type NamedKey } from './waiter.ts';
  */
 export function acquire(
   settings: LockSettings,
-  named: NamedKey,
+  key: string,
+  stored: string,
   demanding: boolean,
 ): MaybePromise<Lock | null> {
   const { context, owner, wait } = settings;
-  const { key, stored } = named;
   const { time, queues, ids } = context;
   const sentAt = time.now();
-  if (queues.isTaken(stored)) return new KeyAcquisition(settings, named, demanding, sentAt).start();
+  if (queues.isTaken(stored)) {
+    return new KeyAcquisition(settings, { key, stored }, demanding, sentAt).start();
+  }
   const id = ids.next();
-  const reply = ask(context, { settings, stored, id, owner }, wait > 0);
+  const reply = ask(settings, stored, id, owner, wait > 0);
   if (!isPromiseLike(reply) && reply.granted) {
     const tenure = queues.tenureOf(reply.token, reply.tokens);
     // No time has passed: the store answered in the same call.
@@ -39,7 +41,8 @@ export function acquire(
     lock.announce(0);
     return lock;
   }
-  return new KeyAcquisition(settings, named, demanding, sentAt, id).start({ sentAt, reply });
+  const acquisition = new KeyAcquisition(settings, { key, stored }, demanding, sentAt, id);
+  return acquisition.start({ sentAt, reply });
 }
 
 /** A call for a lock with one key. */

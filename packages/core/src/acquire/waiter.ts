@@ -2,7 +2,8 @@ import type { Context } from '../context.ts';
 import type { LockStoreError } from '../errors.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
-import type { Attempt } from './attempt.ts';
+import type { AcquireReply, MaybePromise } from '../store.ts';
+import { ask, type Attempt } from './attempt.ts';
 
 /** A key, and what the store calls it. */
 export interface NamedKey {
@@ -65,6 +66,10 @@ export class Waiter {
   /** Of the acquisition at the store: a repeated attempt recognises its own earlier grant. */
   get id(): string {
     return (this.ownId ??= this.context.ids.next());
+  }
+
+  ask(wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
+    return ask(this.settings, this.stored, this.id, this.owner, wait, replaces);
   }
 
   waits(): void {

@@ -139,10 +139,10 @@ export class Releases {
    * @param sent the request that ends it, if it was sent already
    */
   release(lease: Lease, now: number, sent?: MaybePromise<boolean>): MaybePromise<boolean> {
-    const { stored, id, keepUntil } = lease;
+    const { keepUntil } = lease;
     let reply: MaybePromise<boolean>;
     try {
-      reply = sent ?? endGrant(this.context, { stored, id, keepUntil });
+      reply = sent ?? endGrant(this.context, lease);
     } catch (error) {
       reply = Promise.reject(error);
     }
