@@ -135,7 +135,7 @@ export class LockAbortedError extends LockError {
 brand(LockAbortedError, 'LockAbortedError');
 
 /** What was asked of the store when it failed. */
-export type StorePhase = 'acquire' | 'renew' | 'release' | 'inspect' | 'force-release';
+export type StorePhase = 'acquire' | 'renew' | 'release' | 'inspect' | 'list' | 'force-release';
 
 /** The store failed: it is away, refused, or did not answer in time. Never used for a busy lock. */
 export class LockStoreError extends LockError {

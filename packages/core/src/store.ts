@@ -29,6 +29,13 @@ export interface LockStore {
   encodeKey?(request: EncodeKeyRequest): string;
 
   /**
+   * The other way round, for {@link list}: the user's key of a stored one, `undefined` for a key of
+   * another namespace. Needed where there are both `encodeKey` and `list`; `encodeKey` must then keep
+   * prefixes (the stored key of `ab` begins with the stored key of `a`).
+   */
+  decodeKey?(request: DecodeKeyRequest): string | undefined;
+
+  /**
    * How long the server promises to keep a grant of `ttl` ms, counted from when it executes the
    * request. Default: `ttl`.
    */
@@ -92,6 +99,23 @@ export interface LockStore {
   inspect(request: InspectRequest): MaybePromise<StoredGrant | null>;
 
   /**
+   * One page of what is held, in no particular order: grants whose stored key begins with
+   * `request.prefix`, whoever holds them. Changes nothing. Left out where a store cannot enumerate.
+   *
+   * - A bounded amount of work per call, on the server too, however much the server holds: never a
+   *   command that looks at everything.
+   * - At most `limit` grants. A page may be shorter, even empty, while its `cursor` says that there is
+   *   more; without a `cursor` the walk is over. A walk over a store that does not change ends.
+   * - What is held throughout a walk is in at least one of its pages, also when other keys come and
+   *   go meanwhile; it may be in two. What is free (released, run out, or reserved but not granted)
+   *   is in none.
+   * - `cursor` is a non-empty string that means something to this store only, at most 1 kB long. It
+   *   may come from another process, may be used twice, and may be anything that somebody typed: one
+   *   that this store cannot have given is a `LockArgumentError` before any I/O.
+   */
+  list?(request: ListRequest): MaybePromise<ListPage>;
+
+  /**
    * Ends the grant of a key, whoever holds it, and serves the next client; the holder is told by
    * `lost` (`forced`) and by its next renewal.
    *
@@ -111,6 +135,9 @@ export const REGISTRATION = 1_500;
 
 /** The most fencing tokens that one grant may carry. */
 export const MAX_TOKENS = 1_024;
+
+/** How many of those who wait `inspect` shows at most. */
+export const MAX_QUEUE_SHOWN = 100;
 
 /** What a store can and cannot promise. */
 export interface StoreCapabilities {
@@ -140,6 +167,12 @@ export interface EncodeKeyRequest {
   readonly owner: string | undefined;
   /** Whether it is for an acquisition; otherwise for a question about the key, which has no owner. */
   readonly acquiring?: boolean | undefined;
+}
+
+export interface DecodeKeyRequest {
+  readonly namespace: string;
+  /** As `encodeKey` or another process made it. */
+  readonly stored: string;
 }
 
 export interface AcquireRequest {
@@ -210,10 +243,47 @@ export interface StoredGrant {
   readonly owner: string;
   readonly label: string;
   readonly fencingToken: number;
+  /** When it was granted, in ms since 1970 by the store's own clock; renewals do not change it. */
+  readonly since?: number | undefined;
   /** ms until the lease ends unless it is renewed. */
   readonly remaining?: number | undefined;
   /** How many other clients are registered in the queue. */
   readonly waiters?: number | undefined;
+  /**
+   * Only in the answer to {@link LockStore.inspect}: the other clients that are registered in the
+   * queue, the next first, at most the first {@link MAX_QUEUE_SHOWN} of them.
+   */
+  readonly queue?: readonly QueuedClient[] | undefined;
+}
+
+/** A client in the queue of a key. */
+export interface QueuedClient {
+  /** Of the {@link AcquireRequest} with which it last asked. */
+  readonly label: string;
+  /** When it came to its place, in ms since 1970 by the store's own clock. */
+  readonly since: number;
+}
+
+export interface ListRequest {
+  /** Of stored keys, as they are encoded; `''` for all. */
+  readonly prefix: string;
+  /** How many grants at most, 1 or more. */
+  readonly limit: number;
+  /** Of the page before; absent for the first. */
+  readonly cursor?: string | undefined;
+  /** Not counted in {@link StoredGrant.waiters}. */
+  readonly client: string;
+}
+
+export interface ListedGrant extends StoredGrant {
+  /** As it is stored. */
+  readonly key: string;
+}
+
+export interface ListPage {
+  readonly grants: readonly ListedGrant[];
+  /** For the next page; absent when there is none. */
+  readonly cursor?: string | undefined;
 }
 
 export type StoreEvent =

@@ -106,14 +106,64 @@ export type LockCallback<T> = (lock: Lock) => T | PromiseLike<T>;
 
 /** Who holds a lock, as the store knows it. While it is handed over locally, the token is a lower bound. */
 export interface LockInfo {
+  /**
+   * As its holder gave it. In {@link Locker.list}, a key so long that the store knows it by its hash
+   * is shown as its first characters, `~` and the hash (64 hexadecimal digits).
+   */
   readonly key: string;
   readonly owner: string;
   readonly label: string;
   readonly fencingToken: number;
+  /** When the store granted it, in ms since 1970 by the store's clock, where the store can tell. */
+  readonly since?: number | undefined;
   /** ms until the lease ends unless it is renewed, where the store can tell. */
   readonly remaining?: number | undefined;
   /** Acquisitions waiting in this locker, plus other processes waiting, where the store can tell. */
   readonly waiters?: number | undefined;
+  /**
+   * Only in the answer to {@link Locker.inspect}, where the store can tell: who waits, the longest
+   * first, at most 100 of them. Every acquisition that waits in this locker, and one entry per other
+   * locker.
+   */
+  readonly queue?: readonly LockWaiter[] | undefined;
+  /** All who hold it, where there may be several. */
+  readonly holders?: readonly LockHolder[] | undefined;
+}
+
+/** Who waits for a lock. */
+export interface LockWaiter {
+  readonly label: string;
+  /** In ms since 1970: by this process's clock for its own, by the store's clock for others. */
+  readonly since: number;
+}
+
+/** One of several holders of a lock. */
+export interface LockHolder {
+  readonly owner: string;
+  readonly label: string;
+  readonly fencingToken: number;
+  /** In ms since 1970 by the store's clock. */
+  readonly since?: number | undefined;
+  /** ms until its lease ends unless it is renewed. */
+  readonly remaining?: number | undefined;
+}
+
+/** Options of {@link Locker.list}. */
+export interface ListOptions {
+  /** Only keys that begin so. @default '' */
+  prefix?: string | undefined;
+  /** How many locks a page has at most, 1 to 10 000. @default 100 */
+  limit?: number | undefined;
+  /** Of the page before. @default undefined, for the first page */
+  cursor?: string | undefined;
+}
+
+/** A page of locks. */
+export interface LockPage {
+  /** In no particular order. */
+  locks: LockInfo[];
+  /** For the next page; absent when there is none. */
+  cursor?: string | undefined;
 }
 
 /**
