@@ -160,8 +160,11 @@ export interface StoreCapabilities {
   readonly checkEvery?: number | undefined;
 }
 
+/** What {@link LockStore.encodeKey} makes a stored key of. */
 export interface EncodeKeyRequest {
+  /** Of the locker. */
   readonly namespace: string;
+  /** As the caller gave it. */
   readonly key: string;
   /** As the caller gave it. */
   readonly owner: string | undefined;
@@ -169,19 +172,28 @@ export interface EncodeKeyRequest {
   readonly acquiring?: boolean | undefined;
 }
 
+/** What {@link LockStore.decodeKey} makes a user's key of. */
 export interface DecodeKeyRequest {
+  /** Of the locker. */
   readonly namespace: string;
   /** As `encodeKey` or another process made it. */
   readonly stored: string;
 }
 
+/** One attempt at a lock. */
 export interface AcquireRequest {
+  /** As it is stored. */
   readonly key: string;
-  /** Of this acquisition. */
+  /** Of this acquisition; used once. */
   readonly id: string;
+  /**
+   * Whose lock it is to be: the `id`, or where the caller gave one an owner that was never generated.
+   * At most 1 025 bytes.
+   */
   readonly owner: string;
-  /** Who holds, for people. */
+  /** Who holds, for people; at most 256 characters. */
   readonly label: string;
+  /** The lease, in ms. */
   readonly ttl: number;
   /** How many fencing tokens to grant, 1 to {@link MAX_TOKENS}. */
   readonly tokens: number;
@@ -193,25 +205,34 @@ export interface AcquireRequest {
   readonly replaces?: string | undefined;
 }
 
+/** The answer to an {@link AcquireRequest}. */
 export type AcquireReply =
   | {
+      /** The key is the acquisition's. */
       readonly granted: true;
       /** The first of the tokens, 0 where the store gives none. */
       readonly token: number;
       /** How many there are. */
       readonly tokens: number;
+      /** Whether the grant that was to be replaced was there; absent without `replaces`. */
       readonly replaced?: boolean | undefined;
     }
   | {
+      /** The key is busy. */
       readonly granted: false;
       /** In how many ms the key could be ours if no event comes before; absent if unknown. */
       readonly retryAfter?: number | undefined;
+      /** As above. */
       readonly replaced?: boolean | undefined;
     };
 
+/** One grant to be renewed or checked. */
 export interface RenewRequest {
+  /** As it is stored. */
   readonly key: string;
+  /** Of the acquisition that was granted. */
   readonly id: string;
+  /** As in the {@link AcquireRequest}. */
   readonly owner: string;
   /** The lease from now, in ms; 0 to check without renewing. */
   readonly ttl: number;
@@ -223,8 +244,11 @@ export type StoreLoss = 'stolen' | 'evicted' | 'superseded' | 'forced';
 /** An error where this one grant could not be renewed or checked; it may still be held. */
 export type RenewReply = 'renewed' | StoreLoss | Error;
 
+/** One grant to be ended by its holder. */
 export interface ReleaseRequest {
+  /** As it is stored. */
   readonly key: string;
+  /** Of the acquisition that was granted. */
   readonly id: string;
   /**
    * The grant ends only so many ms from now, sooner or later than its lease: until then the key is
@@ -233,15 +257,21 @@ export interface ReleaseRequest {
   readonly keepFor?: number | undefined;
 }
 
+/** A look at one key. */
 export interface InspectRequest {
+  /** As it is stored. */
   readonly key: string;
   /** Not counted in {@link StoredGrant.waiters}. */
   readonly client: string;
 }
 
+/** A grant as a store shows it. */
 export interface StoredGrant {
+  /** Of the {@link AcquireRequest}. */
   readonly owner: string;
+  /** Of the {@link AcquireRequest}; `''` where the store does not keep it. */
   readonly label: string;
+  /** The first of the grant's tokens, 0 where the store gives none. */
   readonly fencingToken: number;
   /** When it was granted, in ms since 1970 by the store's own clock; renewals do not change it. */
   readonly since?: number | undefined;
@@ -264,6 +294,7 @@ export interface QueuedClient {
   readonly since: number;
 }
 
+/** A page of what is held. */
 export interface ListRequest {
   /** Of stored keys, as they are encoded; `''` for all. */
   readonly prefix: string;
@@ -275,17 +306,21 @@ export interface ListRequest {
   readonly client: string;
 }
 
+/** A grant in a page. */
 export interface ListedGrant extends StoredGrant {
   /** As it is stored. */
   readonly key: string;
 }
 
+/** The answer to a {@link ListRequest}. */
 export interface ListPage {
+  /** In no particular order. */
   readonly grants: readonly ListedGrant[];
   /** For the next page; absent when there is none. */
   readonly cursor?: string | undefined;
 }
 
+/** What a store tells a client. */
 export type StoreEvent =
   /** The key is reserved for this client: ask now. */
   | { readonly type: 'wake'; readonly key: string }
