@@ -1,11 +1,10 @@
-import { hostname } from 'node:os';
 import { KeyQueues } from './acquire/key-queues.ts';
 import type { Clock } from './clock.ts';
 import { Events } from './events.ts';
 import { HeldLocks } from './hold/held-locks.ts';
 import { LeaseTimings } from './hold/lease-timing.ts';
 import { Renewer } from './hold/renewer.ts';
-import { equalSettings, type LockerSettings, type LockSettings } from './options.ts';
+import type { LockerSettings } from './options.ts';
 import { Releases } from './release/releases.ts';
 import { MAX_TOKENS, type LockStore, type MaybePromise, type StoreEvent } from './store.ts';
 import { Ids } from './util/ids.ts';
@@ -34,8 +33,6 @@ export class Context {
   readonly client: string;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   readonly tokens: number;
-  private lastSettings: LockSettings | undefined;
-  private lazyLabel: string | undefined;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
 
   constructor(
@@ -55,23 +52,6 @@ export class Context {
     this.releases = new Releases(this);
     this.client = this.time.identity();
     this.tokens = Math.min((settings.handoff?.max ?? 0) + 1, MAX_TOKENS);
-    this.lazyLabel = settings.label;
-  }
-
-  /** Who holds and waits, for people. */
-  get label(): string {
-    return (this.lazyLabel ??= `${hostname()}:${process.pid}`);
-  }
-
-  /** Most calls have the options of the one before, and held locks keep their settings. */
-  shareSettings(settings: LockSettings): LockSettings {
-    const last = this.lastSettings;
-    if (last !== undefined && equalSettings(last, settings)) return last;
-    // What belongs to one call is not kept for the next.
-    if (settings.signal === undefined && settings.onLost === undefined) {
-      this.lastSettings = settings;
-    }
-    return settings;
   }
 
   /** Listens to the store, from the first request on. */

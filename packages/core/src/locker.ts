@@ -1,14 +1,17 @@
+import type { inspect as Inspect } from 'node:util';
 import { acquire } from './acquire/key-acquisition.ts';
 import { ListAcquisition } from './acquire/list-acquisition.ts';
 import type {
   CloseOptions,
   Key,
+  ListOptions,
   Lock,
   LockCallback,
   Locker,
   LockerOptions,
   LockInfo,
   LockOptions,
+  LockPage,
   Outcome,
   TryLockOptions,
 } from './types.ts';
@@ -19,29 +22,33 @@ import {
   LockArgumentError,
   LockerClosedError,
   LockLostError,
+  LockNotAcquiredError,
+  LockQueueFullError,
   LockReentryError,
-  type StorePhase,
+  LockStoreError,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
 import { internalsOf } from './hold/handle.ts';
-import { JoinedLock } from './hold/lock-views.ts';
+import { handOut, JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
   checkClock,
   checkKey,
   checkKeys,
-  defaultLockSettings,
+  isLongKey,
   resolveLockerOptions,
-  resolveLockOptions,
   type LockSettings,
+  unknownCloseOption,
 } from './options.ts';
+import { KnownSettings } from './known-settings.ts';
+import { forceRelease, inspect, list } from './questions.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
+import { isPromiseLike } from './util/store-calls.ts';
 import type { NamedKey } from './acquire/waiter.ts';
+import { INSPECT, inspected } from './util/inspection.ts';
+import { restacked } from './util/traces.ts';
 import { memoryStore } from './stores/memory.ts';
-
-/** ms for questions of operators. */
-const QUESTION_TIMEOUT = 2_000;
 
 /**
  * Makes a locker.
@@ -62,21 +69,21 @@ export function createLocker(options: LockerOptions = {}): Locker {
 /** The door of a locker: checks what is asked, and starts acquisitions. */
 export class HoldfastLocker implements Locker {
   readonly #context: Context;
-  readonly #defaults: LockSettings;
-  readonly #defaultsOnce: LockSettings;
+  readonly #waiting: KnownSettings;
+  readonly #once: KnownSettings;
   #closing: Promise<void> | undefined = undefined;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#defaults = defaultLockSettings(context);
-    this.#defaultsOnce = { ...this.#defaults, wait: 0 };
+    this.#waiting = new KnownSettings(context, context.settings.wait);
+    this.#once = new KnownSettings(context, 0);
   }
 
   // These are not async functions: with an embedded store every promise more shows in the cost.
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
-      const settings = this.#settings(options);
+      const settings = this.#waiting.of(options);
       return given(this.#begin(key, settings, true) as MaybePromise<Lock>, settings.signal);
     } catch (error) {
       return Promise.reject(error);
@@ -85,7 +92,7 @@ export class HoldfastLocker implements Locker {
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
-      const settings = this.#settingsOnce(options);
+      const settings = this.#once.of(options);
       return given(this.#begin(key, settings, false), settings.signal);
     } catch (error) {
       return Promise.reject(error);
@@ -99,9 +106,9 @@ export class HoldfastLocker implements Locker {
   ): Promise<T> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const settings = this.#settings(callback === options ? undefined : (options as LockOptions));
-      const lock = this.#begin(key, settings, true) as MaybePromise<Lock>;
-      return run(lock, settings.signal, callback);
+      const given = callback === options ? undefined : (options as LockOptions);
+      const settings = this.#waiting.of(given);
+      return run(this.#begin(key, settings, true) as MaybePromise<Lock>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -114,11 +121,9 @@ export class HoldfastLocker implements Locker {
   ): Promise<Outcome<T>> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const settings = this.#settingsOnce(
-        callback === options ? undefined : (options as TryLockOptions),
-      );
-      const lock = this.#begin(key, settings, false);
-      return tryToRun(lock, settings.signal, callback);
+      const given = callback === options ? undefined : (options as TryLockOptions);
+      const settings = this.#once.of(given);
+      return tryToRun(this.#begin(key, settings, false), settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -126,19 +131,19 @@ export class HoldfastLocker implements Locker {
 
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
-    const { client, store, queues } = this.#context;
-    const stored = this.#name(key);
-    const grant = await this.#ask('inspect', key, () => store.inspect({ key: stored, client }));
-    if (grant === null) return null;
-    const waiters = queues.waitersFor(stored) + (grant.waiters ?? 0);
-    return { key, ...grant, waiters };
+    this.#checkOpen(key);
+    return inspect(this.#context, key, this.#name(key));
+  }
+
+  async list(options?: ListOptions): Promise<LockPage> {
+    this.#checkOpen();
+    return list(this.#context, options);
   }
 
   async forceRelease(key: string): Promise<boolean> {
     checkKey(key);
-    const { store } = this.#context;
-    const stored = this.#name(key);
-    return this.#ask('force-release', key, () => store.forceRelease(stored));
+    this.#checkOpen(key);
+    return forceRelease(this.#context, key, this.#name(key));
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
@@ -151,6 +156,8 @@ export class HoldfastLocker implements Locker {
     // Never rejects: a drain time that is none counts as none.
     const drain = (options as CloseOptions | null | undefined)?.drain;
     const limit = typeof drain === 'number' && drain > 0 ? drain : 0;
+    const unknown = unknownCloseOption(options);
+    if (unknown !== undefined) this.#context.events.warn('HOLDFAST_UNKNOWN_OPTION', unknown);
     this.#closing ??= closeLocker(this.#context, limit);
     await this.#closing;
   }
@@ -159,18 +166,19 @@ export class HoldfastLocker implements Locker {
     await this.close();
   }
 
+  [INSPECT](depth: number, options: object, show: typeof Inspect): string {
+    const { settings, store, held, queues } = this.#context;
+    const { name } = settings;
+    const fields = { name, store: store.name, held: held.size, waiting: queues.waiting };
+    return inspected('Locker', fields, depth, options, show);
+  }
+
   get [EVENTS](): Events {
     return this.#context.events;
   }
 
-  /** @throws LockArgumentError */
-  #settings(options: LockOptions | undefined): LockSettings {
-    return options === undefined ? this.#defaults : resolveLockOptions(options, this.#defaults);
-  }
-
-  #settingsOnce(options: TryLockOptions | undefined): LockSettings {
-    if (options === undefined) return this.#defaultsOnce;
-    return { ...resolveLockOptions(options, this.#defaultsOnce), wait: 0 };
+  #checkOpen(key?: string): void {
+    if (this.#closing !== undefined) throw new LockerClosedError({ key });
   }
 
   /** @throws LockArgumentError for a key that the store cannot take */
@@ -198,10 +206,11 @@ export class HoldfastLocker implements Locker {
   }
 
   #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
-    const keys = typeof wanted === 'string' && wanted !== '' ? undefined : checkKeys(wanted);
+    const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
+    const keys = single ? undefined : checkKeys(wanted, this.#context.settings.maxKeys);
     if (keys !== undefined && keys.length > 1) return this.#startAll(keys, settings, demanding);
     const key = keys?.[0] ?? (wanted as string);
-    if (this.#closing !== undefined) throw new LockerClosedError({ key });
+    this.#checkOpen(key);
     const stored = this.#name(key, settings);
     const joined = isInScope() ? this.#enclosing([key], [stored], settings) : undefined;
     throwIfAborted(settings.signal);
@@ -214,7 +223,7 @@ export class HoldfastLocker implements Locker {
     settings: LockSettings,
     demanding: boolean,
   ): MaybePromise<Lock | null> {
-    if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
+    this.#checkOpen(keys[0]);
     const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, settings) }));
     const stored = named.map((one) => one.stored);
     const joined = isInScope() ? this.#enclosing(keys, stored, settings) : undefined;
@@ -225,7 +234,7 @@ export class HoldfastLocker implements Locker {
     return new ListAcquisition(settings, keys, named, demanding).start();
   }
 
-  /** What an enclosing lock of the same async context means for an acquisition, contract 2.5. */
+  /** What an enclosing lock of the same async context means for an acquisition. */
   #enclosing(
     keys: readonly string[],
     stored: readonly string[],
@@ -242,11 +251,14 @@ export class HoldfastLocker implements Locker {
     if (wait === 0) return undefined;
     throw new LockReentryError({ key: keys[0] });
   }
+}
 
-  #ask<T>(phase: StorePhase, key: string, send: () => MaybePromise<T>): Promise<T> {
-    if (this.#closing !== undefined) throw new LockerClosedError({ key });
-    const { calls, settings } = this.#context;
-    return calls.ask({ phase, key, timeout: settings.storeTimeout ?? QUESTION_TIMEOUT, send });
+/** A lock, once there is one; errors that end the wait for it name those who await this. */
+async function awaited<L>(lock: MaybePromise<L>): Promise<L> {
+  try {
+    return await lock;
+  } catch (error) {
+    throw restacked(error, endsWait);
   }
 }
 
@@ -255,10 +267,14 @@ function given<T extends Lock | null>(
   lock: MaybePromise<T>,
   signal: AbortSignal | undefined,
 ): Promise<T> {
-  if (lock instanceof Promise) return lock as Promise<T>;
-  const taken = Promise.resolve(lock);
+  if (isPromiseLike(lock)) return awaited(lock).then(handedOut);
+  const taken = Promise.resolve(handedOut(lock));
   if (signal === undefined || lock === null) return taken;
   return taken.then((held) => (signal.aborted ? givenUp(held as Lock, signal) : held));
+}
+
+function handedOut<T extends Lock | null>(lock: T): T {
+  return (lock && handOut(lock)) as T;
 }
 
 /** The caller has aborted before it could have the lock, and does not wait for its release. */
@@ -267,39 +283,65 @@ function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
   return Promise.reject(signal.reason as Error);
 }
 
+/** Not the reason of the caller's signal, which may be an error of ours too. */
+function endsWait(error: unknown): error is Error {
+  return (
+    error instanceof LockNotAcquiredError ||
+    error instanceof LockQueueFullError ||
+    error instanceof LockStoreError ||
+    error instanceof LockerClosedError
+  );
+}
+
 /** Runs the work of `withLock` as soon as the lock is there, and releases it whatever becomes of that. */
 async function run<T>(
   taken: MaybePromise<Lock>,
-  signal: AbortSignal | undefined,
+  { signal, throwIfLost }: LockSettings,
   work: LockCallback<T>,
 ): Promise<T> {
-  const lock = await taken;
+  const lock = isPromiseLike(taken) ? await awaited(taken) : await taken;
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
-  if (internals === undefined) return inScope(lock, work);
-  const { ended } = internals;
+  const ended = internals?.ended;
   if (ended instanceof LockLostError && ended.reason === 'closed') {
     throw new LockerClosedError({ key: lock.key });
   }
-  internals.running = true;
+  if (internals !== undefined) internals.running = true;
   try {
-    return await inScope(lock, work);
+    const value = await inScope(lock, work);
+    const loss = throwIfLost ? lossOf(lock, value) : undefined;
+    if (loss !== undefined) throw loss as Error;
+    return value;
   } finally {
-    internals.running = false;
-    const released = internals.end();
-    if (released instanceof Promise) await released;
+    if (internals !== undefined) {
+      internals.running = false;
+      const released = internals.end();
+      if (released instanceof Promise) await released;
+    }
   }
 }
 
 async function tryToRun<T>(
   taken: MaybePromise<Lock | null>,
-  signal: AbortSignal | undefined,
+  settings: LockSettings,
   work: LockCallback<T>,
 ): Promise<Outcome<T>> {
-  const lock = await taken;
+  const lock = isPromiseLike(taken) ? await awaited(taken) : taken;
   if (lock === null) return { acquired: false };
-  return { acquired: true, value: await run(lock, signal, work) };
+  return { acquired: true, value: await run(lock, settings, work) };
+}
+
+/** The loss of a lock, with what its work returned all the same. */
+function lossOf(lock: Lock, value: unknown): unknown {
+  if (lock.state !== 'lost') return undefined;
+  try {
+    lock.assertHeld();
+    return undefined;
+  } catch (error) {
+    const property = { value, configurable: true, enumerable: false, writable: true };
+    return Object.defineProperty(error as Error, 'value', property);
+  }
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

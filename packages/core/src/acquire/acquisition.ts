@@ -1,12 +1,19 @@
 import type { Context } from '../context.ts';
-import { LockNotAcquiredError, LockStoreError } from '../errors.ts';
+import {
+  LockerClosedError,
+  LockNotAcquiredError,
+  LockStoreError,
+  type LockQueueFullError,
+} from '../errors.ts';
+import type { NotAcquiredReason } from '../events.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
-import { withKey } from '../util/store-calls.ts';
+import { copyOf } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
+import { withTrace, type Trace } from '../util/traces.ts';
 import type { Acquirer, Waiter } from './waiter.ts';
 
 /**
@@ -27,10 +34,13 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   readonly context: Context;
   abstract readonly owner: string | undefined;
   readonly lock: Promise<Lock | null>;
+  /** Whether it was told that a key is busy: from then on it counts as waiting. */
+  waiting = false;
   protected settled = false;
   /** Ends it at its limit. */
   private alarm: Alarm | undefined = undefined;
-  private toldThatItWaits = false;
+  /** Of the call, for errors that end its wait. */
+  private trace: Trace | undefined = undefined;
   private resolve!: (lock: Lock | null) => void;
   private reject!: (error: unknown) => void;
 
@@ -61,37 +71,38 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   handleEvent(): void {
     const { notices } = this.context;
     notices.begin();
-    this.giveUp(this.settings.signal?.reason);
+    this.end('aborted', () => this.reject(this.settings.signal?.reason));
     notices.end();
   }
 
-  /** Rejects, and takes back what was taken or asked for. */
-  giveUp(error: unknown): void {
-    if (this.settled) return;
-    this.settle();
-    this.giveBack();
-    this.reject(error);
+  /** The locker is closed. */
+  close(): void {
+    this.end('closed', () => this.rejectWith(new LockerClosedError({ key: this.key })));
   }
 
   waits(): void {
-    const { events } = this.context;
-    if (!this.toldThatItWaits && events.heard('waiting')) events.emit('waiting', this.about());
-    this.toldThatItWaits = true;
+    const { events, queues } = this.context;
+    if (this.waiting) return;
+    this.waiting = true;
+    queues.waiting += 1;
+    if (events.heard('waiting')) events.emit('waiting', this.about());
   }
 
   busy(): void {
-    const { events, time } = this.context;
-    this.settle();
-    this.giveBack();
-    const waited = time.now() - this.since;
-    if (events.heard('not-acquired')) events.emit('not-acquired', { ...this.about(), waited });
-    if (this.demanding) this.reject(new LockNotAcquiredError({ key: this.key, waited }));
-    else this.resolve(null);
+    this.end('busy', (waited) => {
+      const { wait } = this.settings;
+      if (!this.demanding) this.resolve(null);
+      else this.rejectWith(new LockNotAcquiredError({ key: this.key, waited, wait }));
+    });
+  }
+
+  refused(error: LockQueueFullError): void {
+    this.end('queue-full', () => this.rejectWith(error));
   }
 
   failed(error: LockStoreError): void {
-    // It may be about a request for many keys, or for another of ours.
-    this.giveUp(withKey(error, this.key));
+    // It may be about a request for many keys, or for another of ours, and be told to others too.
+    this.end('store-error', () => this.rejectWith(copyOf(error, this.key)));
   }
 
   get key(): string {
@@ -107,6 +118,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** It has asked, and was not answered at once. */
   protected limit(): void {
     const { wait, timing } = this.settings;
+    if (!this.settled) this.trace = this.context.queues.traces.here(this.since);
     // A single attempt may take as long as one request, however many keys it is for.
     const limit = wait === 0 ? timing.storeTimeout : wait;
     if (this.settled || limit === Infinity) return;
@@ -117,6 +129,25 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.settle();
     lock.announce(now - this.since);
     this.resolve(lock);
+  }
+
+  /** Takes back what was taken or asked for, and tells of the end. */
+  private end(reason: NotAcquiredReason, answer: (waited: number) => void): void {
+    if (this.settled) return;
+    const { events, time } = this.context;
+    this.settle();
+    this.giveBack();
+    const waited = time.now() - this.since;
+    answer(waited);
+    // Nobody was told that the others wait.
+    const told = reason === 'busy' || reason === 'queue-full' || this.waiting;
+    if (told && events.heard('not-acquired')) {
+      events.emit('not-acquired', { ...this.about(), waited, reason });
+    }
+  }
+
+  private rejectWith(error: Error): void {
+    this.reject(withTrace(error, this.trace));
   }
 
   private limitReached(): void {
@@ -142,6 +173,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     const { time, queues } = this.context;
     this.settled = true;
     queues.pending.remove(this);
+    if (this.waiting) queues.waiting -= 1;
     if (this.alarm !== undefined) time.cancel(this.alarm);
     unlisten(this.settings.signal, this);
     this.ended();
@@ -156,7 +188,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     label: string;
     owner: string | undefined;
   } {
-    const { key, keys, settings, context } = this;
-    return { key, keys, label: context.label, owner: settings.owner };
+    const { key, keys, settings } = this;
+    return { key, keys, label: settings.label, owner: settings.owner };
   }
 }

@@ -12,6 +12,8 @@ export type Granted = Extract<AcquireReply, { granted: true }>;
 /** A request, and what the store answered or will answer. */
 export interface Sent {
   readonly sentAt: number;
+  /** Whether it asked for a place in the key's queue. */
+  readonly registers: boolean;
   readonly reply: MaybePromise<AcquireReply>;
 }
 
@@ -32,7 +34,7 @@ export function ask(
   replaces?: string,
 ): MaybePromise<AcquireReply> {
   const { context } = settings;
-  const { store, client, label, tokens } = context;
+  const { store, client, tokens } = context;
   const { ttl } = settings.timing;
   context.subscribe();
   try {
@@ -40,7 +42,7 @@ export function ask(
       key: stored,
       id,
       owner: owner ?? id,
-      label,
+      label: settings.label,
       ttl,
       tokens,
       client,

@@ -81,7 +81,7 @@ export class Contender implements AttemptListener {
     const { context, head } = this.queue;
     const sentAt = context.time.now();
     const reply = (head as Waiter).ask(true, id);
-    this.ask({ sentAt, reply });
+    this.ask({ sentAt, registers: true, reply });
     if (!isPromiseLike(reply)) return reply.replaced ?? false;
     return reply.then(({ replaced = false }) => replaced);
   }
@@ -155,6 +155,7 @@ export class Contender implements AttemptListener {
     this.state = 'waiting';
     this.heard();
     waiter.waits();
+    this.queue.headWaits();
     if (again) this.ask();
     // An attempt without an answer may yet be granted, and nothing else would tell of it.
     else this.waitFor(waiter.unsure ? Math.min(retryAfter, REFRESH_EVERY) : retryAfter);

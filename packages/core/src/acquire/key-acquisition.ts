@@ -20,14 +20,15 @@ export function acquire(
   stored: string,
   demanding: boolean,
 ): MaybePromise<Lock | null> {
-  const { context, owner, wait } = settings;
+  const { context, storeOwner } = settings;
   const { time, queues, ids } = context;
   const sentAt = time.now();
   if (queues.isTaken(stored)) {
     return new KeyAcquisition(settings, { key, stored }, demanding, sentAt).start();
   }
   const id = ids.next();
-  const reply = ask(settings, stored, id, owner, wait > 0);
+  const registers = queues.mayWait(settings);
+  const reply = ask(settings, stored, id, storeOwner, registers);
   if (!isPromiseLike(reply) && reply.granted) {
     const tenure = queues.tenureOf(reply.token, reply.tokens);
     // No time has passed: the store answered in the same call.
@@ -42,7 +43,7 @@ export function acquire(
     return lock;
   }
   const acquisition = new KeyAcquisition(settings, { key, stored }, demanding, sentAt, id);
-  return acquisition.start({ sentAt, reply });
+  return acquisition.start({ sentAt, registers, reply });
 }
 
 /** A call for a lock with one key. */
@@ -58,7 +59,7 @@ class KeyAcquisition extends Acquisition {
     id?: string,
   ) {
     super(settings, [named.key], demanding, since);
-    this.owner = settings.owner;
+    this.owner = settings.storeOwner;
     this.waiter = new Waiter(this, named, id);
   }
 

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import type { LockStoreError } from '../errors.ts';
+import { LockQueueFullError, type LockStoreError } from '../errors.ts';
 import { ownerOf, type Grant, type Lease } from '../hold/lease.ts';
 import type { MaybePromise } from '../store.ts';
 import { LinkedList } from '../util/linked-list.ts';
@@ -29,6 +29,21 @@ export class KeyQueue {
 
   get size(): number {
     return this.line.size;
+  }
+
+  /** Whether another may wait. The first in line does not wait before the store says so. */
+  get hasRoom(): boolean {
+    const { maxWaiters } = this.context.settings;
+    return this.size < maxWaiters + (this.head?.waiting === false ? 1 : 0);
+  }
+
+  /** The first in line, which had been granted the key as far as anybody knew, waits too. */
+  headWaits(): void {
+    const { maxWaiters } = this.context.settings;
+    const { last } = this.line;
+    if (last === undefined || this.size <= maxWaiters) return;
+    this.remove(last);
+    last.refuse(new LockQueueFullError({ key: last.key, option: 'maxWaiters', limit: maxWaiters }));
   }
 
   add(waiter: Waiter): void {
@@ -139,9 +154,10 @@ export class KeyQueue {
     const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1, owner }, renewal };
     // An earlier attempt of its own may have been granted without an answer.
     if (waiter.unsure) waiter.takeBack();
-    const { events, label } = this.context;
+    const { events } = this.context;
     if (events.heard('handoff')) {
       const { key } = waiter;
+      const { label } = waiter.settings;
       const to = ownerOf(grant);
       events.emit('handoff', { key, keys: [key], label, owner: to, fencingToken: token });
     }

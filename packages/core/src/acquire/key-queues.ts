@@ -1,9 +1,11 @@
 import type { Context } from '../context.ts';
-import type { LockStoreError } from '../errors.ts';
+import { LockQueueFullError, type LockStoreError } from '../errors.ts';
 import type { Grant, Tenure } from '../hold/lease.ts';
 import { LinkedList } from '../util/linked-list.ts';
 import { SlotMap } from '../util/slot-map.ts';
+import type { LockSettings } from '../options.ts';
 import type { Alarm } from '../util/time.ts';
+import { Traces } from '../util/traces.ts';
 import type { Acquisition } from './acquisition.ts';
 import { Attempt, type AttemptListener, type Granted, type Sent } from './attempt.ts';
 import { KeyQueue } from './key-queue.ts';
@@ -17,6 +19,9 @@ const LEAVE_TIMEOUT = 2_000;
 export class KeyQueues implements AttemptListener {
   /** All calls of this locker that have neither a lock nor an error yet. */
   readonly pending = new LinkedList<Acquisition>();
+  /** How many of them wait, for whatever key. */
+  waiting = 0;
+  readonly traces = new Traces();
   readonly registrations: Registrations;
   /** Whether the store wakes those who wait. */
   readonly notifies: boolean;
@@ -47,6 +52,17 @@ export class KeyQueues implements AttemptListener {
     return this.alone.has(stored) ? 1 : (this.queues.get(stored)?.size ?? 0);
   }
 
+  /** The first of them; the others follow it. */
+  firstFor(stored: string): Waiter | undefined {
+    return this.alone.get(stored) ?? this.queues.get(stored)?.head;
+  }
+
+  /** Whether one more may wait: who may not is not to take a place in the store's queue either. */
+  mayWait({ wait }: LockSettings): boolean {
+    const { maxWaiters, maxWaiting } = this.context.settings;
+    return wait > 0 && maxWaiters > 0 && this.waiting < maxWaiting;
+  }
+
   /** Whether somebody of this process holds a key or is before us. */
   isTaken(stored: string): boolean {
     if (this.queues.has(stored) || this.alone.has(stored)) return true;
@@ -67,7 +83,7 @@ export class KeyQueues implements AttemptListener {
       this.foundBusy(waiter);
       return;
     }
-    const alone = !taken && settings.wait > 0;
+    const alone = sent?.registers ?? (!taken && this.mayWait(settings));
     if (alone) this.alone.set(stored, waiter);
     waiter.attempt = new Attempt(waiter, this, alone);
     waiter.attempt.start(sent);
@@ -187,10 +203,27 @@ export class KeyQueues implements AttemptListener {
 
   private lineUp(waiter: Waiter): void {
     const { stored } = waiter;
-    const queue = this.queues.get(stored) ?? this.openFor(stored) ?? this.add(stored);
+    const before = this.queues.get(stored) ?? this.openFor(stored);
+    const full = this.fullFor(waiter, before);
+    if (full !== undefined) {
+      waiter.refuse(full);
+      return;
+    }
+    const queue = before ?? this.add(stored);
     queue.add(waiter);
     waiter.waits();
     if (queue.size === 1) queue.review();
+  }
+
+  /** Why one more may not wait. One that waits already, for another of its keys, has its place. */
+  private fullFor(waiter: Waiter, queue: KeyQueue | undefined): LockQueueFullError | undefined {
+    const { key } = waiter;
+    const { maxWaiters, maxWaiting } = this.context.settings;
+    if (queue === undefined ? maxWaiters === 0 : !queue.hasRoom) {
+      return new LockQueueFullError({ key, option: 'maxWaiters', limit: maxWaiters });
+    }
+    if (waiter.waiting || this.waiting < maxWaiting) return undefined;
+    return new LockQueueFullError({ key, option: 'maxWaiting', limit: maxWaiting });
   }
 
   /** The queue behind the one who asks alone, if there is one. */

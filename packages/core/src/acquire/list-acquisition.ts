@@ -72,7 +72,7 @@ export class ListAcquisition extends Acquisition implements PartHolder {
   }
 
   private newOwner(): string {
-    return this.settings.owner ?? this.context.ids.next();
+    return this.settings.storeOwner ?? this.context.ids.next();
   }
 
   private startAgain(): void {
@@ -123,7 +123,7 @@ export class ListAcquisition extends Acquisition implements PartHolder {
       if (this.parts !== parts) return;
       const now = time.now();
       if (old().length === 0) {
-        this.succeed(new MultiLock(settings, keys, parts, this.owner, now), now);
+        this.succeed(new MultiLock(settings, keys, parts, settings.owner ?? this.owner, now), now);
       } else if (settings.wait > 0) {
         this.startAgain();
       } else {

@@ -1,5 +1,5 @@
 import type { Context } from '../context.ts';
-import type { LockStoreError } from '../errors.ts';
+import type { LockQueueFullError, LockStoreError } from '../errors.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
@@ -19,12 +19,16 @@ export interface Acquirer {
   readonly since: number;
   /** Who will hold, to the store; absent: the id of each grant. */
   readonly owner: string | undefined;
+  /** Whether it was told that a key is busy. */
+  readonly waiting: boolean;
   /** The key is busy, and it waits. May be told again. */
   waits(): void;
   /** Makes the lease. */
   granted(waiter: Waiter, grant: Grant, now: number): Lease;
   /** A single attempt found the key busy. */
   busy(): void;
+  /** Too many wait already. */
+  refused(error: LockQueueFullError): void;
   failed(error: LockStoreError): void;
 }
 
@@ -68,6 +72,10 @@ export class Waiter {
     return (this.ownId ??= this.context.ids.next());
   }
 
+  get waiting(): boolean {
+    return this.acquirer.waiting;
+  }
+
   ask(wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
     return ask(this.settings, this.stored, this.id, this.owner, wait, replaces);
   }
@@ -85,6 +93,12 @@ export class Waiter {
   busy(): void {
     this.ended = true;
     this.acquirer.busy();
+  }
+
+  /** Too many wait already. */
+  refuse(error: LockQueueFullError): void {
+    this.ended = true;
+    this.acquirer.refused(error);
   }
 
   fail(error: LockStoreError): void {

@@ -99,7 +99,7 @@ export abstract class Lease {
 
   /** Who holds it, to the store. */
   get storedOwner(): string {
-    return this.settings.owner ?? this.tenure.owner ?? this.id;
+    return this.settings.storeOwner ?? this.tenure.owner ?? this.id;
   }
 
   /** The longest that the store may keep it from now, in ms, whatever became of a request. */

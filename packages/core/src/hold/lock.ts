@@ -1,3 +1,4 @@
+import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, type LockLostError } from '../errors.ts';
@@ -5,6 +6,9 @@ import type { HeldLockEvent } from '../events.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
+import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
+import { INSPECT, inspected } from '../util/inspection.ts';
+import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
@@ -13,6 +17,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   readonly key: string;
   controller: AbortController | undefined = undefined;
   running = false;
+  handed: Lock | undefined = undefined;
 
   constructor(settings: LockSettings, key: string, stored: string, grant: Grant, now: number) {
     super(settings, stored, grant, now);
@@ -26,7 +31,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get label(): string {
-    return this.settings.context.label;
+    return this.settings.label;
   }
 
   get owner(): string {
@@ -79,8 +84,8 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return { keys, owner, fencingToken, state };
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): object {
-    return this.toJSON();
+  [INSPECT](depth: number, options: object, inspect: typeof Inspect): string {
+    return inspected('Lock', shownOf(this), depth, options, inspect);
   }
 
   // What follows is for the engine.
@@ -131,6 +136,12 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     notices.end();
   }
 
+  dropped(): void {
+    if (this.ended !== undefined || !this.renews) return;
+    this.setRenewing(false);
+    this.settings.context.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
+  }
+
   renewing(on: boolean): void {
     this.setRenewing(on);
   }
@@ -170,6 +181,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
       context.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
     if (onLost !== undefined) context.events.call(() => onLost(error));
+    if (isUnheard(this, this.renews)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 }
 

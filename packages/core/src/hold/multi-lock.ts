@@ -1,7 +1,11 @@
+import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, LockLostError } from '../errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
+import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
+import { INSPECT, inspected } from '../util/inspection.ts';
+import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, Released, type Grant } from './lease.ts';
 import { eventOf } from './lock.ts';
@@ -68,10 +72,11 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   ended: LockLostError | Released | undefined = undefined;
   controller: AbortController | undefined = undefined;
   running = false;
+  handed: Lock | undefined = undefined;
   private readonly grantedAt: number;
 
   constructor(
-    private readonly settings: LockSettings,
+    readonly settings: LockSettings,
     readonly keys: readonly string[],
     private readonly parts: readonly Part[],
     /** Under each of the keys, but for those that others of this process have passed on. */
@@ -91,7 +96,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   get label(): string {
-    return this.settings.context.label;
+    return this.settings.label;
   }
 
   get fencingToken(): number {
@@ -142,8 +147,8 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     return { keys, owner, fencingTokens, state };
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): object {
-    return this.toJSON();
+  [INSPECT](depth: number, options: object, inspect: typeof Inspect): string {
+    return inspected('Lock', shownOf(this), depth, options, inspect);
   }
 
   // What follows is for the engine.
@@ -188,6 +193,13 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     this.controller ??= newController();
     fireSignal(this, notices);
     notices.end();
+  }
+
+  dropped(): void {
+    const renewed = this.parts.filter((part) => part.ended === undefined && part.renews);
+    if (renewed.length === 0) return;
+    this.renewing(false);
+    this.settings.context.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
   }
 
   renewing(on: boolean): void {
@@ -235,6 +247,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const { key, reason } = error;
     const heldFor = context.time.now() - this.grantedAt;
     const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
+    const renewed = this.parts.every((part) => part.renews);
     this.ended = lost;
     unlisten(signal, this);
     fireSignal(this, context.notices);
@@ -247,6 +260,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
       if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
       else if (part.ended === undefined) void part.finish();
     }
+    if (isUnheard(this, renewed)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 
   private isHeld(now = this.settings.context.time.checkedNow()): boolean {

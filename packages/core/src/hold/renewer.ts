@@ -1,8 +1,11 @@
 import type { Context } from '../context.ts';
 import type { Lock } from '../types.ts';
-import { LockLostError, type LockStoreError } from '../errors.ts';
+import { LockLostError, LockStoreError } from '../errors.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
+import { watch } from './lock-views.ts';
+import { copyOf } from '../util/store-calls.ts';
+import { traceHere, withTrace } from '../util/traces.ts';
 import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
 import type { MaybePromise, RenewReply, RenewRequest } from '../store.ts';
 import type { LeaseTiming } from './lease-timing.ts';
@@ -62,8 +65,13 @@ export class Renewer {
   async extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void> {
     const timing =
       ttl === undefined ? (leases[0] as Lease).settings.timing : this.context.timings.for(ttl);
+    const trace = traceHere();
     lock.assertHeld();
-    await this.renewNow(leases, timing);
+    try {
+      await this.renewNow(leases, timing);
+    } catch (error) {
+      throw error instanceof LockStoreError ? withTrace(copyOf(error, lock.key), trace) : error;
+    }
     lock.assertHeld();
   }
 
@@ -184,6 +192,8 @@ export class Renewer {
     for (const lease of leases) {
       // A loss may have released it, and whoever heard of it may have renewed it.
       if (lease.ended !== undefined || lease.renewal?.inFlight === true) continue;
+      const { handle } = lease;
+      if (handle !== undefined) watch(handle);
       batch.push(begin(lease, lease.settings.timing, lease.renews));
     }
     if (batch.length > 0) this.send(batch, () => {});

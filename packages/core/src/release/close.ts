@@ -1,5 +1,4 @@
 import type { Context } from '../context.ts';
-import { LockerClosedError } from '../errors.ts';
 
 /** What is still to be released or cleaned up gets so many ms. */
 const LAST_CALL = 1_000;
@@ -9,7 +8,7 @@ export async function closeLocker(context: Context, drain: number): Promise<void
   context.notices.begin();
   const { pending } = context.queues;
   for (let { first } = pending; first !== undefined; first = pending.first) {
-    first.giveUp(new LockerClosedError({ key: first.key }));
+    first.close();
   }
   context.notices.endLater();
   if (drain > 0 && context.held.size > 0) await drained(context, drain);
