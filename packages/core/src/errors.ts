@@ -15,9 +15,6 @@ export interface LockErrorOptions {
   cause?: unknown;
 }
 
-/** The header of an answer to a client that may try again in a second. */
-const RETRY_AFTER: Readonly<Record<string, string>> = { 'Retry-After': '1' };
-
 /**
  * Base of all errors of Holdfast.
  *
@@ -31,19 +28,16 @@ const RETRY_AFTER: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 export abstract class LockError extends Error {
   /** Stable, for programs to branch on. */
   abstract readonly code: string;
-  readonly #key: string | undefined;
+  /**
+   * The lock's key, as the caller gave it; the first of several. It may hold personal data, so loggers
+   * that print the fields of an error do not find it: it is not enumerable.
+   */
+  declare readonly key: string | undefined;
 
   constructor(message: string, options: LockErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.#key = options.key;
-  }
-
-  /**
-   * The lock's key, as the caller gave it; the first of several. It may hold personal data, so loggers
-   * that print the fields of an error do not find it.
-   */
-  get key(): string | undefined {
-    return this.#key;
+    const key = { value: options.key, configurable: true, enumerable: false, writable: true };
+    Object.defineProperty(this, 'key', key);
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -76,7 +70,7 @@ export class LockNotAcquiredError extends LockError {
   readonly statusCode = 423;
   /** Whether the message may be shown to the client. */
   readonly expose = true;
-  readonly headers = RETRY_AFTER;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 
   /** @param options `wait`: how long the caller was willing to wait, in ms; 0 for a single attempt */
   constructor(options: LockErrorOptions & { waited: number; wait?: number | undefined }) {
@@ -99,7 +93,7 @@ export class LockQueueFullError extends LockError {
   readonly status = 503;
   readonly statusCode = 503;
   readonly expose = false;
-  readonly headers = RETRY_AFTER;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 
   constructor(options: LockErrorOptions & { limit: number; option: 'maxWaiters' | 'maxWaiting' }) {
     const { limit, option } = options;
@@ -192,7 +186,7 @@ export class LockStoreError extends LockError {
   readonly status = 503;
   readonly statusCode = 503;
   readonly expose = false;
-  readonly headers = RETRY_AFTER;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 
   constructor(
     message: string,
@@ -281,7 +275,7 @@ export class LockerClosedError extends LockError {
   readonly status = 503;
   readonly statusCode = 503;
   readonly expose = false;
-  readonly headers = RETRY_AFTER;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 
   constructor(options: LockErrorOptions = {}) {
     super('The locker is closed.', options);
