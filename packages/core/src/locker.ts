@@ -106,8 +106,8 @@ export class HoldfastLocker implements Locker {
   ): Promise<T> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const given = callback === options ? undefined : (options as LockOptions);
-      const settings = this.#waiting.of(given);
+      const chosen = callback === options ? undefined : (options as LockOptions);
+      const settings = this.#waiting.of(chosen);
       return run(this.#begin(key, settings, true) as MaybePromise<Lock>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
@@ -121,8 +121,8 @@ export class HoldfastLocker implements Locker {
   ): Promise<Outcome<T>> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const given = callback === options ? undefined : (options as TryLockOptions);
-      const settings = this.#once.of(given);
+      const chosen = callback === options ? undefined : (options as TryLockOptions);
+      const settings = this.#once.of(chosen);
       return tryToRun(this.#begin(key, settings, false), settings, callback);
     } catch (error) {
       return Promise.reject(error);
@@ -299,7 +299,7 @@ async function run<T>(
   { signal, throwIfLost }: LockSettings,
   work: LockCallback<T>,
 ): Promise<T> {
-  const lock = isPromiseLike(taken) ? await awaited(taken) : await taken;
+  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
@@ -327,7 +327,7 @@ async function tryToRun<T>(
   settings: LockSettings,
   work: LockCallback<T>,
 ): Promise<Outcome<T>> {
-  const lock = isPromiseLike(taken) ? await awaited(taken) : taken;
+  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
   if (lock === null) return { acquired: false };
   return { acquired: true, value: await run(lock, settings, work) };
 }

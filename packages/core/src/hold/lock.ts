@@ -124,7 +124,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
-  /** The caller's own abort, see contract 4.5. */
+  /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
     const { notices } = this.settings.context;

@@ -183,7 +183,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
-  /** The caller's own abort, see contract 4.5. */
+  /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
     const { notices } = this.settings.context;
