@@ -29,7 +29,7 @@ const DEFAULT_PAGE = 100;
 const LARGEST_PAGE = 10_000;
 
 /** How far a grant may be passed on within the process. */
-export interface HandoffBounds {
+interface HandoffBounds {
   readonly max: number;
   readonly tenure: number;
 }
