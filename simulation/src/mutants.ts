@@ -195,7 +195,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a waiter that leaves is forgotten in the queue',
-    caughtBy: ['leftovers', 'liveness', 'orphan', 'exclusion'],
+    caughtBy: ['token-of-grant', 'leftovers', 'liveness', 'orphan', 'exclusion'],
     install: () => patch(KeyQueue, 'withdraw', () => () => {}),
   },
   {

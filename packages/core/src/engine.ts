@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import { KeyQueues, type KeyQueuesHost } from './acquire/key-queues.ts';
 import type { Lock } from './types.ts';
 import { Releases } from './release/releases.ts';
@@ -33,7 +32,6 @@ export class Engine implements Keeper, KeyQueuesHost {
   /** Called when the last lock is gone. */
   onIdle: (() => void) | undefined = undefined;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
-  private lazyLabel: string | undefined;
 
   constructor(
     readonly store: LockStore,
@@ -47,14 +45,9 @@ export class Engine implements Keeper, KeyQueuesHost {
     this.terms = new LeaseTimings(store, settings);
     this.ids = new Ids(this.time);
     this.client = this.time.identity();
-    this.lazyLabel = settings.label;
     this.cleanup = new Releases(this);
     this.renewer = new Renewer(this);
     this.admission = new KeyQueues(this);
-  }
-
-  get label(): string {
-    return (this.lazyLabel ??= `${hostname()}:${process.pid}`);
   }
 
   subscribe(): void {

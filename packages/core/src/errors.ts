@@ -9,9 +9,9 @@ const BRAND = Symbol.for('holdfast.error');
 
 /** Details that every {@link LockError} may carry. */
 export interface LockErrorOptions {
-  /** The lock's key, as the caller gave it. */
+  /** The lock's key, as the caller gave it. @default undefined */
   key?: string | undefined;
-  /** What caused this error. */
+  /** What caused this error. @default undefined */
   cause?: unknown;
 }
 
@@ -28,12 +28,16 @@ export interface LockErrorOptions {
 export abstract class LockError extends Error {
   /** Stable, for programs to branch on. */
   abstract readonly code: string;
-  /** The lock's key, as the caller gave it; the first of several. */
-  readonly key: string | undefined;
+  /**
+   * The lock's key, as the caller gave it; the first of several. It may hold personal data, so loggers
+   * that print the fields of an error do not find it: it is not enumerable.
+   */
+  declare readonly key: string | undefined;
 
   constructor(message: string, options: LockErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.key = options.key;
+    const key = { value: options.key, configurable: true, enumerable: false, writable: true };
+    Object.defineProperty(this, 'key', key);
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -64,15 +68,44 @@ export class LockNotAcquiredError extends LockError {
   /** HTTP status, understood by Express and Nest. */
   readonly status = 423;
   readonly statusCode = 423;
+  /** Whether the message may be shown to the client. */
   readonly expose = true;
   readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
 
-  constructor(options: LockErrorOptions & { waited: number }) {
-    super(`The lock is busy: not acquired within ${Math.round(options.waited)} ms.`, options);
+  /** @param options `wait`: how long the caller was willing to wait, in ms; 0 for a single attempt */
+  constructor(options: LockErrorOptions & { waited: number; wait?: number | undefined }) {
+    const within = `: not acquired within ${Math.round(options.waited)} ms`;
+    super(`The lock is busy${options.wait === 0 ? '' : within}.`, options);
     this.waited = options.waited;
   }
 }
 brand(LockNotAcquiredError, 'LockNotAcquiredError');
+
+/**
+ * Too many wait already: for this lock (`maxWaiters`), or for all locks of the locker (`maxWaiting`).
+ * The caller would have had to wait, and was refused at once.
+ */
+export class LockQueueFullError extends LockError {
+  readonly code = 'LOCK_QUEUE_FULL';
+  /** How many may wait, by the option that was exceeded. */
+  readonly limit: number;
+  /** HTTP status, understood by Express and Nest. */
+  readonly status = 503;
+  readonly statusCode = 503;
+  readonly expose = false;
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': '1' };
+
+  constructor(options: LockErrorOptions & { limit: number; option: 'maxWaiters' | 'maxWaiting' }) {
+    const { limit, option } = options;
+    const what = option === 'maxWaiters' ? 'the lock' : 'locks of this locker';
+    super(
+      `${limit} acquisitions wait for ${what} already, as many as \`${option}\` allows.`,
+      options,
+    );
+    this.limit = limit;
+  }
+}
+brand(LockQueueFullError, 'LockQueueFullError');
 
 /**
  * Why a lock was lost:
@@ -102,9 +135,12 @@ const LOSS_MESSAGES: Record<LossReason, string> = {
 /** The lock is no longer held, and its holder did not release it. */
 export class LockLostError extends LockError {
   readonly code = 'LOCK_LOST';
+  /** Why it was lost, see {@link LossReason}. */
   readonly reason: LossReason;
   /** How long it was held, in ms. */
   readonly heldFor: number;
+  /** What the work returned that ran under the lock until its end: only where `throwIfLost` rejects. */
+  declare readonly value?: unknown;
 
   constructor(options: LockErrorOptions & { reason: LossReason; heldFor: number }) {
     super(`The lock is lost: ${LOSS_MESSAGES[options.reason]}.`, options);
@@ -135,11 +171,12 @@ export class LockAbortedError extends LockError {
 brand(LockAbortedError, 'LockAbortedError');
 
 /** What was asked of the store when it failed. */
-export type StorePhase = 'acquire' | 'renew' | 'release' | 'inspect' | 'force-release';
+export type StorePhase = 'acquire' | 'renew' | 'release' | 'inspect' | 'list' | 'force-release';
 
 /** The store failed: it is away, refused, or did not answer in time. Never used for a busy lock. */
 export class LockStoreError extends LockError {
   readonly code = 'LOCK_STORE_UNAVAILABLE';
+  /** What was asked of the store. */
   readonly phase: StorePhase;
   /**
    * True for what trying again cannot heal (a closed client, bad credentials, a key that holds other
@@ -190,6 +227,37 @@ export class LockReentryError extends LockError {
   }
 }
 brand(LockReentryError, 'LockReentryError');
+
+/**
+ * Callers disagree on how many may hold a lock at once: the limit that was asked for is not the one
+ * that those who hold it have agreed on.
+ */
+export class LockConflictError extends LockError {
+  readonly code = 'LOCK_CONFLICT';
+  /** The limit that was asked for. */
+  readonly limit: number;
+  /** The limit under which the lock is held. */
+  readonly currentLimit: number;
+
+  constructor(
+    options: LockErrorOptions & {
+      limit: number;
+      currentLimit: number;
+      message?: string | undefined;
+    },
+  ) {
+    const { limit, currentLimit } = options;
+    super(
+      options.message ??
+        `The lock is held with a limit of ${currentLimit}, and was asked for with a limit of ${limit}. ` +
+          'All callers must give the same `limit` for a key.',
+      options,
+    );
+    this.limit = limit;
+    this.currentLimit = currentLimit;
+  }
+}
+brand(LockConflictError, 'LockConflictError');
 
 /** A lock was expected here and there is none. */
 export class LockMissingError extends LockError {

@@ -25,6 +25,13 @@ export interface HeldLockEvent extends LockKeyEvent {
 }
 
 /**
+ * Why an acquisition ended without its lock:
+ * `busy` (at a single attempt, or for longer than `wait`), `queue-full` (too many wait already),
+ * `aborted` (the caller's signal), `store-error` (the store failed), `closed` (the locker was closed).
+ */
+export type NotAcquiredReason = 'busy' | 'queue-full' | 'aborted' | 'store-error' | 'closed';
+
+/**
  * What a locker tells, by `locker.on(event, listener)` and on `node:diagnostics_channel` as
  * `holdfast:<event>`.
  *
@@ -40,10 +47,15 @@ export interface LockEvents {
   };
   /** Once per acquisition that finds its lock busy and waits. */
   waiting: LockKeyEvent & { readonly owner?: string | undefined };
-  /** Busy: at a single attempt, or for longer than `wait`. */
+  /**
+   * An acquisition found its lock busy and ended without it. Each one that was `waiting` ends with this
+   * or with `acquired`.
+   */
   'not-acquired': LockKeyEvent & {
     readonly owner?: string | undefined;
+    /** ms from asking to the end. */
     readonly waited: number;
+    readonly reason: NotAcquiredReason;
   };
   renewed: HeldLockEvent;
   lost: HeldLockEvent & { readonly heldFor: number; readonly reason: LossReason };

@@ -2,12 +2,16 @@ export type {
   CloseOptions,
   HandoffOptions,
   Key,
+  ListOptions,
   Lock,
   LockCallback,
   Locker,
   LockerOptions,
+  LockHolder,
   LockInfo,
   LockOptions,
+  LockPage,
+  LockWaiter,
   Outcome,
   TryLockOptions,
 } from './types.ts';
@@ -17,11 +21,13 @@ export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './defaul
 export {
   LockAbortedError,
   LockArgumentError,
+  LockConflictError,
   LockerClosedError,
   LockError,
   LockLostError,
   LockMissingError,
   LockNotAcquiredError,
+  LockQueueFullError,
   LockReentryError,
   LockReleasedError,
   LockStoreError,
@@ -29,9 +35,15 @@ export {
   type LossReason,
   type StorePhase,
 } from './errors.ts';
-export type { HeldLockEvent, LockEvent, LockEvents, LockKeyEvent } from './events.ts';
+export type {
+  HeldLockEvent,
+  LockEvent,
+  LockEvents,
+  LockKeyEvent,
+  NotAcquiredReason,
+} from './events.ts';
 export { checkKeyAnswer, isKey } from './key-answers.ts';
-export { storedKey } from './keys.ts';
+export { storedKey, userKey } from './keys.ts';
 export { withSignal } from './hold/lock-views.ts';
 export { createLocker } from './locker.ts';
 export { currentLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';

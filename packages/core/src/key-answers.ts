@@ -1,10 +1,13 @@
 import type { Key } from './types.ts';
 import { LockArgumentError } from './errors.ts';
+import { isLongKey } from './options.ts';
 
 /** For adapters: whether `Locker.lock()` takes a value for its key. */
 export function isKey(value: unknown): value is Key {
   const keys = Array.isArray(value) ? (value as unknown[]) : [value];
-  return keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '');
+  return (
+    keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '' && !isLongKey(one))
+  );
 }
 
 /**
@@ -33,7 +36,11 @@ export function checkKeyAnswer(
 }
 
 function describe(answer: unknown): string {
-  if (Array.isArray(answer)) return 'a list without keys or with empty ones';
+  if (Array.isArray(answer)) {
+    const long = answer.some((one) => typeof one === 'string' && isLongKey(one));
+    return long ? 'a list with a key of more than 64 kB' : 'a list without keys or with empty ones';
+  }
   if (answer === '') return 'an empty string';
+  if (typeof answer === 'string') return 'a string of more than 64 kB';
   return answer === undefined ? 'nothing' : `a ${typeof answer}`;
 }

@@ -46,3 +46,63 @@ export function storedKey(namespace: string, key: string): string {
   const digest = createHash('sha256').update(encoded).digest('hex');
   return `${encoded.slice(0, KEPT_PREFIX)}~${digest}`;
 }
+
+/**
+ * For {@link LockStore.list}: what the stored keys of a namespace begin with whose user's keys begin
+ * with `prefix`; of a hashed key only that much of its beginning is known.
+ */
+export function storedPrefix(namespace: string, prefix: string): string {
+  // Half a surrogate pair is encoded otherwise than the whole.
+  const whole = prefix.replace(/[\ud800-\udbff]$/, '');
+  return `${escape(namespace, PLAIN_NAMESPACE)}:${escape(whole, PLAIN)}`.slice(0, KEPT_PREFIX);
+}
+
+/** The beginning of a user's key, if that is all that can be known, and what it was hashed to. */
+export interface DecodedKey {
+  readonly text: string;
+  readonly hash: string | undefined;
+}
+
+/** What {@link storedKey} made a stored key from; `undefined` for a key of another namespace. */
+export function decodeStoredKey(namespace: string, stored: string): DecodedKey | undefined {
+  const start = `${escape(namespace, PLAIN_NAMESPACE)}:`;
+  const mark = stored.indexOf('~');
+  const encoded = mark === -1 ? stored : stored.slice(0, mark);
+  if (!encoded.startsWith(start)) return undefined;
+  const text = unescape(encoded.slice(start.length));
+  return { text, hash: mark === -1 ? undefined : stored.slice(mark + 1) };
+}
+
+/**
+ * The user's key of a stored one, `undefined` for a key of another namespace: what {@link storedKey} was
+ * given, or where that was hashed its first characters, `~` and the hash.
+ *
+ * @example
+ * ```ts
+ * userKey('holdfast', 'holdfast:invoice:42'); // 'invoice:42'
+ * ```
+ */
+export function userKey(namespace: string, stored: string): string | undefined {
+  const key = decodeStoredKey(namespace, stored);
+  return key?.hash === undefined ? key?.text : `${key.text}~${key.hash}`;
+}
+
+/** The opposite of {@link escape}. What a hash has cut in two is left out. */
+function unescape(encoded: string): string {
+  if (!encoded.includes('%')) return encoded;
+  return encoded.replaceAll(/(?:%[0-9A-F]{2})+|%[0-9A-F]?$/g, (escaped) => {
+    const bytes = [...escaped.matchAll(/%(..)/g)].map(([, hex]) => Number.parseInt(hex ?? '', 16));
+    let text = '';
+    for (let at = 0; at < bytes.length;) {
+      const first = bytes[at] as number;
+      const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+      if (at + length > bytes.length) break;
+      let codePoint = length === 1 ? first : first & (0x7f >> length);
+      for (const byte of bytes.slice(at + 1, at + length))
+        codePoint = (codePoint << 6) | (byte & 0x3f);
+      text += String.fromCodePoint(codePoint);
+      at += length;
+    }
+    return text;
+  });
+}

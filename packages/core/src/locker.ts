@@ -1,13 +1,16 @@
+import type { inspect as Inspect } from 'node:util';
 import { Acquisition } from './acquire/acquisition.ts';
 import type {
   CloseOptions,
   Key,
+  ListOptions,
   Lock,
   LockCallback,
   Locker,
   LockerOptions,
   LockInfo,
   LockOptions,
+  LockPage,
   Outcome,
   TryLockOptions,
 } from './types.ts';
@@ -17,31 +20,34 @@ import { Engine } from './engine.ts';
 import {
   LockArgumentError,
   LockerClosedError,
+  LockNotAcquiredError,
+  LockQueueFullError,
   LockReentryError,
-  type StorePhase,
+  LockStoreError,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
 import { internalsOf, type HandleInternals } from './hold/handle.ts';
 import { HeldLock } from './hold/lock.ts';
-import { JoinedLock } from './hold/lock-views.ts';
+import { handOut, JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
   checkClock,
   checkKey,
   checkKeys,
-  defaultLockSettings,
+  isLongKey,
   resolveLockerOptions,
-  resolveLockOptions,
+  unknownCloseOption,
 } from './options.ts';
+import { Plans } from './plans.ts';
+import { forceRelease, inspect, list } from './questions.ts';
 import type { Plan } from './hold/lease.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
 import { isPromiseLike } from './util/store-calls.ts';
 import type { NamedKey } from './acquire/waiter.ts';
+import { INSPECT, inspected } from './util/inspection.ts';
+import { restacked } from './util/traces.ts';
 import { memoryStore } from './stores/memory.ts';
-
-/** ms for questions of operators. */
-const QUESTION_TIMEOUT = 2_000;
 
 /**
  * Makes a locker.
@@ -62,26 +68,31 @@ export function createLocker(options: LockerOptions = {}): Locker {
 /** The door of a locker: checks what is asked, and starts acquisitions. */
 export class HoldfastLocker implements Locker {
   readonly #engine: Engine;
-  readonly #defaults: Plan;
-  readonly #defaultsOnce: Plan;
+  readonly #waiting: Plans;
+  readonly #once: Plans;
   #closing: Promise<void> | undefined = undefined;
 
   constructor(engine: Engine) {
     this.#engine = engine;
-    const { settings } = engine;
-    const terms = engine.terms.for(settings.ttl);
-    this.#defaults = { ...defaultLockSettings(settings), engine, terms };
-    this.#defaultsOnce = { ...this.#defaults, wait: 0 };
+    this.#waiting = new Plans(engine, engine.settings.wait);
+    this.#once = new Plans(engine, 0);
   }
 
   // These are not async functions: with an embedded store every promise more shows in the cost.
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
-    return promised(() => this.#begin(key, this.#plan(options), true) as MaybePromise<Lock>);
+    return promised(() => {
+      const lock = this.#begin(key, this.#waiting.of(options), true) as MaybePromise<Lock>;
+      return isPromiseLike(lock) ? awaited(lock, handOut) : handOut(lock);
+    });
   }
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
-    return promised(() => this.#begin(key, this.#planOnce(options), false));
+    return promised(() => {
+      const lock = this.#begin(key, this.#once.of(options), false);
+      const given = (taken: Lock | null): Lock | null => taken && handOut(taken);
+      return isPromiseLike(lock) ? awaited(lock, given) : given(lock);
+    });
   }
 
   withLock<T>(
@@ -91,10 +102,10 @@ export class HoldfastLocker implements Locker {
   ): Promise<T> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#plan(callback === options ? undefined : (options as LockOptions));
+      const plan = this.#waiting.of(callback === options ? undefined : (options as LockOptions));
       const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
-      if (isPromiseLike(lock)) return lock.then((taken) => run(taken, callback)) as Promise<T>;
-      return run(lock, callback);
+      if (isPromiseLike(lock)) return awaited(lock, (taken) => run(taken, callback, plan));
+      return run(lock, callback, plan);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -107,28 +118,28 @@ export class HoldfastLocker implements Locker {
   ): Promise<Outcome<T>> {
     return promised(async () => {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#planOnce(callback === options ? undefined : (options as TryLockOptions));
-      const lock = await this.#begin(key, plan, false);
+      const plan = this.#once.of(callback === options ? undefined : (options as TryLockOptions));
+      const lock = await awaited(this.#begin(key, plan, false), (taken) => taken);
       if (lock === null) return { acquired: false };
-      return { acquired: true, value: await run(lock, callback) };
+      return { acquired: true, value: await run(lock, callback, plan) };
     });
   }
 
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
-    const { client, store, admission } = this.#engine;
-    const stored = this.#name(key);
-    const grant = await this.#ask('inspect', key, () => store.inspect({ key: stored, client }));
-    if (grant === null) return null;
-    const waiters = (admission.queues.get(stored)?.size ?? 0) + (grant.waiters ?? 0);
-    return { key, ...grant, waiters };
+    this.#checkOpen(key);
+    return inspect(this.#engine, key, this.#name(key));
+  }
+
+  async list(options?: ListOptions): Promise<LockPage> {
+    this.#checkOpen();
+    return list(this.#engine, options);
   }
 
   async forceRelease(key: string): Promise<boolean> {
     checkKey(key);
-    const { store } = this.#engine;
-    const stored = this.#name(key);
-    return this.#ask('force-release', key, () => store.forceRelease(stored));
+    this.#checkOpen(key);
+    return forceRelease(this.#engine, key, this.#name(key));
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
@@ -141,6 +152,8 @@ export class HoldfastLocker implements Locker {
     // Never rejects: a drain time that is none counts as none.
     const drain = (options as CloseOptions | null | undefined)?.drain;
     const limit = typeof drain === 'number' && drain > 0 ? drain : 0;
+    const unknown = unknownCloseOption(options);
+    if (unknown !== undefined) this.#engine.events.warn('HOLDFAST_UNKNOWN_OPTION', unknown);
     this.#closing ??= closeEngine(this.#engine, limit);
     await this.#closing;
   }
@@ -149,22 +162,19 @@ export class HoldfastLocker implements Locker {
     await this.close();
   }
 
+  [INSPECT](depth: number, options: object, show: typeof Inspect): string {
+    const { settings, store, leases, admission } = this.#engine;
+    const { name } = settings;
+    const fields = { name, store: store.name, held: leases.size, waiting: admission.waiting };
+    return inspected('Locker', fields, depth, options, show);
+  }
+
   get [EVENTS](): Events {
     return this.#engine.events;
   }
 
-  /** @throws LockArgumentError */
-  #plan(options: LockOptions | undefined): Plan {
-    const defaults = this.#defaults;
-    if (options === undefined) return defaults;
-    const { ttl, ...settings } = resolveLockOptions(options, defaults);
-    const engine = this.#engine;
-    const { terms } = defaults;
-    return { ...settings, engine, terms: ttl === undefined ? terms : engine.terms.for(ttl) };
-  }
-
-  #planOnce(options: TryLockOptions | undefined): Plan {
-    return options === undefined ? this.#defaultsOnce : { ...this.#plan(options), wait: 0 };
+  #checkOpen(key?: string): void {
+    if (this.#closing !== undefined) throw new LockerClosedError({ key });
   }
 
   /** @throws LockArgumentError for a key that the store cannot take */
@@ -181,10 +191,11 @@ export class HoldfastLocker implements Locker {
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
   #begin(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
-    const keys = typeof wanted === 'string' && wanted !== '' ? undefined : checkKeys(wanted);
+    const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
+    const keys = single ? undefined : checkKeys(wanted, this.#engine.settings.maxKeys);
     if (keys !== undefined && keys.length > 1) return this.#beginAll(keys, plan, demanding);
     const key = keys?.[0] ?? (wanted as string);
-    if (this.#closing !== undefined) throw new LockerClosedError({ key });
+    this.#checkOpen(key);
     const stored = this.#name(key, plan);
     const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
     throwIfAborted(plan.signal);
@@ -206,7 +217,7 @@ export class HoldfastLocker implements Locker {
     plan: Plan,
     demanding: boolean,
   ): MaybePromise<Lock | null> {
-    if (this.#closing !== undefined) throw new LockerClosedError({ key: keys[0] });
+    this.#checkOpen(keys[0]);
     const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan) }));
     const stored = named.map((one) => one.stored);
     const joined = isInScope() ? this.#enclosing(keys, stored, plan) : undefined;
@@ -231,12 +242,30 @@ export class HoldfastLocker implements Locker {
     if (wait === 0) return undefined;
     throw new LockReentryError({ key: keys[0] });
   }
+}
 
-  #ask<T>(phase: StorePhase, key: string, send: () => MaybePromise<T>): Promise<T> {
-    if (this.#closing !== undefined) throw new LockerClosedError({ key });
-    const { calls, settings } = this.#engine;
-    return calls.ask({ phase, key, timeout: settings.storeTimeout ?? QUESTION_TIMEOUT, send });
+/** Goes on with a lock once there is one. */
+async function awaited<L, T>(
+  lock: MaybePromise<L>,
+  then: (lock: L) => MaybePromise<T>,
+): Promise<T> {
+  let taken: L;
+  try {
+    taken = await lock;
+  } catch (error) {
+    throw restacked(error, endsWait);
   }
+  return then(taken);
+}
+
+/** Not the reason of the caller's signal, which may be an error of ours too. */
+function endsWait(error: unknown): error is Error {
+  return (
+    error instanceof LockNotAcquiredError ||
+    error instanceof LockQueueFullError ||
+    error instanceof LockStoreError ||
+    error instanceof LockerClosedError
+  );
 }
 
 function promised<T>(start: () => MaybePromise<T>): Promise<T> {
@@ -249,7 +278,7 @@ function promised<T>(start: () => MaybePromise<T>): Promise<T> {
 }
 
 /** Runs the work of `withLock`, and releases the lock whatever becomes of it. */
-function run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
+function run<T>(lock: Lock, work: LockCallback<T>, { throwIfLost }: Plan): Promise<T> {
   // A lock that was joined is released by its holder.
   const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
   if (internals !== undefined) internals.running = true;
@@ -262,11 +291,25 @@ function run<T>(lock: Lock, work: LockCallback<T>): Promise<T> {
   const running = result instanceof Promise ? (result as Promise<T>) : Promise.resolve(result);
   return running.then(
     (value) => {
+      const loss = throwIfLost ? lossOf(lock, value) : undefined;
+      if (loss !== undefined) return failed(internals, loss);
       const released = finish(internals);
       return released instanceof Promise ? released.then(() => value) : value;
     },
     (error: unknown) => failed(internals, error),
   );
+}
+
+/** The loss of a lock, with what its work returned all the same. */
+function lossOf(lock: Lock, value: unknown): unknown {
+  if (lock.state !== 'lost') return undefined;
+  try {
+    lock.assertHeld();
+    return undefined;
+  } catch (error) {
+    const property = { value, configurable: true, enumerable: false, writable: true };
+    return Object.defineProperty(error as Error, 'value', property);
+  }
 }
 
 function failed(internals: HandleInternals | undefined, error: unknown): Promise<never> {

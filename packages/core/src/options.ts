@@ -1,10 +1,29 @@
-import type { HandoffOptions, Key, LockerOptions, LockOptions } from './types.ts';
+import { hostname } from 'node:os';
+import type {
+  CloseOptions,
+  HandoffOptions,
+  Key,
+  ListOptions,
+  LockerOptions,
+  LockOptions,
+} from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { LockArgumentError } from './errors.ts';
+import { checkNames, names, unknownName } from './option-names.ts';
 import { MAX_TOKENS } from './store.ts';
 
 /** A day, in ms. */
 export const MAX_TTL = 86_400_000;
+
+/** The most characters of a label that are kept. */
+const LONGEST_LABEL = 256;
+/** Bytes in UTF-8. */
+const LONGEST_KEY = 65_536;
+const LONGEST_OWNER = 1_024;
+const LONGEST_CURSOR = 1_024;
+/** Locks per page. */
+const DEFAULT_PAGE = 100;
+const LARGEST_PAGE = 10_000;
 
 /** How far a grant may be passed on within the process. */
 export interface HandoffBounds {
@@ -18,13 +37,17 @@ const HANDOFF: HandoffBounds = { max: 128, tenure: 50 };
 export interface LockerSettings {
   readonly namespace: string;
   readonly name: string;
-  readonly label: string | undefined;
+  readonly label: string;
   readonly ttl: number;
   readonly wait: number;
   readonly maxHold: number;
   readonly safetyMargin: number | undefined;
   readonly storeTimeout: number | undefined;
   readonly handoff: HandoffBounds | undefined;
+  readonly throwIfLost: boolean;
+  readonly maxKeys: number;
+  readonly maxWaiters: number;
+  readonly maxWaiting: number;
 }
 
 /** {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. */
@@ -38,7 +61,44 @@ export interface LockSettings {
   readonly holdAtLeast: number;
   readonly onLost: LockOptions['onLost'];
   readonly reentry: 'reject' | 'join' | 'ignore';
+  readonly label: string;
+  readonly throwIfLost: boolean;
 }
+
+/** What may be in a {@link LockerOptions}; the compiler sees to it that none is missing. */
+const LOCKER_OPTIONS = names<LockerOptions>({
+  store: true,
+  namespace: true,
+  name: true,
+  label: true,
+  ttl: true,
+  wait: true,
+  maxHold: true,
+  safetyMargin: true,
+  storeTimeout: true,
+  handoff: true,
+  throwIfLost: true,
+  maxKeys: true,
+  maxWaiters: true,
+  maxWaiting: true,
+  clock: true,
+});
+const LOCK_OPTIONS = names<LockOptions>({
+  ttl: true,
+  wait: true,
+  maxHold: true,
+  signal: true,
+  renew: true,
+  owner: true,
+  holdAtLeast: true,
+  onLost: true,
+  reentry: true,
+  label: true,
+  throwIfLost: true,
+});
+const LIST_OPTIONS = names<ListOptions>({ prefix: true, limit: true, cursor: true });
+const CLOSE_OPTIONS = names<CloseOptions>({ drain: true });
+const HANDOFF_OPTIONS = names<HandoffOptions>({ max: true, tenure: true });
 
 const REENTRIES: ReadonlySet<unknown> = new Set(['reject', 'join', 'ignore']);
 
@@ -89,6 +149,7 @@ function checkMethods(name: string, value: object, methods: readonly string[]): 
 function checkHandoff(handoff: HandoffOptions | false): HandoffBounds | undefined {
   if (handoff === false) return undefined;
   checkObject('handoff', handoff);
+  checkNames(handoff, HANDOFF_OPTIONS);
   const { max = HANDOFF.max, tenure = HANDOFF.tenure } = handoff;
   if (!Number.isInteger(max) || max < 0 || max >= MAX_TOKENS) {
     refuse('handoff.max', `a whole number from 0 to ${MAX_TOKENS - 1}`);
@@ -97,6 +158,7 @@ function checkHandoff(handoff: HandoffOptions | false): HandoffBounds | undefine
 }
 
 const STORE_VERBS = ['acquire', 'renew', 'release', 'subscribe', 'inspect', 'forceRelease'];
+const SIGNAL_VERBS = ['addEventListener'];
 const CLOCK_VERBS = ['now', 'wallNow', 'setTimeout', 'clearTimeout'];
 
 /**
@@ -112,17 +174,50 @@ export function checkClock(options: { readonly clock?: Clock | undefined }): Clo
   return clock;
 }
 
+let hostLabel: string | undefined;
+
+/** Who this process is, for people. */
+function defaultLabel(): string {
+  return (hostLabel ??= cut(`${hostname()}:${process.pid}`));
+}
+
+/** A label at its longest, without half a character at its end. */
+function cut(label: string): string {
+  if (label.length <= LONGEST_LABEL) return label;
+  return label.slice(0, LONGEST_LABEL).replace(/[\ud800-\udbff]$/, '');
+}
+
+function checkLabel(label: unknown): string {
+  return cut(checkString('label', label));
+}
+
+function checkCount(name: string, value: unknown, least: number, most: number): number {
+  const whole = Number.isInteger(value) || value === most;
+  if (!whole || (value as number) < least || (value as number) > most) {
+    const range = most === Infinity ? `${least} or more, or Infinity` : `${least} to ${most}`;
+    refuse(name, `a whole number, ${range}`);
+  }
+  return value as number;
+}
+
+function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') refuse(name, 'a boolean');
+  return value;
+}
+
 /** @throws LockArgumentError */
 export function resolveLockerOptions(options: LockerOptions): LockerSettings {
   checkObject('options', options);
+  checkNames(options, LOCKER_OPTIONS);
   const { namespace = 'holdfast', name = 'default', label } = options;
   const { ttl = 10_000, wait = Infinity, maxHold = Infinity } = options;
   const { safetyMargin, storeTimeout, handoff = HANDOFF, store } = options;
+  const { maxKeys = 100, maxWaiters = Infinity, maxWaiting = Infinity } = options;
   if (store !== undefined) checkMethods('store', store, STORE_VERBS);
   return {
     namespace: checkString('namespace', namespace),
     name: checkString('name', name),
-    label: label === undefined ? undefined : checkString('label', label),
+    label: label === undefined ? defaultLabel() : checkLabel(label),
     ttl: checkDuration('ttl', ttl, 1, MAX_TTL),
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
@@ -132,6 +227,10 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
         ? undefined
         : checkDuration('storeTimeout', storeTimeout, 1, MAX_TTL),
     handoff: checkHandoff(handoff),
+    throwIfLost: checkBoolean('throwIfLost', options.throwIfLost ?? false),
+    maxKeys: checkCount('maxKeys', maxKeys, 1, Infinity),
+    maxWaiters: checkCount('maxWaiters', maxWaiters, 0, Infinity),
+    maxWaiting: checkCount('maxWaiting', maxWaiting, 0, Infinity),
   };
 }
 
@@ -147,6 +246,8 @@ export function defaultLockSettings(locker: LockerSettings): LockSettings {
     holdAtLeast: 0,
     onLost: undefined,
     reentry: 'reject',
+    label: locker.label,
+    throwIfLost: locker.throwIfLost,
   };
 }
 
@@ -155,28 +256,78 @@ export function resolveLockOptions(
   options: LockOptions,
   defaults: Omit<LockSettings, 'ttl'>,
 ): LockSettings {
-  checkObject('options', options);
-  const { signal, owner, onLost } = options;
+  const { ttl, signal, owner, onLost, label } = options;
   const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
-  const { renew = true, reentry = 'reject' } = options;
-  if (signal !== undefined) checkMethods('signal', signal, ['addEventListener']);
-  if (owner !== undefined && checkString('owner', owner) === '') {
-    refuse('owner', 'a non-empty string');
-  }
-  if (typeof renew !== 'boolean') refuse('renew', 'a boolean');
+  const { renew = true, reentry = 'reject', throwIfLost = defaults.throwIfLost } = options;
+  if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
+  if (owner !== undefined) checkOwner(owner);
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
   return {
-    ttl: options.ttl,
+    ttl,
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
     signal,
-    renew,
+    renew: checkBoolean('renew', renew),
     owner,
     holdAtLeast: checkDuration('holdAtLeast', holdAtLeast, 0, MAX_TTL),
     onLost,
     reentry,
+    label: label === undefined ? defaults.label : checkLabel(label),
+    throwIfLost: checkBoolean('throwIfLost', throwIfLost),
   };
+}
+
+/**
+ * That an argument is an object with options of an acquisition, and no others.
+ *
+ * @throws LockArgumentError
+ */
+export function checkLockOptions(options: unknown): void {
+  checkObject('options', options);
+  checkNames(options as object, LOCK_OPTIONS);
+}
+
+/** {@link ListOptions}, checked and completed. */
+export interface ListSettings {
+  readonly prefix: string;
+  readonly limit: number;
+  readonly cursor: string | undefined;
+}
+
+/** @throws LockArgumentError */
+export function resolveListOptions(options: ListOptions = {}): ListSettings {
+  checkObject('options', options);
+  checkNames(options, LIST_OPTIONS);
+  const { prefix = '', limit = DEFAULT_PAGE, cursor } = options;
+  if (isLongerThan(LONGEST_KEY, checkString('prefix', prefix))) {
+    refuse('prefix', `at most ${LONGEST_KEY} bytes long`);
+  }
+  if (
+    cursor !== undefined &&
+    (checkString('cursor', cursor) === '' || cursor.length > LONGEST_CURSOR)
+  ) {
+    refuse('cursor', 'the `cursor` of the page before');
+  }
+  return { prefix, limit: checkCount('limit', limit, 1, LARGEST_PAGE), cursor };
+}
+
+/** The option of `close()` that it does not know, told without throwing: closing never fails. */
+export function unknownCloseOption(options: CloseOptions | undefined): string | undefined {
+  if (typeof options !== 'object' || options === null) return undefined;
+  return unknownName(options, CLOSE_OPTIONS);
+}
+
+function checkOwner(owner: unknown): void {
+  const given = checkString('owner', owner);
+  if (given === '') refuse('owner', 'a non-empty string');
+  if (isLongerThan(LONGEST_OWNER, given)) refuse('owner', `at most ${LONGEST_OWNER} bytes long`);
+}
+
+/** Whether a text has more than so many bytes in UTF-8. */
+function isLongerThan(most: number, text: string): boolean {
+  // A UTF-16 unit takes 1 to 3 bytes.
+  return text.length * 3 > most && (text.length > most || Buffer.byteLength(text) > most);
 }
 
 /**
@@ -184,16 +335,29 @@ export function resolveLockOptions(
  *
  * @throws LockArgumentError
  */
-export function checkKeys(key: Key): readonly [string, ...string[]] {
-  const keys = Array.isArray(key) ? [...new Set(key as readonly unknown[])] : [key];
-  if (keys.length === 0) throw new LockArgumentError('A list of keys must not be empty.');
-  for (const one of keys) checkKey(one);
-  return keys as [string, ...string[]];
+export function checkKeys(key: Key, maxKeys: number): readonly [string, ...string[]] {
+  if (!Array.isArray(key)) return [checkKey(key)];
+  const keys = new Set<string>();
+  for (const one of key as readonly unknown[]) {
+    keys.add(checkKey(one));
+    if (keys.size > maxKeys) {
+      throw new LockArgumentError(`More than ${maxKeys} keys, which is the locker's \`maxKeys\`.`);
+    }
+  }
+  if (keys.size === 0) throw new LockArgumentError('A list of keys must not be empty.');
+  return [...keys] as [string, ...string[]];
 }
 
 /** @throws LockArgumentError */
-export function checkKey(key: unknown): void {
+export function checkKey(key: unknown): string {
   if (typeof key !== 'string' || key === '') {
     throw new LockArgumentError('A key must be a non-empty string.');
   }
+  if (isLongKey(key))
+    throw new LockArgumentError(`A key must not be longer than ${LONGEST_KEY} bytes.`);
+  return key;
+}
+
+export function isLongKey(key: string): boolean {
+  return isLongerThan(LONGEST_KEY, key);
 }

@@ -29,6 +29,13 @@ export interface LockStore {
   encodeKey?(request: EncodeKeyRequest): string;
 
   /**
+   * The other way round, for {@link list}: the user's key of a stored one, `undefined` for a key of
+   * another namespace. Needed where there are both `encodeKey` and `list`; `encodeKey` must then keep
+   * prefixes (the stored key of `ab` begins with the stored key of `a`).
+   */
+  decodeKey?(request: DecodeKeyRequest): string | undefined;
+
+  /**
    * How long the server promises to keep a grant of `ttl` ms, counted from when it executes the
    * request. Default: `ttl`.
    */
@@ -92,6 +99,23 @@ export interface LockStore {
   inspect(request: InspectRequest): MaybePromise<StoredGrant | null>;
 
   /**
+   * One page of what is held, in no particular order: grants whose stored key begins with
+   * `request.prefix`, whoever holds them. Changes nothing. Left out where a store cannot enumerate.
+   *
+   * - A bounded amount of work per call, on the server too, however much the server holds: never a
+   *   command that looks at everything.
+   * - At most `limit` grants. A page may be shorter, even empty, while its `cursor` says that there is
+   *   more; without a `cursor` the walk is over. A walk over a store that does not change ends.
+   * - What is held throughout a walk is in at least one of its pages, also when other keys come and
+   *   go meanwhile; it may be in two. What is free (released, run out, or reserved but not granted)
+   *   is in none.
+   * - `cursor` is a non-empty string that means something to this store only, at most 1 kB long. It
+   *   may come from another process, may be used twice, and may be anything that somebody typed: one
+   *   that this store cannot have given is a `LockArgumentError` before any I/O.
+   */
+  list?(request: ListRequest): MaybePromise<ListPage>;
+
+  /**
    * Ends the grant of a key, whoever holds it, and serves the next client; the holder is told by
    * `lost` (`forced`) and by its next renewal.
    *
@@ -111,6 +135,9 @@ export const REGISTRATION = 1_500;
 
 /** The most fencing tokens that one grant may carry. */
 export const MAX_TOKENS = 1_024;
+
+/** How many of those who wait `inspect` shows at most. */
+export const MAX_QUEUE_SHOWN = 100;
 
 /** What a store can and cannot promise. */
 export interface StoreCapabilities {
@@ -133,8 +160,11 @@ export interface StoreCapabilities {
   readonly checkEvery?: number | undefined;
 }
 
+/** What {@link LockStore.encodeKey} makes a stored key of. */
 export interface EncodeKeyRequest {
+  /** Of the locker. */
   readonly namespace: string;
+  /** As the caller gave it. */
   readonly key: string;
   /** As the caller gave it. */
   readonly owner: string | undefined;
@@ -142,13 +172,28 @@ export interface EncodeKeyRequest {
   readonly acquiring?: boolean | undefined;
 }
 
+/** What {@link LockStore.decodeKey} makes a user's key of. */
+export interface DecodeKeyRequest {
+  /** Of the locker. */
+  readonly namespace: string;
+  /** As `encodeKey` or another process made it. */
+  readonly stored: string;
+}
+
+/** One attempt at a lock. */
 export interface AcquireRequest {
+  /** As it is stored. */
   readonly key: string;
-  /** Of this acquisition. */
+  /** Of this acquisition; used once. */
   readonly id: string;
+  /**
+   * Whose lock it is to be: the `id`, or where the caller gave one an owner that was never generated.
+   * At most 1 025 bytes.
+   */
   readonly owner: string;
-  /** Who holds, for people. */
+  /** Who holds, for people; at most 256 characters. */
   readonly label: string;
+  /** The lease, in ms. */
   readonly ttl: number;
   /** How many fencing tokens to grant, 1 to {@link MAX_TOKENS}. */
   readonly tokens: number;
@@ -160,25 +205,34 @@ export interface AcquireRequest {
   readonly replaces?: string | undefined;
 }
 
+/** The answer to an {@link AcquireRequest}. */
 export type AcquireReply =
   | {
+      /** The key is the acquisition's. */
       readonly granted: true;
       /** The first of the tokens, 0 where the store gives none. */
       readonly token: number;
       /** How many there are. */
       readonly tokens: number;
+      /** Whether the grant that was to be replaced was there; absent without `replaces`. */
       readonly replaced?: boolean | undefined;
     }
   | {
+      /** The key is busy. */
       readonly granted: false;
       /** In how many ms the key could be ours if no event comes before; absent if unknown. */
       readonly retryAfter?: number | undefined;
+      /** As above. */
       readonly replaced?: boolean | undefined;
     };
 
+/** One grant to be renewed or checked. */
 export interface RenewRequest {
+  /** As it is stored. */
   readonly key: string;
+  /** Of the acquisition that was granted. */
   readonly id: string;
+  /** As in the {@link AcquireRequest}. */
   readonly owner: string;
   /** The lease from now, in ms; 0 to check without renewing. */
   readonly ttl: number;
@@ -190,8 +244,11 @@ export type StoreLoss = 'stolen' | 'evicted' | 'superseded' | 'forced';
 /** An error where this one grant could not be renewed or checked; it may still be held. */
 export type RenewReply = 'renewed' | StoreLoss | Error;
 
+/** One grant to be ended by its holder. */
 export interface ReleaseRequest {
+  /** As it is stored. */
   readonly key: string;
+  /** Of the acquisition that was granted. */
   readonly id: string;
   /**
    * The grant ends only so many ms from now, sooner or later than its lease: until then the key is
@@ -200,22 +257,70 @@ export interface ReleaseRequest {
   readonly keepFor?: number | undefined;
 }
 
+/** A look at one key. */
 export interface InspectRequest {
+  /** As it is stored. */
   readonly key: string;
   /** Not counted in {@link StoredGrant.waiters}. */
   readonly client: string;
 }
 
+/** A grant as a store shows it. */
 export interface StoredGrant {
+  /** Of the {@link AcquireRequest}. */
   readonly owner: string;
+  /** Of the {@link AcquireRequest}; `''` where the store does not keep it. */
   readonly label: string;
+  /** The first of the grant's tokens, 0 where the store gives none. */
   readonly fencingToken: number;
+  /** When it was granted, in ms since 1970 by the store's own clock; renewals do not change it. */
+  readonly since?: number | undefined;
   /** ms until the lease ends unless it is renewed. */
   readonly remaining?: number | undefined;
   /** How many other clients are registered in the queue. */
   readonly waiters?: number | undefined;
+  /**
+   * Only in the answer to {@link LockStore.inspect}: the other clients that are registered in the
+   * queue, the next first, at most the first {@link MAX_QUEUE_SHOWN} of them.
+   */
+  readonly queue?: readonly QueuedClient[] | undefined;
 }
 
+/** A client in the queue of a key. */
+export interface QueuedClient {
+  /** Of the {@link AcquireRequest} with which it last asked. */
+  readonly label: string;
+  /** When it came to its place, in ms since 1970 by the store's own clock. */
+  readonly since: number;
+}
+
+/** A page of what is held. */
+export interface ListRequest {
+  /** Of stored keys, as they are encoded; `''` for all. */
+  readonly prefix: string;
+  /** How many grants at most, 1 or more. */
+  readonly limit: number;
+  /** Of the page before; absent for the first. */
+  readonly cursor?: string | undefined;
+  /** Not counted in {@link StoredGrant.waiters}. */
+  readonly client: string;
+}
+
+/** A grant in a page. */
+export interface ListedGrant extends StoredGrant {
+  /** As it is stored. */
+  readonly key: string;
+}
+
+/** The answer to a {@link ListRequest}. */
+export interface ListPage {
+  /** In no particular order. */
+  readonly grants: readonly ListedGrant[];
+  /** For the next page; absent when there is none. */
+  readonly cursor?: string | undefined;
+}
+
+/** What a store tells a client. */
 export type StoreEvent =
   /** The key is reserved for this client: ask now. */
   | { readonly type: 'wake'; readonly key: string }

@@ -260,9 +260,10 @@ describe('what is absent, zero or a fraction', () => {
     }
   });
 
-  test('one attempt has no wait, whatever is passed', async () => {
+  test('one attempt has no wait, whatever the locker waits otherwise', async () => {
     const { locker } = bench();
     await locker().lock('k');
-    expect(await locker().tryLock('k', { wait: 5_000 } as LockOptions)).toBeNull();
+    expect(await locker({ wait: 5_000 }).tryLock('k')).toBeNull();
+    expect(await locker({ wait: 5_000 }).tryLock('k', { ttl: 1_000, wait: undefined })).toBeNull();
   });
 });

@@ -1,12 +1,15 @@
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import {
   LockAbortedError,
   LockArgumentError,
+  LockConflictError,
   LockerClosedError,
   LockError,
   LockLostError,
   LockMissingError,
   LockNotAcquiredError,
+  LockQueueFullError,
   LockReentryError,
   LockReleasedError,
   LockStoreError,
@@ -21,6 +24,16 @@ const errors: [string, LockError, string][] = [
     'LockNotAcquiredError',
     new LockNotAcquiredError({ key, cause, waited: 5 }),
     'LOCK_NOT_ACQUIRED',
+  ],
+  [
+    'LockQueueFullError',
+    new LockQueueFullError({ key, cause, limit: 5, option: 'maxWaiters' }),
+    'LOCK_QUEUE_FULL',
+  ],
+  [
+    'LockConflictError',
+    new LockConflictError({ key, cause, limit: 2, currentLimit: 3 }),
+    'LOCK_CONFLICT',
   ],
   ['LockLostError', new LockLostError({ key, cause, reason: 'expired', heldFor: 5 }), 'LOCK_LOST'],
   ['LockReleasedError', new LockReleasedError({ key, cause }), 'LOCK_RELEASED'],
@@ -47,9 +60,18 @@ describe.each(errors)('%s', (name, error, code) => {
     expect(error.stack).toContain(name);
   });
 
+  test('keeps its key from those who print it or its fields', () => {
+    expect(Object.keys(error)).not.toContain('key');
+    expect({ ...error }).not.toHaveProperty('key');
+    expect(JSON.stringify(error)).not.toContain(key);
+    expect(inspect(error)).not.toContain(key);
+  });
+
   test('is of no other class', () => {
     const classes = [
       LockNotAcquiredError,
+      LockQueueFullError,
+      LockConflictError,
       LockLostError,
       LockReleasedError,
       LockAbortedError,
@@ -156,4 +178,27 @@ describe('inspect and forceRelease', () => {
     expect(await seen).toBeInstanceOf(LockStoreError);
     expect(await freed).toBeInstanceOf(LockStoreError);
   });
+});
+
+test('a conflict has both limits', () => {
+  const error = new LockConflictError({ limit: 2, currentLimit: 3 });
+  expect(error).toMatchObject({ limit: 2, currentLimit: 3 });
+  expect(error.message).toMatch(/limit of 3.*limit of 2/);
+  const other = new LockConflictError({ limit: 1, currentLimit: 3, message: 'Mine.' });
+  expect(other.message).toBe('Mine.');
+});
+
+test('a busy lock says how long it was waited for, if it was', async () => {
+  const { locker, clock } = bench();
+  await locker().lock('k');
+  const waiting = rejection(locker().lock('k', { wait: 300 }));
+  await clock.advance(300);
+  expect(await waiting).toMatchObject({
+    message: 'The lock is busy: not acquired within 300 ms.',
+    waited: 300,
+  });
+  for (const key of ['k', ['a', 'k']]) {
+    const error = await rejection(locker().lock(key, { wait: 0 }));
+    expect(error).toMatchObject({ message: 'The lock is busy.', code: 'LOCK_NOT_ACQUIRED' });
+  }
 });

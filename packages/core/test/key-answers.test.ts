@@ -11,6 +11,8 @@ test.each([
   [7, 'a number'],
   [[], 'a list without keys or with empty ones'],
   [['a', ''], 'a list without keys or with empty ones'],
+  ['x'.repeat(65_537), 'a string of more than 64 kB'],
+  [['a', 'x'.repeat(65_537)], 'a list with a key of more than 64 kB'],
 ])('a key function may not answer %j', (answer, words) => {
   expect(isKey(answer)).toBe(false);
   const check = (): unknown => checkKeyAnswer(answer, 'guard', 'a job', 'Look at its data.');

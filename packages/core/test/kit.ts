@@ -43,7 +43,16 @@ export interface Bench {
   readonly free: (key: string) => Promise<boolean>;
 }
 
-const VERBS = ['acquire', 'renew', 'release', 'refresh', 'leave', 'inspect', 'forceRelease'];
+const VERBS = [
+  'acquire',
+  'renew',
+  'release',
+  'refresh',
+  'leave',
+  'inspect',
+  'list',
+  'forceRelease',
+];
 
 /** Lockers on one store in virtual time. */
 export function bench(change: (store: LockStore) => LockStore = (store) => store): Bench {
@@ -60,7 +69,8 @@ export function bench(change: (store: LockStore) => LockStore = (store) => store
     },
   });
   for (const verb of VERBS) {
-    const run = Reflect.get(recording, verb) as (...args: unknown[]) => unknown;
+    const run = Reflect.get(recording, verb) as ((...args: unknown[]) => unknown) | undefined;
+    if (run === undefined) continue;
     Reflect.set(recording, verb, (...args: unknown[]) => {
       requests.push({ verb, at: clock.now(), args });
       return run.apply(recording, args);
@@ -84,7 +94,7 @@ export function bench(change: (store: LockStore) => LockStore = (store) => store
 export function variant(store: LockStore, changes: Partial<LockStore>): LockStore {
   const copy = Object.create(store) as LockStore;
   // Methods run on the store itself, whatever its private parts are.
-  for (const verb of [...VERBS, 'subscribe', 'encodeKey', 'leaseFor']) {
+  for (const verb of [...VERBS, 'subscribe', 'encodeKey', 'decodeKey', 'leaseFor']) {
     const run = Reflect.get(store, verb) as ((...args: unknown[]) => unknown) | undefined;
     if (run !== undefined) {
       Object.defineProperty(copy, verb, { value: run.bind(store), writable: true });

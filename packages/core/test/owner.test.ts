@@ -108,7 +108,7 @@ describe('an explicit owner', () => {
 
   test('may be any text', async () => {
     const { locker } = bench();
-    for (const owner of [' ', '0', '\0', '\ud800', '{}', 'é'.repeat(5_000)]) {
+    for (const owner of [' ', '0', '\0', '\ud800', '{}', 'é'.repeat(512), '_', '__']) {
       const older = await locker().lock('k', { owner });
       const newer = await locker().lock('k', { owner });
       expect([older.state, newer.state, newer.owner]).toEqual(['lost', 'held', owner]);

@@ -58,6 +58,10 @@ describe('options', () => {
       | 'safetyMargin'
       | 'storeTimeout'
       | 'handoff'
+      | 'throwIfLost'
+      | 'maxKeys'
+      | 'maxWaiters'
+      | 'maxWaiting'
       | 'clock'
     >();
     expectTypeOf<keyof LockOptions>().toEqualTypeOf<
@@ -70,6 +74,8 @@ describe('options', () => {
       | 'holdAtLeast'
       | 'onLost'
       | 'reentry'
+      | 'label'
+      | 'throwIfLost'
     >();
     expectTypeOf<LockerOptions['store']>().toEqualTypeOf<LockStore | undefined>();
     expectTypeOf<LockerOptions['clock']>().toEqualTypeOf<Clock | undefined>();
@@ -80,7 +86,7 @@ describe('options', () => {
     takes<LockOptions>({ onLost: (error) => void (error satisfies LockLostError) });
   });
 
-  test('take no null, no wrong type and no wait for a single attempt', () => {
+  test('take no null and no wrong type', () => {
     // @ts-expect-error null is not absent
     takes<LockOptions>({ ttl: null });
     // @ts-expect-error null is not absent
@@ -89,8 +95,8 @@ describe('options', () => {
     takes<LockOptions>({ wait: '5s' });
     // @ts-expect-error true says nothing
     takes<LockerOptions>({ handoff: true });
-    // @ts-expect-error there is one attempt
     takes<Parameters<Locker['tryLock']>>(['k', { wait: 5 }]);
+    takes<Parameters<Locker['list']>>([{ prefix: undefined, limit: undefined, cursor: undefined }]);
     // @ts-expect-error that is a number
     takes<Key>(42);
   });

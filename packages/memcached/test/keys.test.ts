@@ -44,10 +44,11 @@ test('a key that holds other data is an error at once, and the data stays', asyn
   }
 });
 
-test('an owner that the server cannot store is an error at once', async ({ site }) => {
+test('an owner that is too large is an error at once', async ({ site }) => {
   const locker = site.locker();
   const tooLarge = locker.lock('key', { owner: 'o'.repeat(2_000_000) });
-  await expect(tooLarge).rejects.toMatchObject({ permanent: true });
+  await expect(tooLarge).rejects.toMatchObject({ code: 'LOCK_INVALID_ARGUMENT' });
+  await expect(locker.list()).rejects.toMatchObject({ code: 'LOCK_INVALID_ARGUMENT' });
   await locker.withLock('key', () => {});
 });
 

@@ -3,8 +3,11 @@ import {
   type AcquireReply,
   type AcquireRequest,
   type Clock,
+  type DecodeKeyRequest,
   type EncodeKeyRequest,
   type InspectRequest,
+  type ListPage,
+  type ListRequest,
   type LockStore,
   type MaybePromise,
   type ReleaseRequest,
@@ -14,6 +17,7 @@ import {
   type StoredGrant,
   type StoreEvent,
   systemClock,
+  userKey,
 } from '@holdfast/core';
 
 /** The verbs of a store at which something may go wrong. */
@@ -24,6 +28,7 @@ export type FaultyVerb =
   | 'refresh'
   | 'leave'
   | 'inspect'
+  | 'list'
   | 'forceRelease';
 
 /**
@@ -39,7 +44,7 @@ export type Fault =
 
 /** Which requests a fault is for. */
 export interface FaultTarget {
-  /** Default: any. */
+  /** The requests. @default any */
   verb?: FaultyVerb | undefined;
   /** How many; default 1. `Infinity` until {@link FaultyStore.heal}. */
   times?: number | undefined;
@@ -47,7 +52,7 @@ export interface FaultTarget {
 
 /** Options of {@link faultyStore}. */
 export interface FaultyStoreOptions {
-  /** For delays. Default: Node's timers. */
+  /** For delays. @default Node's timers */
   clock?: Clock | undefined;
   /** Decides about each request that no other fault is planned for, as a schedule of one's own. */
   decide?: ((verb: FaultyVerb) => Fault | undefined) | undefined;
@@ -88,7 +93,7 @@ export interface FaultyStore extends LockStore {
 }
 
 export interface NamespaceOption {
-  /** Of the locker. Default `'holdfast'`. */
+  /** Of the locker. @default 'holdfast' */
   namespace?: string | undefined;
 }
 
@@ -122,6 +127,8 @@ export function faultyStore(store: LockStore, options: FaultyStoreOptions = {}):
 class Faulty implements FaultyStore {
   readonly name: string;
   readonly capabilities: StoreCapabilities;
+  readonly decodeKey?: (request: DecodeKeyRequest) => string | undefined;
+  readonly list?: (request: ListRequest) => MaybePromise<ListPage>;
   private readonly clock: Clock;
   private readonly decide: (verb: FaultyVerb) => Fault | undefined;
   private planned: PlannedFault[] = [];
@@ -141,6 +148,14 @@ class Faulty implements FaultyStore {
     this.capabilities = inner.capabilities;
     this.clock = clock;
     this.decide = decide;
+    if (inner.list === undefined) return;
+    const list = inner.list.bind(inner);
+    this.list = (request) => this.run('list', () => list(request));
+    // This store always has an `encodeKey`: what that encodes must be decoded.
+    this.decodeKey = ({ namespace, stored }) => {
+      if (inner.encodeKey !== undefined) return inner.decodeKey?.({ namespace, stored });
+      return userKey(namespace, stored);
+    };
   }
 
   fail(target: FaultTarget & { error?: Error | undefined } = {}): void {

@@ -56,6 +56,8 @@ describe('a store passes the suite that', () => {
       return grant === null ? null : { owner: grant.owner, label: '', fencingToken: 0 };
     },
     encodeKey: undefined as never,
+    decodeKey: undefined as never,
+    list: undefined as never,
     refresh: undefined as never,
     leave: undefined as never,
   });
@@ -70,6 +72,18 @@ describe('a store passes the suite that', () => {
       storeConformance({ createStore, capabilities: { wakeUp } }).map(({ name }) => name);
     expect(names('notify')).toContain('a release wakes the first that waits, and nobody else');
     expect(names('poll')).not.toContain('a release wakes the first that waits, and nobody else');
+  });
+
+  test('cannot list, and was not expected to', async () => {
+    const clock = virtualClock();
+    const createStore = (): LockStore =>
+      variant(memoryStore({ clock }), { list: undefined as never });
+    const [declared, ...others] = storeConformance({ createStore, clock, lists: false });
+    await declared?.run();
+    const listing = 'everything that is held is listed, in pages of at most so many';
+    expect(others.map(({ name }) => name)).not.toContain(listing);
+    const [expected] = storeConformance({ createStore, clock, lists: true });
+    await expect(expected?.run()).rejects.toThrow(/list/);
   });
 });
 

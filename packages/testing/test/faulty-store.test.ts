@@ -135,6 +135,7 @@ describe('which requests go wrong', () => {
       refresh: () => store.refresh?.('c', []),
       leave: () => store.leave?.('c', 'k'),
       inspect: () => store.inspect({ key: 'k', client: '' }),
+      list: () => store.list?.({ prefix: '', limit: 1, client: '' }),
       forceRelease: () => store.forceRelease('none'),
     };
     return (await outcome(asks[verb](), clock, 0)) instanceof Error;
@@ -146,6 +147,7 @@ describe('which requests go wrong', () => {
     'refresh',
     'leave',
     'inspect',
+    'list',
     'forceRelease',
   ] as const;
 

@@ -3,6 +3,7 @@ import { faultyStore, virtualClock, type FaultyStore, type VirtualClock } from '
 
 const VERBS = [
   'encodeKey',
+  'decodeKey',
   'leaseFor',
   'acquire',
   'renew',
@@ -11,6 +12,7 @@ const VERBS = [
   'leave',
   'subscribe',
   'inspect',
+  'list',
   'forceRelease',
 ] as const;
 

@@ -1,4 +1,4 @@
-import type { LockStore, StoreEvent } from '@holdfast/core';
+import type { ListPage, ListRequest, LockStore, MaybePromise, StoreEvent } from '@holdfast/core';
 import type { VirtualClock } from '@holdfast/testing';
 
 /** A memory store with a bug. */
@@ -242,4 +242,106 @@ export const mutants: Record<string, [notices: string, Break]> = {
       },
     }),
   ],
+  'lists more than it is asked for': [
+    'everything that is held is listed, in pages of at most so many',
+    (store) => ({ list: (request) => listOf(store, { ...request, limit: 1_000 }) }),
+  ],
+  'leaves out the first of every page but one': [
+    'everything that is held is listed, in pages of at most so many',
+    (store) => ({
+      list: async (request) => {
+        const page = await listOf(store, request);
+        return request.cursor === undefined ? page : { ...page, grants: page.grants.slice(1) };
+      },
+    }),
+  ],
+  'lists keys that were not asked for': [
+    'only keys with the prefix are listed, whatever is in them',
+    (store) => ({ list: (request) => listOf(store, { ...request, prefix: '' }) }),
+  ],
+  'lists what is free': [
+    'what is free is not listed',
+    (store) => {
+      const seen = new Set<string>();
+      return {
+        acquire: (request) => {
+          seen.add(request.key);
+          return store.acquire(request);
+        },
+        list: async ({ prefix }) => {
+          const keys = [...seen].filter((key) => key.startsWith(prefix));
+          return { grants: keys.map((key) => ({ key, owner: '', label: '', fencingToken: 0 })) };
+        },
+      };
+    },
+  ],
+  'lists another holder than the key has': [
+    'a listed grant shows its holder as a look at its key does',
+    (store) => ({
+      list: async (request) => {
+        const { grants, cursor } = await listOf(store, request);
+        return { grants: grants.map((grant) => Object.assign(grant, { owner: '' })), cursor };
+      },
+    }),
+  ],
+  'takes the last renewal for the beginning': [
+    'a grant shows since when it is held, which renewals do not change',
+    (store, clock) => ({
+      inspect: async (request) => {
+        const grant = await store.inspect(request);
+        return grant && { ...grant, since: clock.wallNow() };
+      },
+    }),
+  ],
+  'loses its place in a listing when something is released': [
+    'what is held all the while is listed while other keys come and go',
+    (store) => {
+      let released = 0;
+      return {
+        release: (request) => {
+          released += 1;
+          return store.release(request);
+        },
+        list: async (request) => {
+          const page = await listOf(store, request);
+          return released > 10 ? { grants: page.grants } : page;
+        },
+      };
+    },
+  ],
+  'shows a page once': [
+    'a page can be asked for again',
+    (store) => {
+      const shown = new Set<string>();
+      return {
+        list: async (request) => {
+          const again = request.cursor !== undefined && shown.has(request.cursor);
+          shown.add(request.cursor ?? '');
+          return again ? { grants: [] } : listOf(store, request);
+        },
+      };
+    },
+  ],
+  'takes anything for a cursor': [
+    'a cursor that the store cannot have given is refused',
+    (store) => ({
+      list: (request) => {
+        const known = /^\d+\.\d+$/.test(request.cursor ?? '');
+        return listOf(store, { ...request, cursor: known ? request.cursor : undefined });
+      },
+    }),
+  ],
+  'shows nobody who waits': [
+    'a look at a key shows who waits for it, the next first',
+    (store) => ({
+      inspect: async (request) => {
+        const grant = await store.inspect(request);
+        return grant && { ...grant, queue: [] };
+      },
+    }),
+  ],
 };
+
+function listOf(store: LockStore, request: ListRequest): MaybePromise<ListPage> {
+  return store.list?.(request) ?? { grants: [] };
+}

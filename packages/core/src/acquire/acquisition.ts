@@ -1,12 +1,20 @@
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Attempt } from './contender.ts';
-import { LockNotAcquiredError, LockStoreError, type LockLostError } from '../errors.ts';
+import {
+  LockerClosedError,
+  LockNotAcquiredError,
+  LockStoreError,
+  type LockLostError,
+  type LockQueueFullError,
+} from '../errors.ts';
+import type { NotAcquiredReason } from '../events.ts';
 import { isFresh, type Grant, type Plan } from '../hold/lease.ts';
 import { HeldLock } from '../hold/lock.ts';
 import { MultiLock, Part, type PartHolder } from '../hold/multi-lock.ts';
-import { CAME_LATE, withKey } from '../util/store-calls.ts';
+import { CAME_LATE, copyOf } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
+import { withTrace, type Trace } from '../util/traces.ts';
 import type { KeyQueues } from './key-queues.ts';
 import { Waiter, type NamedKey } from './waiter.ts';
 
@@ -40,8 +48,9 @@ export class Acquisition extends Waiter implements PartHolder {
   private rest: Alarm | undefined = undefined;
   private restarts = 0;
   private pumping = false;
-  private told = false;
   private settled = false;
+  /** Of the call, for errors that end its wait. */
+  private readonly trace: Trace | undefined;
   private resolve!: (lock: Lock | null) => void;
   private reject!: (error: unknown) => void;
 
@@ -72,6 +81,7 @@ export class Acquisition extends Waiter implements PartHolder {
     if (!this.settled && limit !== Infinity) {
       this.alarm = time.after(limit, () => this.limitReached(), false);
     }
+    this.trace = this.settled ? undefined : admission.traces.here(this.since);
   }
 
   /** For a list of keys, whose order is the store's. */
@@ -81,37 +91,37 @@ export class Acquisition extends Waiter implements PartHolder {
 
   /** The caller's signal was aborted. */
   handleEvent(): void {
-    this.giveUp(this.plan.signal?.reason);
+    this.end('aborted', () => this.reject(this.plan.signal?.reason));
   }
 
-  /** Rejects, and takes back what was taken or asked for. */
-  giveUp(error: unknown): void {
-    if (this.settled) return;
-    this.settle();
-    this.giveBack();
-    this.reject(error);
+  close(): void {
+    this.end('closed', () => this.rejectWith(new LockerClosedError({ key: this.firstKey })));
   }
 
   waits(): void {
-    const { events } = this.admission;
-    if (!this.told && events.heard('waiting')) events.emit('waiting', this.about());
-    this.told = true;
+    const { admission } = this;
+    const { events } = admission;
+    if (this.waiting) return;
+    this.waiting = true;
+    admission.waiting += 1;
+    if (events.heard('waiting')) events.emit('waiting', this.about());
   }
 
   busy(): void {
-    const { events, time } = this.admission;
-    this.settle();
-    this.giveBack();
-    const waited = time.now() - this.since;
-    const about = this.about();
-    if (events.heard('not-acquired')) events.emit('not-acquired', { ...about, waited });
-    if (this.demanding) this.reject(new LockNotAcquiredError({ key: about.key, waited }));
-    else this.resolve(null);
+    this.end('busy', (waited) => {
+      const { wait } = this.plan;
+      if (!this.demanding) this.resolve(null);
+      else this.rejectWith(new LockNotAcquiredError({ key: this.firstKey, waited, wait }));
+    });
+  }
+
+  refused(error: LockQueueFullError): void {
+    this.end('queue-full', () => this.rejectWith(error));
   }
 
   failed(error: LockStoreError): void {
-    // It may be about a request for many keys, or for another of ours.
-    this.giveUp(withKey(error, this.about().key));
+    // It may be about a request for many keys, or for another of ours, and be told to others too.
+    this.end('store-error', () => this.rejectWith(copyOf(error, this.firstKey)));
   }
 
   /** One of several keys is lost before all are taken: all are given back, and it starts again. */
@@ -129,6 +139,25 @@ export class Acquisition extends Waiter implements PartHolder {
     parts.push(new Part(plan, key, stored, grant, now, this));
     if (parts.length === list.ordered.length) this.complete(parts, list);
     else this.pump();
+  }
+
+  /** Takes back what was taken or asked for, and tells of the end. */
+  private end(reason: NotAcquiredReason, settle: (waited: number) => void): void {
+    if (this.settled) return;
+    const { events, time } = this.admission;
+    this.settle();
+    this.giveBack();
+    const waited = time.now() - this.since;
+    settle(waited);
+    // Nobody was told that the others wait.
+    const told = reason === 'busy' || reason === 'queue-full' || this.waiting;
+    if (told && events.heard('not-acquired')) {
+      events.emit('not-acquired', { ...this.about(), waited, reason });
+    }
+  }
+
+  private rejectWith(error: Error): void {
+    this.reject(withTrace(error, this.trace));
   }
 
   private startAgain(): void {
@@ -224,10 +253,15 @@ export class Acquisition extends Waiter implements PartHolder {
   private settle(): void {
     const { time, unqueued } = this.admission;
     this.settled = true;
+    if (this.waiting) this.admission.waiting -= 1;
     if (this.alarm !== undefined) time.cancel(this.alarm);
     if (this.rest !== undefined) time.cancel(this.rest);
     if (this.list !== undefined) unqueued.delete(this);
     unlisten(this.plan.signal, this);
+  }
+
+  private get firstKey(): string {
+    return this.list?.keys[0] ?? this.key;
   }
 
   private about(): {
@@ -238,6 +272,6 @@ export class Acquisition extends Waiter implements PartHolder {
   } {
     const { owner } = this.plan;
     const keys = this.list?.keys ?? [this.key];
-    return { key: keys[0] as string, keys, label: this.admission.label, owner };
+    return { key: this.firstKey, keys, label: this.plan.label, owner };
   }
 }

@@ -21,6 +21,8 @@ export interface Attempt {
   readonly id: string;
   readonly sentAt: number;
   readonly reply: MaybePromise<AcquireReply>;
+  /** Whether the store was asked for a place in the key's queue. */
+  readonly waits: boolean;
 }
 
 /** A grant of the store's. */
@@ -48,6 +50,8 @@ export interface ContendedQueue {
   readonly head: Waiter | undefined;
   serve(waiter: Waiter, grant: Grant, now: number): void;
   fail(concerned: (waiter: Waiter) => boolean, error: LockStoreError): void;
+  /** The first in line waits too now. */
+  isBusy(): void;
 }
 
 /** A request under way. */
@@ -211,6 +215,8 @@ export class Contender {
     if (!reply.granted) {
       this.heard();
       waiter.waits();
+      queue.isBusy();
+      if (this.stopped) return;
       // An attempt without an answer may yet be granted, and nothing else would tell of it.
       this.waitAfter(
         Math.min(reply.retryAfter ?? Infinity, waiter.unsure ? REFRESH_EVERY : Infinity),

@@ -1,6 +1,6 @@
 import { LinkedList } from '../util/linked-list.ts';
 import { Contender, type Attempt, type ContendedQueue, type ContenderHost } from './contender.ts';
-import type { LockStoreError } from '../errors.ts';
+import { LockQueueFullError, type LockStoreError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import { ownerOf, type Grant, type Lease } from '../hold/lease.ts';
 import type { HandoffBounds } from '../options.ts';
@@ -11,10 +11,11 @@ import type { Waiter } from './waiter.ts';
 /** What a queue needs of its locker. */
 export interface QueueHost extends ContenderHost {
   readonly events: Events;
-  readonly label: string;
   readonly leases: SlotMap<Lease>;
   /** Absent: nothing is passed on within the process. */
   readonly handoff: HandoffBounds | undefined;
+  /** How many may wait for one key. */
+  readonly maxWaiters: number;
   /** Somebody waits, or nobody any more, without a timer or a request that keeps the process alive. */
   park(parked: boolean): void;
   /** Nobody is in line. */
@@ -43,6 +44,20 @@ export class KeyQueue implements ContendedQueue {
 
   get size(): number {
     return this.line.size;
+  }
+
+  /** Whether another may wait. The first in line does not wait before the store says so. */
+  get hasRoom(): boolean {
+    return this.size < this.host.maxWaiters + (this.head?.waiting === false ? 1 : 0);
+  }
+
+  /** The first in line, which had been granted the key as far as anybody knew, waits too. */
+  isBusy(): void {
+    const { host } = this;
+    const { last } = this.line;
+    if (last === undefined || this.size <= host.maxWaiters) return;
+    const { key } = last;
+    last.refused(new LockQueueFullError({ key, option: 'maxWaiters', limit: host.maxWaiters }));
   }
 
   add(waiter: Waiter): void {
@@ -152,9 +167,10 @@ export class KeyQueue implements ContendedQueue {
     const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1 }, renewal };
     // An earlier attempt of its own may have been granted without an answer.
     if (waiter.unsure) this.host.takeBack(waiter);
-    const { events, label } = this.host;
+    const { events } = this.host;
     if (events.heard('handoff')) {
       const { key } = waiter;
+      const { label } = waiter.plan;
       const owner = ownerOf(grant);
       events.emit('handoff', { key, keys: [key], label, owner, fencingToken: token });
     }

@@ -1,6 +1,6 @@
 import type { Releases } from '../release/releases.ts';
 import type { Attempt, Granted } from './contender.ts';
-import type { LockStoreError } from '../errors.ts';
+import { LockQueueFullError, type LockStoreError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { Ids } from '../util/ids.ts';
 import { KeyQueue, type QueueHost } from './key-queue.ts';
@@ -11,6 +11,7 @@ import { SlotMap } from '../util/slot-map.ts';
 import { MAX_TOKENS, type AcquireReply, type LockStore, type MaybePromise } from '../store.ts';
 import { CAME_LATE, type StoreCalls } from '../util/store-calls.ts';
 import type { Alarm, Time } from '../util/time.ts';
+import { Traces } from '../util/traces.ts';
 import { Registrations } from './registrations.ts';
 import type { Counter, Waiter } from './waiter.ts';
 
@@ -24,7 +25,6 @@ export interface KeyQueuesHost {
   readonly calls: StoreCalls;
   readonly store: LockStore;
   readonly settings: LockerSettings;
-  readonly label: string;
   readonly ids: Ids;
   readonly client: string;
   readonly leases: SlotMap<Lease>;
@@ -40,8 +40,12 @@ export class KeyQueues implements QueueHost, Counter {
   /** Waiters with a request under way, or at rest, without a place in a queue. */
   readonly unqueued = new Set<Waiter>();
   readonly registrations: Registrations;
+  readonly traces = new Traces();
   readonly notifies: boolean;
   readonly handoff: HandoffBounds | undefined;
+  readonly maxWaiters: number;
+  /** How many acquisitions wait, for whatever key. */
+  waiting = 0;
   readonly time: Time;
   readonly events: Events;
   readonly calls: StoreCalls;
@@ -50,6 +54,7 @@ export class KeyQueues implements QueueHost, Counter {
   readonly renewer: Renewer;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   private readonly tokens: number;
+  private readonly maxWaiting: number;
   private firstTenure: Tenure = { from: undefined, spare: 0 };
   private parkedKeys = 0;
   private keepAlive: Alarm | undefined = undefined;
@@ -65,11 +70,9 @@ export class KeyQueues implements QueueHost, Counter {
     this.registrations = new Registrations(engine);
     this.notifies = store.capabilities.wakeUp === 'notify';
     this.handoff = settings.handoff;
+    this.maxWaiters = settings.maxWaiters;
+    this.maxWaiting = settings.maxWaiting;
     this.tokens = Math.min((settings.handoff?.max ?? 0) + 1, MAX_TOKENS);
-  }
-
-  get label(): string {
-    return this.engine.label;
   }
 
   newId(): string {
@@ -85,18 +88,20 @@ export class KeyQueues implements QueueHost, Counter {
     if (this.leases.get(stored)?.isHeld() === true || this.queues.has(stored)) return undefined;
     const id = this.newId();
     const sentAt = this.time.now();
+    // One who may not wait is not to take a place in the store's queue.
+    const waits = plan.wait > 0 && this.maxWaiters > 0 && this.waiting < this.maxWaiting;
     let reply: MaybePromise<AcquireReply>;
     try {
-      reply = this.ask(plan, stored, id, plan.wait > 0);
+      reply = this.ask(plan, stored, id, waits);
     } catch (error) {
       reply = Promise.reject(error);
     }
-    return { id, sentAt, reply };
+    return { id, sentAt, reply, waits };
   }
 
   /** Starts a waiter on its way: a single attempt, or a place in line. */
   request(waiter: Waiter, first: Attempt | undefined): void {
-    const single = waiter.plan.wait === 0;
+    const single = first?.waits === false;
     // Past those in line only goes an owner, to take over what is its own.
     if (first === undefined && waiter.plan.owner === undefined) this.found(waiter);
     else if (first === undefined || single) this.attempt(waiter, first);
@@ -115,8 +120,8 @@ export class KeyQueues implements QueueHost, Counter {
     return engine.store.acquire({
       key: stored,
       id,
-      owner: plan.owner ?? id,
-      label: engine.label,
+      owner: plan.storeOwner ?? id,
+      label: plan.label,
       ttl: plan.terms.ttl,
       tokens: this.tokens,
       client: engine.client,
@@ -210,6 +215,12 @@ export class KeyQueues implements QueueHost, Counter {
 
   private lineUp(waiter: Waiter): void {
     let queue = this.queues.get(waiter.stored);
+    const full = this.fullFor(waiter, queue);
+    if (full !== undefined) {
+      waiter.done = true;
+      waiter.refused(full);
+      return;
+    }
     if (queue === undefined) {
       queue = new KeyQueue(this, waiter.stored);
       this.queues.set(waiter.stored, queue);
@@ -217,6 +228,17 @@ export class KeyQueues implements QueueHost, Counter {
     queue.add(waiter);
     waiter.waits();
     if (queue.size === 1) queue.review();
+  }
+
+  /** Why one more may not wait. One that waits already, for another of its keys, has its place. */
+  private fullFor(waiter: Waiter, queue: KeyQueue | undefined): LockQueueFullError | undefined {
+    const { key } = waiter;
+    const { maxWaiters, maxWaiting } = this;
+    if (queue === undefined ? maxWaiters === 0 : !queue.hasRoom) {
+      return new LockQueueFullError({ key, option: 'maxWaiters', limit: maxWaiters });
+    }
+    if (waiter.waiting || this.waiting < maxWaiting) return undefined;
+    return new LockQueueFullError({ key, option: 'maxWaiting', limit: maxWaiting });
   }
 
   /**

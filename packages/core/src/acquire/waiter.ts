@@ -1,5 +1,5 @@
 import type { Unwanted } from '../release/releases.ts';
-import type { LockStoreError } from '../errors.ts';
+import type { LockQueueFullError, LockStoreError } from '../errors.ts';
 import type { Grant, Lease, Plan } from '../hold/lease.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
 
@@ -38,6 +38,8 @@ export abstract class Waiter {
   since: number;
   /** The key was granted, or is not wanted any more. */
   done = false;
+  /** Whether it was told that a key is busy: from then on it counts as waiting. */
+  waiting = false;
   /** Whether an attempt was made whose outcome is not known. */
   unsure = false;
   private ownId: string | undefined;
@@ -61,8 +63,10 @@ export abstract class Waiter {
   /** A single attempt found the key busy. */
   abstract busy(): void;
   abstract failed(error: LockStoreError): void;
-  /** Ends it, whatever it has under way. */
-  abstract giveUp(error: unknown): void;
+  /** Too many wait already. */
+  abstract refused(error: LockQueueFullError): void;
+  /** The locker is closed. */
+  abstract close(): void;
   /** Makes the lease. */
   protected abstract granted(grant: Grant, now: number): void;
 

@@ -11,6 +11,10 @@ export interface HandleInternals {
   readonly storedKeys: readonly string[];
   /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */
   running: boolean;
+  /** What was handed out to one who takes the lock by hand, until it is watched whether it is dropped. */
+  handed: Lock | undefined;
+  /** Nobody has the handle any more. */
+  dropped(): void;
   /** Ends the renewal, or begins it again. */
   renewing(on: boolean): void;
   /** Resolves when nothing of a release is under way any more. */

@@ -12,7 +12,6 @@ import type { Time } from '../util/time.ts';
 export interface Keeper {
   readonly time: Time;
   readonly events: Events;
-  readonly label: string;
   readonly store: object;
   /** A lease begins. */
   hold(lease: Lease): void;
@@ -34,6 +33,8 @@ export interface Keeper {
 export interface Plan extends Omit<LockSettings, 'ttl'> {
   readonly engine: Keeper;
   readonly terms: LeaseTiming;
+  /** The explicit `owner` as the store knows it. */
+  readonly storeOwner: string | undefined;
   /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
   readonly asked?: number | undefined;
 }

@@ -1,5 +1,7 @@
 import type { Lock } from '../types.ts';
 import { LockArgumentError } from '../errors.ts';
+import type { inspect as Inspect } from 'node:util';
+import { INSPECT, inspected } from '../util/inspection.ts';
 import { HANDLE, internalsOf, type HandleInternals } from './handle.ts';
 
 /** A lock as somebody else is to see it; whatever a subclass does not change is the lock's own. */
@@ -66,7 +68,55 @@ abstract class LockView implements Lock {
     const { keys, owner, fencingToken, state } = this;
     return { keys, owner, fencingToken, state };
   }
+
+  [INSPECT](depth: number, options: object, inspect: typeof Inspect): string {
+    return inspected('Lock', shownOf(this), depth, options, inspect);
+  }
 }
+
+/** What `console.log()` shows of a lock: not its keys, which may hold personal data. */
+export function shownOf(lock: Lock): object {
+  const { state, remaining, label, keys, fencingToken } = lock;
+  if (keys.length === 1) return { state, fencingToken, remaining, label };
+  return { state, fencingTokens: keys.map((key) => lock.tokenFor(key)), remaining, label };
+}
+
+/**
+ * The handle of a lock that was taken by hand. It is a thing apart from the lease, which its locker
+ * renews, so that it shows when nobody has the handle any more.
+ */
+class HandedLock extends LockView {
+  override toJSON(): object {
+    return (this.lock as Lock & { toJSON(): object }).toJSON();
+  }
+}
+
+const dropped = new FinalizationRegistry<HandleInternals>((internals) => internals.dropped());
+
+/** Gives a lock to one who takes it by hand. */
+export function handOut(lock: Lock): Lock {
+  const internals = internalsOf(lock);
+  // Whoever joins a lock of others does not keep it.
+  if (internals === undefined || lock instanceof JoinedLock) return lock;
+  const handed = new HandedLock(lock);
+  internals.handed = handed;
+  return handed;
+}
+
+/**
+ * From now on a handle may be found to be dropped. Not from the start, for most locks are released long
+ * before anybody could wonder, and watching costs more than all the rest of a lock.
+ */
+export function watch(internals: HandleInternals): void {
+  const { handed } = internals;
+  if (handed === undefined) return;
+  internals.handed = undefined;
+  dropped.register(handed, internals);
+}
+
+export const HANDLE_DROPPED =
+  'A lock is held whose handle nobody has any more, so nobody can release it: it is not renewed, and ' +
+  'ends with its lease. Keep the handle until you release it, or use `withLock`.';
 
 /** The use of an enclosing lock by code inside it (`reentry: 'join'`): all of it but its release. */
 export class JoinedLock extends LockView {

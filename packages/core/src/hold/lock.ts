@@ -1,9 +1,13 @@
+import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, type LockLostError } from '../errors.ts';
 import type { HeldLockEvent } from '../events.ts';
 import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
+import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
+import { INSPECT, inspected } from '../util/inspection.ts';
+import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
@@ -12,6 +16,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   readonly key: string;
   controller: AbortController | undefined = undefined;
   running = false;
+  handed: Lock | undefined = undefined;
 
   constructor(plan: Plan, key: string, stored: string, grant: Grant, now: number) {
     super(plan, stored, grant, now);
@@ -25,7 +30,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get label(): string {
-    return this.plan.engine.label;
+    return this.plan.label;
   }
 
   get owner(): string {
@@ -78,8 +83,8 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return { keys, owner, fencingToken, state };
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): object {
-    return this.toJSON();
+  [INSPECT](depth: number, options: object, inspect: typeof Inspect): string {
+    return inspected('Lock', shownOf(this), depth, options, inspect);
   }
 
   // What follows is for the engine.
@@ -127,6 +132,12 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     fireSignal(this);
   }
 
+  dropped(): void {
+    if (this.ended !== undefined || !this.renews) return;
+    this.setRenewing(false);
+    this.plan.engine.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
+  }
+
   renewing(on: boolean): void {
     this.setRenewing(on);
   }
@@ -163,6 +174,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
       engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
     if (onLost !== undefined) engine.events.guarded(() => onLost(error));
+    if (isUnheard(this, this.renews)) engine.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 }
 

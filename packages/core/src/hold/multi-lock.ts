@@ -1,9 +1,13 @@
+import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, LockLostError } from '../errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { Lease, Released, type Grant, type Plan } from './lease.ts';
 import { eventOf } from './lock.ts';
+import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
+import { INSPECT, inspected } from '../util/inspection.ts';
+import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
@@ -67,10 +71,11 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   ended: LockLostError | Released | undefined = undefined;
   controller: AbortController | undefined = undefined;
   running = false;
+  handed: Lock | undefined = undefined;
   private readonly grantedAt: number;
 
   constructor(
-    private readonly plan: Plan,
+    readonly plan: Plan,
     readonly keys: readonly string[],
     private readonly parts: readonly Part[],
     now: number,
@@ -88,7 +93,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   get label(): string {
-    return this.plan.engine.label;
+    return this.plan.label;
   }
 
   /** Without an explicit owner each part has one of its own; the first stands for all. */
@@ -144,8 +149,8 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     return { keys, owner, fencingTokens, state };
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): object {
-    return this.toJSON();
+  [INSPECT](depth: number, options: object, inspect: typeof Inspect): string {
+    return inspected('Lock', shownOf(this), depth, options, inspect);
   }
 
   // What follows is for the engine.
@@ -189,6 +194,13 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     fireSignal(this);
   }
 
+  dropped(): void {
+    const renewed = this.parts.filter((part) => part.ended === undefined && part.renews);
+    if (renewed.length === 0) return;
+    this.renewing(false);
+    this.plan.engine.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
+  }
+
   renewing(on: boolean): void {
     for (const part of this.parts) part.setRenewing(on);
   }
@@ -226,6 +238,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const { key, reason } = error;
     const heldFor = engine.time.now() - this.grantedAt;
     const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
+    const renewed = this.parts.every((part) => part.renews);
     this.ended = lost;
     unlisten(signal, this);
     fireSignal(this);
@@ -238,6 +251,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
       if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
       else if (part.ended === undefined) void part.finish();
     }
+    if (isUnheard(this, renewed)) engine.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 
   private isHeld(now = this.plan.engine.time.checkedNow()): boolean {

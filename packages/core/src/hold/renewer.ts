@@ -1,15 +1,17 @@
 import type { Lock } from '../types.ts';
 import type { Releases } from '../release/releases.ts';
-import { LockLostError, type LockStoreError } from '../errors.ts';
+import { LockLostError, LockStoreError } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
+import { watch } from './lock-views.ts';
 import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
 import type { SlotMap } from '../util/slot-map.ts';
 import type { LockStore, MaybePromise, RenewReply, RenewRequest } from '../store.ts';
-import type { StoreCalls } from '../util/store-calls.ts';
+import { copyOf, type StoreCalls } from '../util/store-calls.ts';
 import type { LeaseTiming, LeaseTimings } from './lease-timing.ts';
 import type { Alarm, Time } from '../util/time.ts';
+import { traceHere, withTrace } from '../util/traces.ts';
 
 /** What renewing needs of its engine. */
 interface RenewerHost {
@@ -60,8 +62,13 @@ export class Renewer {
   /** `Lock.extend()`. */
   async extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void> {
     const terms = ttl === undefined ? (leases[0] as Lease).plan.terms : this.engine.terms.for(ttl);
+    const trace = traceHere();
     lock.assertHeld();
-    await this.renewNow(leases, terms);
+    try {
+      await this.renewNow(leases, terms);
+    } catch (error) {
+      throw error instanceof LockStoreError ? withTrace(copyOf(error, lock.key), trace) : error;
+    }
     lock.assertHeld();
   }
 
@@ -141,6 +148,8 @@ export class Renewer {
     for (const lease of leases) {
       // A loss may have released it, and whoever heard of it may have renewed it.
       if (lease.ended !== undefined || lease.renewal?.inFlight === true) continue;
+      const { handle } = lease;
+      if (handle !== undefined) watch(handle);
       batch.push(begin(lease, lease.plan.terms, lease.renews));
     }
     if (batch.length > 0) this.send(batch, () => {});
@@ -152,7 +161,7 @@ export class Renewer {
     const sentAt = time.now();
     const requests = batch.map(({ lease, terms, prolongs }): RenewRequest => {
       const { stored, id, plan } = lease;
-      return { key: stored, id, owner: plan.owner ?? id, ttl: prolongs ? terms.ttl : 0 };
+      return { key: stored, id, owner: plan.storeOwner ?? id, ttl: prolongs ? terms.ttl : 0 };
     });
     let replies: MaybePromise<readonly RenewReply[]>;
     try {

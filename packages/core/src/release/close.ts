@@ -1,14 +1,11 @@
 import type { Engine } from '../engine.ts';
-import { LockerClosedError } from '../errors.ts';
 
 /** What is still to be released or cleaned up gets so many ms. */
 const LAST_CALL = 1_000;
 
 /** Closes a locker: contract section 7. Never rejects. */
 export async function closeEngine(engine: Engine, drain: number): Promise<void> {
-  for (const waiter of engine.admission.waiters()) {
-    waiter.giveUp(new LockerClosedError({ key: waiter.key }));
-  }
+  for (const waiter of engine.admission.waiters()) waiter.close();
   if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);
   engine.cleanup.hurry();
   const leases = [...engine.leases.values()];

@@ -1,9 +1,16 @@
-import { REGISTRATION, RESERVATION } from '../store.ts';
+import { MAX_QUEUE_SHOWN, REGISTRATION, RESERVATION, type QueuedClient } from '../store.ts';
+
+/** A client's place in a queue. */
+interface Registration {
+  until: number;
+  label: string;
+  readonly since: number;
+}
 
 /** The clients that wait for one key. */
 interface Queue {
-  /** Until when each is registered, in the order of their coming. */
-  readonly registered: Map<string, number>;
+  /** By client, in the order of their coming. */
+  readonly registered: Map<string, Registration>;
   /** The client that was woken, and until when nobody else is granted the key. */
   reservedFor: string | undefined;
   reservedUntil: number;
@@ -44,15 +51,26 @@ export class MemoryQueues {
     return next;
   }
 
-  /** Registers a client, at the end unless it is there already. */
-  register(key: string, client: string, now: number): void {
+  /**
+   * Registers a client, at the end unless it is there already.
+   *
+   * @param label who waits; without one it stays as it was
+   */
+  register(key: string, client: string, now: number, label?: string): void {
     let queue = this.queues.get(key);
     if (queue === undefined) {
       queue = { registered: new Map(), reservedFor: undefined, reservedUntil: 0 };
       this.queues.set(key, queue);
     }
     this.first(queue, now);
-    queue.registered.set(client, now + REGISTRATION);
+    const until = now + REGISTRATION;
+    const registration = queue.registered.get(client);
+    if (registration === undefined) {
+      queue.registered.set(client, { until, label: label ?? '', since: now });
+    } else {
+      registration.until = until;
+      registration.label = label ?? registration.label;
+    }
   }
 
   remove(key: string, client: string): void {
@@ -77,10 +95,20 @@ export class MemoryQueues {
   /** How many clients other than this one are registered. */
   count(key: string, client: string, now: number): number {
     let count = 0;
-    for (const [id, until] of this.queues.get(key)?.registered ?? []) {
+    for (const [id, { until }] of this.of(key)?.registered ?? []) {
       if (id !== client && until > now) count += 1;
     }
     return count;
+  }
+
+  /** The first of the clients other than this one. */
+  shown(key: string, client: string, now: number): QueuedClient[] {
+    const shown: QueuedClient[] = [];
+    for (const [id, { until, label, since }] of this.of(key)?.registered ?? []) {
+      if (shown.length === MAX_QUEUE_SHOWN) break;
+      if (id !== client && until > now) shown.push({ label, since });
+    }
+    return shown;
   }
 
   /** Drops the queues that everybody has deserted. */
@@ -97,7 +125,7 @@ export class MemoryQueues {
 
   /** The first client whose registration has not run out; those before it are dropped. */
   private first({ registered, reservedFor }: Queue, now: number): string | undefined {
-    for (const [client, until] of registered) {
+    for (const [client, { until }] of registered) {
       if (until > now || client === reservedFor) return client;
       registered.delete(client);
     }

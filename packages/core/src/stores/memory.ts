@@ -4,8 +4,12 @@ import { SlotMap } from '../util/slot-map.ts';
 import type {
   AcquireReply,
   AcquireRequest,
+  DecodeKeyRequest,
   EncodeKeyRequest,
   InspectRequest,
+  ListedGrant,
+  ListPage,
+  ListRequest,
   LockStore,
   ReleaseRequest,
   RenewReply,
@@ -16,10 +20,11 @@ import type {
   StoreLoss,
 } from '../store.ts';
 import { MemoryQueues } from './memory-queues.ts';
+import { MemoryWalks } from './memory-walks.ts';
 
 /** Options of {@link memoryStore}. */
 export interface MemoryStoreOptions {
-  /** Default: Node's clocks, looked up at call time. */
+  /** The clock and timers. @default Node's, looked up at call time */
   clock?: Clock | undefined;
 }
 
@@ -53,6 +58,7 @@ interface Entry {
   readonly owner: string;
   readonly client: Client;
   readonly token: number;
+  readonly grantedAt: number;
   expiresAt: number;
 }
 
@@ -80,6 +86,7 @@ class MemoryStore implements LockStore {
   readonly name = 'memory';
   readonly capabilities = CAPABILITIES;
   private readonly entries = new SlotMap<Entry>();
+  private readonly walks = new MemoryWalks();
   private readonly listeners = new Map<string, Listener>();
   private readonly queues = new MemoryQueues((client, key) => {
     this.tell(client, { type: 'wake', key });
@@ -100,7 +107,13 @@ class MemoryStore implements LockStore {
   /** Nothing leaves the process, so keys may stay as they are, but for those of other namespaces. */
   encodeKey({ namespace, key }: EncodeKeyRequest): string {
     if (namespace === DEFAULT_NAMESPACE && key.charCodeAt(0) !== 0) return key;
-    return `\0${namespace.length}:${namespace}:${key}`;
+    return ofNamespace(namespace) + key;
+  }
+
+  decodeKey({ namespace, stored }: DecodeKeyRequest): string | undefined {
+    const start = ofNamespace(namespace);
+    if (stored.startsWith(start)) return stored.slice(start.length);
+    return namespace === DEFAULT_NAMESPACE && stored.charCodeAt(0) !== 0 ? stored : undefined;
   }
 
   acquire(request: AcquireRequest): AcquireReply {
@@ -113,7 +126,7 @@ class MemoryStore implements LockStore {
     }
     const entry = this.live(key, now);
     const reply = this.decide(request, entry, now);
-    if (!reply.granted && wait) this.queues.register(key, client, now);
+    if (!reply.granted && wait) this.queues.register(key, client, now, request.label);
     this.flush();
     return replaced === undefined ? reply : { ...reply, replaced };
   }
@@ -174,13 +187,24 @@ class MemoryStore implements LockStore {
     const now = this.clock.now();
     const entry = this.live(key, now);
     if (entry === undefined) return null;
-    return {
-      owner: entry.owner,
-      label: entry.client.label,
-      fencingToken: entry.token,
-      remaining: entry.expiresAt - now,
-      waiters: this.queues.count(key, client, now),
-    };
+    const wallAhead = this.clock.wallNow() - now;
+    const queue = this.queues.shown(key, client, now).map(({ label, since }) => {
+      return { label, since: Math.round(since + wallAhead) };
+    });
+    return { ...this.shown(key, entry, client, now), queue };
+  }
+
+  list({ prefix, limit, cursor, client }: ListRequest): ListPage {
+    const now = this.clock.now();
+    const grants: ListedGrant[] = [];
+    const next = this.walks.page(this.entries, cursor, now, (key) => {
+      const entry = key.startsWith(prefix) ? this.entries.get(key) : undefined;
+      if (entry !== undefined && now < entry.expiresAt) {
+        grants.push({ key, ...this.shown(key, entry, client, now) });
+      }
+      return grants.length < limit;
+    });
+    return { grants, cursor: next };
   }
 
   forceRelease(key: string): boolean {
@@ -190,6 +214,17 @@ class MemoryStore implements LockStore {
     this.endEarly(key, entry, 'forced');
     this.free(key);
     return true;
+  }
+
+  private shown(key: string, entry: Entry, client: string, now: number): StoredGrant {
+    return {
+      owner: entry.owner,
+      label: entry.client.label,
+      fencingToken: entry.token,
+      since: Math.round(entry.grantedAt + this.clock.wallNow() - now),
+      remaining: entry.expiresAt - now,
+      waiters: this.queues.count(key, client, now),
+    };
   }
 
   private decide(request: AcquireRequest, entry: Entry | undefined, now: number): AcquireReply {
@@ -218,8 +253,16 @@ class MemoryStore implements LockStore {
     if (wait) this.queues.remove(key, client);
     const token = this.lastToken + 1;
     this.lastToken += tokens;
+    const grantedAt = Math.floor(now);
     const expiresAt = Math.ceil(now) + ttl;
-    this.entries.set(key, { id, owner, client: this.clientOf(request), token, expiresAt });
+    this.entries.set(key, {
+      id,
+      owner,
+      client: this.clientOf(request),
+      token,
+      grantedAt,
+      expiresAt,
+    });
     this.sweep(now);
     return { granted: true, token, tokens };
   }
@@ -272,6 +315,12 @@ class MemoryStore implements LockStore {
     }
     for (const [id, { until }] of this.ended) if (until <= now) this.ended.delete(id);
     this.queues.sweep(now);
+    this.walks.sweep(now);
     this.untilSweep = Math.max(SWEEP_EVERY, this.entries.size);
   }
+}
+
+/** What the stored keys of a namespace begin with, but for the plain ones of the default. */
+function ofNamespace(namespace: string): string {
+  return `\0${namespace.length}:${namespace}:`;
 }

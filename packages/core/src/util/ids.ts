@@ -1,23 +1,67 @@
+import { randomFillSync } from 'node:crypto';
 import type { Time } from './time.ts';
 
-/** So many ids have one prefix: what four digits can count. */
-const PER_PREFIX = 10_000;
+/** Marks what is generated. Explicit owners that begin so are told apart, see {@link storeOwner}. */
+const MARK = '_';
+/** With the mark 12 characters, because V8 keeps strings of that length flat, and every held lock keeps its id. */
+const LENGTH = 11;
+/** Ids per filling of the pool; 4 characters of an id are 3 bytes. */
+const POOL = 512;
 
 /**
- * Ids of acquisitions: 8 random characters (48 bits) and a count. At most 12 characters, because V8
- * keeps strings of that length flat, and every held lock keeps its id.
+ * Ids of acquisitions, which are also the owners of locks without an explicit one. They cannot be guessed (65 random bits), and consist of letters, digits,
+ * `-` and `_`.
  */
 export class Ids {
-  private prefix = '';
-  private count = PER_PREFIX;
+  private readonly bytes = Buffer.alloc((POOL * LENGTH * 3) / 4);
+  private pool = '';
+  private used = 0;
+  private word: (() => number) | undefined = undefined;
 
   constructor(private readonly time: Time) {}
 
   next(): string {
-    if (this.count === PER_PREFIX) {
-      this.prefix = this.time.identity().slice(0, 8);
-      this.count = 0;
-    }
-    return this.prefix + this.count++;
+    if (this.used === this.pool.length) this.fill();
+    const from = this.used;
+    this.used += LENGTH;
+    return MARK + this.pool.slice(from, this.used);
   }
+
+  private fill(): void {
+    const { bytes, time } = this;
+    if (time.clock.random === undefined) {
+      randomFillSync(bytes);
+    } else {
+      // An injected source is for tests that must be repeatable: it is asked once.
+      const word = (this.word ??= seeded(Math.floor(time.random() * 2 ** 32)));
+      for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(word(), at);
+    }
+    // The mark stands at the beginning only, or else an id could look like a marked owner.
+    this.pool = bytes.toString('base64url').replaceAll(MARK, '-');
+    this.used = 0;
+  }
+}
+
+/** A 32-bit generator (a Weyl sequence through two multiplications) for repeatable tests. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97);
+    return (mixed ^ (mixed >>> 15)) >>> 0;
+  };
+}
+
+/**
+ * An explicit owner as the store knows it: never one that was generated, for the second character of
+ * those is not the mark.
+ */
+export function storeOwner(owner: string): string {
+  return owner.startsWith(MARK) ? MARK + owner : owner;
+}
+
+/** An owner that the store knows, as its holder gave it. */
+export function shownOwner(owner: string): string {
+  return owner.startsWith(MARK + MARK) ? owner.slice(1) : owner;
 }

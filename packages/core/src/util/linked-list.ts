@@ -7,8 +7,8 @@ export interface Linked<T> {
 /** A list in the order of coming, for what comes and goes often. */
 export class LinkedList<T extends Linked<T>> {
   first: T | undefined = undefined;
+  last: T | undefined = undefined;
   size = 0;
-  private last: T | undefined = undefined;
 
   append(one: T): void {
     one.previous = this.last;

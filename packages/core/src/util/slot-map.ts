@@ -43,6 +43,14 @@ export class SlotMap<V> {
     if (vacant > SPARE_PLACES && vacant > this.occupied) this.tidy();
   }
 
+  /**
+   * Also keys without an entry, and not all that come while this is walked; what is there all the
+   * while comes up.
+   */
+  keys(): IterableIterator<string> {
+    return this.places.keys();
+  }
+
   /** What is removed while this is walked may still come up. */
   *entries(): IterableIterator<[string, V]> {
     for (const [key, value] of this.places) if (value !== undefined) yield [key, value];

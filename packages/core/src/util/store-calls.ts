@@ -3,6 +3,7 @@ import { LockStoreError, type StorePhase } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { MaybePromise } from '../store.ts';
 import type { Time } from './time.ts';
+import { traceHere, withTrace } from './traces.ts';
 
 /** How often errors of the store are told, in ms. */
 const ERROR_EVENT_EVERY = 1_000;
@@ -30,8 +31,12 @@ export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T
 }
 
 /** The same failure, as one who asked for `key` is told of it. */
-export function withKey(error: LockStoreError, key: string | undefined): LockStoreError {
-  if (error.key === key) return error;
+function withKey(error: LockStoreError, key: string | undefined): LockStoreError {
+  return error.key === key ? error : copyOf(error, key);
+}
+
+/** The same failure, for one caller of several: each gets an error with a stack of its own. */
+export function copyOf(error: LockStoreError, key: string | undefined): LockStoreError {
   const { message, phase, permanent, cause } = error;
   return new LockStoreError(message, { phase, key, permanent, cause: cause ?? error });
 }
@@ -60,7 +65,11 @@ export class StoreCalls {
 
   /** As {@link send}, as a promise. */
   ask<T>(call: Pick<StoreCall<T>, 'phase' | 'key' | 'timeout' | 'send'>): Promise<T> {
-    return new Promise((answered, failed) => {
+    const trace = traceHere();
+    return new Promise((answered, reject) => {
+      const failed = (error: LockStoreError): void => {
+        reject(withTrace(copyOf(error, call.key), trace));
+      };
       this.send({ ...call, answered, failed });
     });
   }

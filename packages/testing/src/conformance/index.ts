@@ -4,6 +4,7 @@ import type { VirtualClock } from '../virtual-clock.ts';
 import { acquireCases } from './acquire.ts';
 import { holdCases } from './hold.ts';
 import { Bench, type CaseBody, type ConformanceCase } from './kit.ts';
+import { listCases } from './list.ts';
 import { operatorCases } from './operators.ts';
 import { queueCases } from './queue.ts';
 
@@ -17,6 +18,8 @@ export interface StoreConformanceOptions {
   disposeStore?: ((store: LockStore) => MaybePromise<void>) | undefined;
   /** What the store is expected to say of itself; what is left out is not checked. */
   capabilities?: Partial<StoreCapabilities> | undefined;
+  /** Whether the store is expected to have `list`; not checked if left out. */
+  lists?: boolean | undefined;
   /** The store's clock, where it runs on a virtual one: no case then takes real time. */
   clock?: VirtualClock | undefined;
 }
@@ -39,7 +42,7 @@ async function attempt(body: CaseBody, bench: Bench): Promise<void> {
 
 /**
  * Everything that the `LockStore` contract asks for, as cases for any test runner. A store that
- * cannot notify is not asked for what follows from it.
+ * cannot notify, or cannot list, is not asked for what follows from it.
  *
  * @example
  * ```ts
@@ -66,17 +69,30 @@ export function storeConformance(options: StoreConformanceOptions): ConformanceC
     const { wakeUp } = store.capabilities;
     assert.equal(typeof store.refresh === 'function', wakeUp === 'notify', 'refresh');
     assert.equal(typeof store.leave === 'function', wakeUp === 'notify', 'leave');
+    const lists = typeof store.list === 'function';
+    assert.equal(lists, options.lists ?? lists, 'list');
+    if (lists && store.encodeKey !== undefined)
+      assert.ok(store.decodeKey !== undefined, 'decodeKey');
   };
   const notifying =
     (body: CaseBody): CaseBody =>
     async (bench) => {
       if (bench.store.capabilities.wakeUp === 'notify') await body(bench);
     };
+  const listing =
+    (body: CaseBody): CaseBody =>
+    async (bench) => {
+      if (bench.store.list !== undefined) await body(bench);
+    };
   const always = { ...acquireCases, ...holdCases, ...operatorCases };
   const queued = capabilities.wakeUp === 'poll' ? {} : queueCases;
   return [
     { name: 'says what it can do', run: create(declared) },
     ...Object.entries(always).map(([name, body]) => ({ name, run: create(body) })),
+    ...Object.entries(options.lists === false ? {} : listCases).map(([name, body]) => ({
+      name,
+      run: create(listing(body)),
+    })),
     ...Object.entries(queued).map(([name, body]) => ({ name, run: create(notifying(body)) })),
   ];
 }

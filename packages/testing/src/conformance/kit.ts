@@ -6,6 +6,8 @@ import {
   storedKey,
   type AcquireReply,
   type AcquireRequest,
+  type ListPage,
+  type ListRequest,
   type LockStore,
   type MaybePromise,
   type RenewReply,
@@ -115,6 +117,11 @@ export class Bench {
 
   async release(key: string, id: string, keepFor?: number): Promise<boolean> {
     return this.store.release({ key, id, keepFor });
+  }
+
+  async list(request: Omit<ListRequest, 'client'>): Promise<ListPage> {
+    assert.ok(this.store.list !== undefined);
+    return this.store.list({ ...request, client: '' });
   }
 
   async held(key: string): Promise<boolean> {
