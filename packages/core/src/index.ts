@@ -15,7 +15,7 @@ export type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-export { reportBypass, reportWarning } from './bypass.ts';
+export { maxHoldOf, reportBypass, reportWarning } from './bypass.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
 export {
