@@ -6,6 +6,7 @@ export type {
   LockRouteOptions,
   Middleware,
   PerRequest,
+  RouteLockOptions,
   RouteRequest,
   StrictLockRouteOptions,
 } from './types.ts';

@@ -1,8 +1,10 @@
 import { LockArgumentError, type Lock } from '@holdfast/core';
 import type { NextFunction, Response } from 'express';
-import { Admission } from './admission.ts';
 import { resolveOptions } from './options.ts';
+import { markRequests } from './request-flow.ts';
 import { ResponseLife } from './response-life.ts';
+import { RouteAcquisition } from './route-acquisition.ts';
+import type { WrappedHandler } from './route-call.ts';
 import type {
   AnyRequest,
   AnyResponse,
@@ -12,7 +14,6 @@ import type {
   RouteRequest,
   StrictLockRouteOptions,
 } from './types.ts';
-import type { WrappedHandler } from './work.ts';
 
 /**
  * Makes a middleware that lets one request per key at a time into a route, over all processes. It holds
@@ -40,10 +41,11 @@ export function lockRoute(
   options: LockRouteOptions<any, any>,
 ): LockRoute<AnyRequest, AnyResponse, any> {
   const settings = resolveOptions(options);
+  markRequests();
   const middleware = (handler?: WrappedHandler): Middleware => {
     return (req, res, next) => {
       const life = ResponseLife.of(req, res);
-      void new Admission({
+      void new RouteAcquisition({
         settings,
         req: req as AnyRequest,
         res: res as AnyResponse,
