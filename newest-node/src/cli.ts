@@ -21,7 +21,13 @@ function nodeOf(version: string): string {
     writeFileSync(manifest, '{ "private": true }\n');
   }
   if (installedNode(manifest) === undefined) {
-    const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', `${name}@${version}`];
+    const install = [
+      'install',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      `${name}@${version}`,
+    ];
     execFileSync('npm', install, { cwd: folder, stdio: 'inherit' });
   }
   const binary = installedNode(manifest);
@@ -30,7 +36,9 @@ function nodeOf(version: string): string {
 }
 
 if (!/^\d+(\.\d+){0,2}$/.test(major)) {
-  console.error('Usage: pnpm test:node <version> [project…], for example: pnpm test:node 24 express');
+  console.error(
+    'Usage: pnpm test:node <version> [project…], for example: pnpm test:node 24 express',
+  );
   process.exit(64);
 }
 const node = nodeOf(major);

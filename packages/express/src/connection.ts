@@ -9,9 +9,10 @@ type Done = (error?: Error | null) => void;
  * in which Node's HTTP server reaches a socket, this is the same in all versions of Node.
  */
 interface Sink {
-  _write(chunk: unknown, encoding: string, done: Done): void;
-  _writev?: ((chunks: unknown[], done: Done) => void) | null | undefined;
-  _destroy(error: Error | null, done: Done): void;
+  _write: (this: Duplex, chunk: unknown, encoding: string, done: Done) => void;
+  _writev?: ((this: Duplex, chunks: unknown[], done: Done) => void) | null | undefined;
+  _destroy: (this: Duplex, error: Error | null, done: Done) => void;
+  emit: (this: Duplex, event: string | symbol, ...args: unknown[]) => boolean;
 }
 
 /** Somebody who must know when a connection ends. */
@@ -50,34 +51,26 @@ export class Connection {
   private constructor(private readonly socket: Duplex) {
     Object.defineProperty(socket, CONNECTION, { value: this });
     const sink = socket as unknown as Sink;
-    const { _write: write, _writev: writev, _destroy: destroy } = sink;
-    sink._write = (chunk, encoding, done) => {
-      if (this.mustWait()) {
-        this.write = { run: (then) => write.call(socket, chunk, encoding, then), done };
-      } else {
-        write.call(socket, chunk, encoding, done);
-      }
+    const { _write: write, _writev: writev, _destroy: destroy, emit } = sink;
+    const replaced: Sink = {
+      _write: (chunk, encoding, done) =>
+        this.pass((then) => write.call(socket, chunk, encoding, then), done),
+      _destroy: (error, done) => {
+        this.giveUpDelay(error);
+        for (const listener of this.listeners) listener.destroying(error);
+        destroy.call(socket, error, done);
+      },
+      emit: (event, ...args) => {
+        const run = (): boolean => emit.call(socket, event, ...args);
+        // Who answers because of a time-out does not answer for the handler, wherever that was set.
+        return event === 'timeout' ? runOutsideRoutes(socket, run) : run();
+      },
     };
-    if (typeof writev === 'function') {
-      sink._writev = (chunks, done) => {
-        if (this.mustWait()) {
-          this.write = { run: (then) => writev.call(socket, chunks, then), done };
-        } else {
-          writev.call(socket, chunks, done);
-        }
-      };
-    }
-    sink._destroy = (error, done) => {
-      this.giveUpDelay(error);
-      for (const listener of this.listeners) listener.destroying(error);
-      destroy.call(socket, error, done);
+    const several: Partial<Sink> = {
+      _writev: (chunks, done) => this.pass((then) => writev?.call(socket, chunks, then), done),
     };
-    const { emit } = socket;
-    socket.emit = (event: string | symbol, ...args: unknown[]) => {
-      const run = (): boolean => emit.call(socket, event, ...args);
-      // Who answers because of a time-out does not answer for the handler, wherever that was set.
-      return event === 'timeout' ? runOutsideRoutes(socket, run) : run();
-    };
+    // A stream without it gets one chunk at a time.
+    Object.assign(socket, replaced, typeof writev === 'function' && several);
     // A client that closes its side makes Node close ours: the answer goes first.
     socket.once('end', () => this.sendAll());
     socket.once('close', () => {
@@ -111,6 +104,12 @@ export class Connection {
     return () => {
       if (this.delayed.delete(res) && !this.mustWait()) this.send();
     };
+  }
+
+  /** Runs a write of the stream's, or keeps it while a response must wait. */
+  private pass(run: DelayedWrite['run'], done: Done): void {
+    if (this.mustWait()) this.write = { run, done };
+    else run(done);
   }
 
   /** Whether it is the turn of a response that must wait. */

@@ -70,7 +70,8 @@ export class HeldRoute implements ResponseListener {
     const { req } = this.call;
     if (isBesideRoute(req, this)) {
       this.left(new LockAbortedError('Another part of the server ended the response.'));
-      if (!this.exact) reportWarning(this.call.settings.locker, 'HOLDFAST_ENDED_BESIDE', ENDED_BESIDE);
+      if (!this.exact)
+        reportWarning(this.call.settings.locker, 'HOLDFAST_ENDED_BESIDE', ENDED_BESIDE);
       return undefined;
     }
     if (this.settled) return this.release();

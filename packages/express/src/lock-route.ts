@@ -1,6 +1,7 @@
 import { LockArgumentError, type Lock } from '@holdfast/core';
 import type { NextFunction, Response } from 'express';
 import { resolveOptions } from './options.ts';
+import type { PathRequest } from './path-params.ts';
 import { markRequests } from './request-flow.ts';
 import { ResponseLife } from './response-life.ts';
 import { RouteAcquisition } from './route-acquisition.ts';
@@ -37,6 +38,14 @@ export function lockRoute<
   Req extends AnyRequest = RouteRequest,
   Res extends AnyResponse = Response,
 >(options: LockRouteOptions<Req, Res>): LockRoute<Req, Res, Lock | undefined>;
+/** With the parameters of a path: `lockRoute<'/orders/:id'>({ … })` knows `req.params.id`, and no other. */
+export function lockRoute<Path extends string>(
+  options: StrictLockRouteOptions<PathRequest<Path>>,
+): LockRoute<PathRequest<Path>>;
+/** Likewise, with options that let a request pass without the lock. */
+export function lockRoute<Path extends string>(
+  options: LockRouteOptions<PathRequest<Path>>,
+): LockRoute<PathRequest<Path>, Response, Lock | undefined>;
 export function lockRoute(
   options: LockRouteOptions<any, any>,
 ): LockRoute<AnyRequest, AnyResponse, any> {

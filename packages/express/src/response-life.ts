@@ -33,7 +33,7 @@ const LIFE = Symbol('holdfast.life');
 /** A request or response that is followed. */
 type Followed<T> = T & { [LIFE]?: ResponseLife };
 
-type Emit = (event: string | symbol, ...args: unknown[]) => boolean;
+type Emit = (this: IncomingMessage, event: string | symbol, ...args: unknown[]) => boolean;
 
 /** What is replaced of a response. */
 interface Ends {
@@ -70,7 +70,7 @@ export class ResponseLife implements ConnectionListener {
     res[LIFE] = this;
     this.end = this.ending(end);
     this.destroy = destroy;
-    this.emit = req.emit as Emit;
+    this.emit = (req as unknown as { emit: Emit }).emit;
     // Others, as HTTP/2's, have no socket of their own to write to.
     this.connection = res instanceof ServerResponse ? Connection.of(req.socket) : undefined;
     if (res.writableEnded) {
@@ -81,7 +81,7 @@ export class ResponseLife implements ConnectionListener {
       Object.defineProperty(res, 'end', OUTERMOST_END);
       (res as unknown as Ends).destroy = destroyAndTell;
       (req as Followed<IncomingMessage>)[LIFE] = this;
-      (req as { emit: Emit }).emit = emitOfRequest;
+      (req as unknown as { emit: Emit }).emit = emitOfRequest;
       if (this.connection === undefined) res.on('close', () => this.closed());
     }
   }

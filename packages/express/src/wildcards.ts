@@ -31,7 +31,8 @@ export function callWithWildcards<T>(
     restore();
     throw error;
   }
-  if (isPromiseLike<unknown>(answer)) return Promise.resolve(answer).then(answered).finally(restore);
+  if (isPromiseLike<unknown>(answer))
+    return Promise.resolve(answer).then(answered).finally(restore);
   restore();
   return answered(answer) as T;
 }

@@ -112,7 +112,7 @@ interface ParsedResponse {
 /** What a connection has sent, response by response. */
 function responses(sent: string): ParsedResponse[] {
   const parsed: ParsedResponse[] = [];
-  for (let rest = sent; rest !== ''; ) {
+  for (let rest = sent; rest !== '';) {
     const split = rest.indexOf('\r\n\r\n') + 4;
     const head = rest.slice(0, split);
     rest = rest.slice(split);
@@ -121,7 +121,7 @@ function responses(sent: string): ParsedResponse[] {
     let body = '';
     let trailers = '';
     if (/^Transfer-Encoding: chunked/im.test(head)) {
-      for (let size = -1; size !== 0; ) {
+      for (let size = -1; size !== 0;) {
         const line = rest.indexOf('\r\n');
         size = Number.parseInt(rest.slice(0, line), 16);
         body += rest.slice(line + 2, line + 2 + size);
