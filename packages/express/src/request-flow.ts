@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
  * On whose behalf code runs: a request, and the routes that hold a lock around the code, innermost first.
  * Code that a request started before its lock, such as a time-out, has the request and not the route.
  */
-export interface RequestFlow {
+interface RequestFlow {
   /** A request, or a connection for all requests on it. */
   readonly origin: object;
   /** Absent where the flow of a request begins. */
