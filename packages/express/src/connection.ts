@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { runOutsideRoutes } from './request-flow.ts';
+import { runAsTimeOut } from './request-flow.ts';
 
 type Done = (error?: Error | null) => void;
 
@@ -63,7 +63,7 @@ export class Connection {
       emit: (event, ...args) => {
         const run = (): boolean => emit.call(socket, event, ...args);
         // Who answers because of a time-out does not answer for the handler, wherever that was set.
-        return event === 'timeout' ? runOutsideRoutes(socket, run) : run();
+        return event === 'timeout' ? runAsTimeOut(socket, run) : run();
       },
     };
     const several: Partial<Sink> = {

@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import {
   LockAbortedError,
   releaseConfirmed,
@@ -8,7 +7,7 @@ import {
   withSignal,
   type Lock,
 } from '@holdfast/core';
-import { isBesideRoute, isInRoute, runInRoute } from './request-flow.ts';
+import { isBesideWork, isWorkUnder } from './request-flow.ts';
 import type { ResponseListener } from './response-life.ts';
 import { runHandler, type RouteCall } from './route-call.ts';
 
@@ -35,6 +34,8 @@ export class HeldRoute implements ResponseListener {
   private released: Promise<void> | undefined;
   /** Fires the signal that an exact handler sees, and leaves renewal alone. */
   private readonly leaving: AbortController | undefined;
+  /** The lock as the work sees it. */
+  private readonly seen: Lock;
   private letEndGo = (): void => {};
   private over = (): void => {};
 
@@ -48,27 +49,28 @@ export class HeldRoute implements ResponseListener {
     this.exact = handler !== undefined;
     this.settled = !this.exact;
     if (this.exact && settings.abortOnDisconnect) this.leaving = new AbortController();
+    this.seen = this.leaving === undefined ? lock : withSignal(lock, this.leaving.signal);
   }
 
   /** Runs the work in the lock's context. */
   start(): void {
-    const { call, lock, leaving } = this;
-    const { req } = call;
-    const seen = leaving === undefined ? lock : withSignal(lock, leaving.signal);
-    req.lock = seen;
+    const { call, seen } = this;
+    call.req.lock = seen;
+    call.life.follow(this);
+    call.life.locks.push({ locker: call.settings.locker, lock: seen });
     const over = new Promise<void>((resolve) => {
       this.over = resolve;
     });
     // Until then a locker that closes leaves the lock to us.
     void runWithLock(seen, () => {
-      runInRoute(req, this, () => this.run());
+      this.run();
       return over;
     });
   }
 
   ended(): Promise<void> | undefined {
     const { req } = this.call;
-    if (isBesideRoute(req, this)) {
+    if (isBesideWork(req, this.seen)) {
       this.left(new LockAbortedError('Another part of the server ended the response.'));
       if (!this.exact)
         reportWarning(this.call.settings.locker, 'HOLDFAST_ENDED_BESIDE', ENDED_BESIDE);
@@ -86,7 +88,7 @@ export class HeldRoute implements ResponseListener {
   }
 
   endedAgain(): void {
-    if (this.settled && isInRoute(this)) void this.release();
+    if (this.settled && isWorkUnder(this.seen)) void this.release();
   }
 
   gone(): void {
@@ -105,15 +107,8 @@ export class HeldRoute implements ResponseListener {
   }
 
   private run(): void {
-    const { call, lock } = this;
-    const { handler, life, next, settings } = call;
-    const context = new AsyncResource('HOLDFAST_ROUTE');
-    life.follow(this);
-    life.locks.push({
-      locker: settings.locker,
-      lock,
-      runEvent: (emit) => (isInRoute(this) ? emit() : context.runInAsyncScope(emit)),
-    });
+    const { call } = this;
+    const { handler, life, next } = call;
     if (handler === undefined) {
       next();
     } else if (!runHandler(handler, call, () => this.settle())) {

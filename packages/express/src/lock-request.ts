@@ -9,6 +9,9 @@ export interface LockRequest {
   readonly options: LockOptions;
 }
 
+/** Most keys hold none of these anywhere, which is quick to see. */
+const SUSPICIONS = /undefined|null|NaN|\[object/;
+
 /** Values that a key holds by mistake, as whole words. */
 const MISTAKES = /(?<![A-Za-z0-9])(undefined|null|NaN)(?![A-Za-z0-9])|\[object Object\]/;
 
@@ -44,7 +47,7 @@ function fromAnswer(settings: Settings, answer: unknown, options: LockOptions): 
 
 function warnOfMistakes(settings: Settings, key: Key): void {
   for (const one of typeof key === 'string' ? [key] : key) {
-    const mistake = MISTAKES.exec(one)?.[0];
+    const mistake = SUSPICIONS.test(one) ? MISTAKES.exec(one)?.[0] : undefined;
     if (mistake === undefined) continue;
     reportWarning(
       settings.locker,

@@ -1,17 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe } from 'node:diagnostics_channel';
 import type { IncomingMessage } from 'node:http';
+import { isUnderLock, type Lock } from '@holdfast/core';
 
-/**
- * On whose behalf code runs: a request, and the routes that hold a lock around the code, innermost first.
- * Code that a request started before its lock, such as a time-out, has the request and not the route.
- */
+/** What the running code was started by, besides the locks that it runs under. */
 interface RequestFlow {
   /** A request, or a connection for all requests on it. */
   readonly origin: object;
-  /** Absent where the flow of a request begins. */
-  readonly route?: object;
-  readonly outer?: RequestFlow | undefined;
+  /** Whether it was a time-out, which may run under a lock and is no part of the work. */
+  readonly isTimeOut: boolean;
 }
 
 const flows = new AsyncLocalStorage<RequestFlow>();
@@ -23,31 +20,27 @@ export function markRequests(): void {
   marking = true;
   // Published before any listener of the server runs, and in its context.
   subscribe('http.server.request.start', (message) => {
-    flows.enterWith({ origin: (message as { request: IncomingMessage }).request });
+    const { request } = message as { request: IncomingMessage };
+    flows.enterWith({ origin: request, isTimeOut: false });
   });
 }
 
-/** Runs the work of a route that holds a lock. */
-export function runInRoute<T>(req: IncomingMessage, route: object, work: () => T): T {
-  return flows.run({ origin: req, route, outer: flows.getStore() }, work);
+/** Runs what a time-out of a request, or of a connection, does. */
+export function runAsTimeOut<T>(origin: object, work: () => T): T {
+  return flows.run({ origin, isTimeOut: true }, work);
 }
 
-/** Runs what belongs to a request or to a connection, and to none of its routes. */
-export function runOutsideRoutes<T>(origin: object, work: () => T): T {
-  return flows.run({ origin }, work);
-}
-
-export function isInRoute(route: object, flow = flows.getStore()): boolean {
-  for (let at = flow; at !== undefined; at = at.outer) if (at.route === route) return true;
-  return false;
+/** Whether the running code is the work under this lock, or was started by it. */
+export function isWorkUnder(lock: Lock): boolean {
+  return isUnderLock(lock) && flows.getStore()?.isTimeOut !== true;
 }
 
 /**
- * Whether a request itself started the running code, and not the work of this route. Code of which
- * nothing is known, as an event's listener in another context, is taken for the route's.
+ * Whether a request itself started the running code, and not the work under its lock. Code of which
+ * nothing is known, as an event's listener in another context, is taken for the work.
  */
-export function isBesideRoute(req: IncomingMessage, route: object): boolean {
+export function isBesideWork(req: IncomingMessage, lock: Lock): boolean {
   const flow = flows.getStore();
-  if (flow === undefined || isInRoute(route, flow)) return false;
-  return flow.origin === req || flow.origin === req.socket;
+  if (flow === undefined || (flow.origin !== req && flow.origin !== req.socket)) return false;
+  return flow.isTimeOut || !isUnderLock(lock);
 }

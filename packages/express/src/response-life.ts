@@ -1,7 +1,7 @@
 import { ServerResponse, type IncomingMessage } from 'node:http';
-import type { Lock, Locker } from '@holdfast/core';
+import { runWithLock, type Lock, type Locker } from '@holdfast/core';
 import { Connection, type ConnectionListener } from './connection.ts';
-import { runOutsideRoutes } from './request-flow.ts';
+import { isWorkUnder, runAsTimeOut } from './request-flow.ts';
 
 /** Somebody who must know what becomes of a response. */
 export interface ResponseListener {
@@ -24,8 +24,6 @@ export interface ResponseListener {
 interface HeldForRequest {
   readonly locker: Locker;
   readonly lock: Lock;
-  /** Runs an event of the request in the route's context, unless it is in one already. */
-  readonly runEvent: (emit: () => boolean) => boolean;
 }
 
 const LIFE = Symbol('holdfast.life');
@@ -193,7 +191,7 @@ function emitOfRequest(this: Followed<IncomingMessage>, ...args: Parameters<Emit
   const life = this[LIFE] as ResponseLife;
   const emit = (): boolean => life.emit.apply(this, args);
   // Who answers because of a time-out does not answer for the handler, wherever that was set.
-  if (args[0] === 'timeout') return runOutsideRoutes(this, emit);
-  const innermost = life.locks.at(-1);
-  return innermost === undefined ? emit() : innermost.runEvent(emit);
+  if (args[0] === 'timeout') return runAsTimeOut(this, emit);
+  const lock = life.locks.at(-1)?.lock;
+  return lock?.state !== 'held' || isWorkUnder(lock) ? emit() : runWithLock(lock, emit);
 }
