@@ -29,7 +29,7 @@ class Answers {
   }
 
   get all(): Record<string, number> {
-    return Object.fromEntries([...this.counts].toSorted());
+    return Object.fromEntries(this.counts);
   }
 
   /** Refusals that no client could tell the reason of. */
