@@ -14,7 +14,7 @@ import type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-import { EVENTS } from './bypass.ts';
+import { EVENTS, MAX_HOLD } from './bypass.ts';
 import { closeEngine } from './release/close.ts';
 import { Engine } from './engine.ts';
 import {
@@ -171,6 +171,10 @@ export class HoldfastLocker implements Locker {
 
   get [EVENTS](): Events {
     return this.#engine.events;
+  }
+
+  get [MAX_HOLD](): number {
+    return this.#engine.settings.maxHold;
   }
 
   #checkOpen(key?: string): void {

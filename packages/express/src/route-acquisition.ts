@@ -5,38 +5,35 @@ import {
   LockReentryError,
   LockStoreError,
   reportBypass,
+  reportWarning,
   type Key,
   type Lock,
-  type LockOptions,
 } from '@holdfast/core';
 import { answerLocked } from './answer-locked.ts';
-import { clientLeft, Holding } from './holding.ts';
-import { checkKey } from './options.ts';
-import type { Follower } from './response-life.ts';
-import { isPromiseLike, runUnlocked, type Visit } from './work.ts';
+import { clientLeft, HeldRoute } from './held-route.ts';
+import { asBadRequest, lockRequestOf, type LockRequest } from './lock-request.ts';
+import type { ResponseListener } from './response-life.ts';
+import { isPromiseLike, runUnlocked, type RouteCall } from './route-call.ts';
 
 const TWICE =
-  'lockRoute: this request already holds this lock, by a lockRoute before this one, and would wait ' +
-  'for itself. Mount one of the two, or give them different keys.';
+  'lockRoute: this request already holds this lock, taken by a lockRoute before this one, and would ' +
+  "wait for itself. Mount one of the two, give them different keys, or pass `reentry: 'join'`.";
 const TOO_LATE =
   'lockRoute: the response was ended before this middleware, so it cannot tell when its handler is ' +
   'done. Mount it before what answers, or wrap the handler: `lockRoute(…).handler(fn)`.';
-
-/** What a request asks of the locker. */
-interface Wish {
-  readonly key: Key;
-  readonly options: LockOptions;
-}
+const BODY_PENDING =
+  'lockRoute: a request got its lock while its body was still arriving, so a slow client decides how ' +
+  'long the lock is held. Mount the body parser before the lock.';
 
 /** A request that asks for its lock, and what becomes of it. */
-export class Admission implements Follower {
+export class RouteAcquisition implements ResponseListener {
   private readonly asking = new AbortController();
 
-  constructor(private readonly visit: Visit) {}
+  constructor(private readonly call: RouteCall) {}
 
   async run(): Promise<void> {
-    const { visit, asking } = this;
-    const { life, handler, next, settings } = visit;
+    const { call, asking } = this;
+    const { life, handler, next, settings } = call;
     if (life.state === 'gone') return;
     if (life.state === 'ended' && handler === undefined) {
       next(new LockArgumentError(TOO_LATE));
@@ -44,29 +41,31 @@ export class Admission implements Follower {
     }
     // Before anything is awaited, for the client may leave at any time.
     life.follow(this);
-    let wish: Wish | null;
+    let request: LockRequest | null;
     try {
       // Most often all is known at once, and then the lock is asked for at once.
-      const found = this.wish();
-      wish = found instanceof Promise ? await found : found;
+      const found = lockRequestOf(call);
+      request = isPromiseLike<LockRequest | null>(found) ? await found : found;
+      if (request !== null) this.checkReentry(request);
     } catch (error) {
-      this.goOn(() => next(error ?? new Error('The key function failed without a reason.')));
+      const reason = asBadRequest(settings, error);
+      this.goOn(() => next(reason ?? new Error('The key function failed without a reason.')));
       return;
     }
-    if (wish === null) {
-      this.goOn(() => runUnlocked(visit));
+    if (request === null) {
+      this.goOn(() => runUnlocked(call));
       return;
     }
-    const { key, options } = wish;
+    const { key, options } = request;
     let lock: Lock;
     try {
-      lock = await settings.locker.lock(key, options);
+      lock = await settings.locker.lock(key, { ...options, signal: asking.signal });
     } catch (error) {
       this.goOn(() => this.refused(key, error));
       return;
     }
     if (asking.signal.aborted) void lock.release();
-    this.goOn(() => new Holding(visit, lock, asking).start());
+    this.goOn(() => this.granted(lock));
   }
 
   /** Somebody else answers meanwhile, as a time-out does. */
@@ -74,44 +73,16 @@ export class Admission implements Follower {
     this.asking.abort(new LockAbortedError('The response was ended before the lock was acquired.'));
   }
 
+  endedAgain(): void {}
+
   gone(): void {
     this.asking.abort(clientLeft());
   }
 
-  /** @throws LockArgumentError, LockReentryError, and what the user's functions throw */
-  private wish(): Wish | null | Promise<Wish | null> {
-    const { settings, req, res } = this.visit;
-    const { key: asked, ttl, wait } = settings;
-    const key = typeof asked === 'function' ? asked(req, res) : asked;
-    if (isPromiseLike(key) || typeof ttl === 'function' || typeof wait === 'function') {
-      return this.wishLater(key);
-    }
-    const checked = checkKey(key);
-    return checked === null ? null : this.wishFor(checked, ttl, wait);
-  }
-
-  private async wishLater(asked: Key | null | PromiseLike<Key | null>): Promise<Wish | null> {
-    const { settings, req, res } = this.visit;
-    const { ttl, wait } = settings;
-    const key = checkKey(await asked);
-    if (key === null) return null;
-    return this.wishFor(
-      key,
-      typeof ttl === 'function' ? await ttl(req, res) : ttl,
-      typeof wait === 'function' ? await wait(req, res) : wait,
-    );
-  }
-
-  private wishFor(key: Key, ttl?: number, wait?: number): Wish {
-    this.checkReentry(key);
-    const { maxHold } = this.visit.settings;
-    return { key, options: { ttl, wait: wait ?? 0, maxHold, signal: this.asking.signal } };
-  }
-
   /** With `wait: 0` the locker could only say that the lock is busy. */
-  private checkReentry(key: Key): void {
-    const { life, settings } = this.visit;
-    if (life.locks.length === 0) return;
+  private checkReentry({ key, options }: LockRequest): void {
+    const { life, settings } = this.call;
+    if (life.locks.length === 0 || (options.reentry ?? 'reject') !== 'reject') return;
     const keys = new Set(typeof key === 'string' ? [key] : key);
     for (const { locker, lock } of life.locks) {
       if (locker !== settings.locker || lock.state !== 'held') continue;
@@ -121,17 +92,25 @@ export class Admission implements Follower {
   }
 
   private goOn(proceed: () => void): void {
-    this.visit.life.unfollow(this);
+    this.call.life.unfollow(this);
     // Otherwise nobody waits for an answer any more.
     if (!this.asking.signal.aborted) proceed();
   }
 
+  private granted(lock: Lock): void {
+    const { req, settings } = this.call;
+    if (hasBody(req.headers) && !req.complete) {
+      reportWarning(settings.locker, 'HOLDFAST_BODY_PENDING', BODY_PENDING);
+    }
+    new HeldRoute(this.call, lock, this.asking).start();
+  }
+
   private refused(key: Key, error: unknown): void {
-    const { settings, res, next } = this.visit;
+    const { settings, res, next } = this.call;
     if (error instanceof LockStoreError && settings.onStoreError === 'allow') {
       this.bypass(key, error);
     } else if (!(error instanceof LockNotAcquiredError)) {
-      next(error);
+      next(asBadRequest(settings, error));
     } else if (settings.onLocked !== undefined) {
       this.handOver(key, error);
     } else if (res.headersSent) {
@@ -143,7 +122,7 @@ export class Admission implements Follower {
 
   /** The lock is busy, and the user's own function answers. */
   private handOver(key: Key, error: LockNotAcquiredError): void {
-    const { settings, req, res, next } = this.visit;
+    const { settings, req, res, next } = this.call;
     const pass = (reason?: unknown): void => {
       if (reason) next(reason);
       else this.bypass(key, error);
@@ -158,7 +137,12 @@ export class Admission implements Follower {
 
   private bypass(key: Key, error: unknown): void {
     const keys = typeof key === 'string' ? [key] : key;
-    reportBypass(this.visit.settings.locker, { key: keys[0], keys, error });
-    runUnlocked(this.visit);
+    reportBypass(this.call.settings.locker, { key: keys[0], keys, error });
+    runUnlocked(this.call);
   }
+}
+
+function hasBody(headers: NodeJS.Dict<string | string[]>): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }

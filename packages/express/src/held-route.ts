@@ -1,25 +1,32 @@
 import {
   LockAbortedError,
   releaseConfirmed,
+  reportWarning,
   runWithLock,
   setRenewal,
   withSignal,
   type Lock,
 } from '@holdfast/core';
-import type { Follower } from './response-life.ts';
-import { runHandler, type Visit } from './work.ts';
+import { isBesideWork, isWorkUnder } from './request-flow.ts';
+import type { ResponseListener } from './response-life.ts';
+import { runHandler, type RouteCall } from './route-call.ts';
 
 /** ms after which `release()` answers, confirmed or not. */
 const RELEASE_LIMIT = 1_000;
 
+const ENDED_BESIDE =
+  'lockRoute: a response was ended while its handler may still run, by code that its request had ' +
+  'started before the lock or by a time-out. The lock stays held until the handler ends the response ' +
+  'too, at most for its ttl. With time-outs wrap the handler: `lockRoute(…).handler(fn)`.';
+
 /**
- * A lock and the work under it: released when both the work and the response are done.
+ * A route that holds the lock of a request, and releases it when both the work and the response are done.
  *
- * When the work is done is exactly known only of a handler with a promise. Of other work it is said to
- * be done when it ends the response. If its client goes away first, it may still run: so the lock is
- * not released, but no longer renewed either, for the end may never come.
+ * When the work is done is exactly known only of a handler with a promise. Other work is said to be done
+ * when it ends the response. If its client goes away first, or somebody else ends the response, the work
+ * may still run: so the lock is not released, but no longer renewed either, for the end may never come.
  */
-export class Holding implements Follower {
+export class HeldRoute implements ResponseListener {
   /** Whether the work has a promise. */
   private exact: boolean;
   /** Whether the work is done, as far as its promise can tell. */
@@ -27,29 +34,30 @@ export class Holding implements Follower {
   private released: Promise<void> | undefined;
   /** Fires the signal that an exact handler sees, and leaves renewal alone. */
   private readonly leaving: AbortController | undefined;
+  /** The lock as the work sees it. */
+  private readonly seen: Lock;
   private letEndGo = (): void => {};
   private over = (): void => {};
 
   /** @param asking aborts the signal that the lock was acquired with, which also ends its renewal */
   constructor(
-    private readonly visit: Visit,
+    private readonly call: RouteCall,
     private readonly lock: Lock,
     private readonly asking: AbortController,
   ) {
-    const { handler, settings } = visit;
+    const { handler, settings } = call;
     this.exact = handler !== undefined;
     this.settled = !this.exact;
     if (this.exact && settings.abortOnDisconnect) this.leaving = new AbortController();
+    this.seen = this.leaving === undefined ? lock : withSignal(lock, this.leaving.signal);
   }
 
   /** Runs the work in the lock's context. */
   start(): void {
-    const { visit, lock, leaving } = this;
-    const { life, req, settings } = visit;
-    const seen = leaving === undefined ? lock : withSignal(lock, leaving.signal);
-    life.follow(this);
-    life.locks.push({ locker: settings.locker, lock });
-    req.lock = seen;
+    const { call, seen } = this;
+    call.req.lock = seen;
+    call.life.follow(this);
+    call.life.locks.push({ locker: call.settings.locker, lock: seen });
     const over = new Promise<void>((resolve) => {
       this.over = resolve;
     });
@@ -60,7 +68,14 @@ export class Holding implements Follower {
     });
   }
 
-  ended(): Promise<void> {
+  ended(): Promise<void> | undefined {
+    const { req } = this.call;
+    if (isBesideWork(req, this.seen)) {
+      this.left(new LockAbortedError('Another part of the server ended the response.'));
+      if (!this.exact)
+        reportWarning(this.call.settings.locker, 'HOLDFAST_ENDED_BESIDE', ENDED_BESIDE);
+      return undefined;
+    }
     if (this.settled) return this.release();
     // A handler that has just answered is mostly done within this turn, and then the end can wait for
     // the release. One that goes on working has answered early, and means it.
@@ -72,22 +87,31 @@ export class Holding implements Follower {
     });
   }
 
+  endedAgain(): void {
+    if (this.settled && isWorkUnder(this.seen)) void this.release();
+  }
+
   gone(): void {
-    const { lock, leaving, exact, asking, visit } = this;
-    if (visit.settings.abortOnDisconnect) {
+    this.left(clientLeft(this.lock.key));
+  }
+
+  /** Nobody waits for the handler's answer any more. */
+  private left(reason: LockAbortedError): void {
+    const { lock, leaving, exact, asking, call } = this;
+    if (call.settings.abortOnDisconnect) {
       const controller = (exact && leaving) || asking;
-      controller.abort(clientLeft(lock.key));
+      controller.abort(reason);
     }
     if (!exact) setRenewal(lock, false);
     else if (this.settled) void this.release();
   }
 
   private run(): void {
-    const { visit } = this;
-    const { handler, life, next } = visit;
+    const { call } = this;
+    const { handler, life, next } = call;
     if (handler === undefined) {
       next();
-    } else if (!runHandler(handler, visit, () => this.settle())) {
+    } else if (!runHandler(handler, call, () => this.settle())) {
       this.exact = false;
       if (life.state === 'gone') this.gone();
       this.settle();
@@ -95,7 +119,7 @@ export class Holding implements Follower {
   }
 
   private settle(): void {
-    const { state } = this.visit.life;
+    const { state } = this.call.life;
     this.settled = true;
     if (state === 'ended' || (state === 'gone' && this.exact)) void this.release();
   }
@@ -103,8 +127,8 @@ export class Holding implements Follower {
   /** Resolves when the store has confirmed it, or when a response may not wait any longer. */
   private release(): Promise<void> {
     if (this.released === undefined) {
-      const { lock, visit } = this;
-      const { releaseTimeout } = visit.settings;
+      const { lock, call } = this;
+      const { releaseTimeout } = call.settings;
       const answered = lock.release();
       const confirmed: Promise<unknown> =
         releaseTimeout > RELEASE_LIMIT
@@ -112,6 +136,7 @@ export class Holding implements Follower {
           : answered;
       this.released = atMost(releaseTimeout, confirmed);
       this.over();
+      call.life.unfollow(this);
       void this.released.then(this.letEndGo);
     }
     return this.released;

@@ -8,7 +8,7 @@ import type { AnyRequest, AnyResponse, LockedHandler } from './types.ts';
 export type WrappedHandler = LockedHandler<AnyRequest, AnyResponse, Lock | undefined>;
 
 /** One request at one `lockRoute`. */
-export interface Visit {
+export interface RouteCall {
   readonly settings: Settings;
   readonly req: AnyRequest;
   readonly res: AnyResponse;
@@ -18,6 +18,7 @@ export interface Visit {
   readonly handler: WrappedHandler | undefined;
 }
 
+/** Also of promises that are not Node's own, as a library's. */
 export function isPromiseLike<T>(value: unknown): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
@@ -31,7 +32,7 @@ export function isPromiseLike<T>(value: unknown): value is PromiseLike<T> {
  */
 export function runHandler(
   handler: WrappedHandler,
-  { req, res, next }: Visit,
+  { req, res, next }: RouteCall,
   settled: () => void,
 ): boolean {
   const failed = (error: unknown): void => {
@@ -49,10 +50,10 @@ export function runHandler(
 }
 
 /** Lets a request in without a lock. */
-export function runUnlocked(visit: Visit): void {
-  const { handler, req, next } = visit;
+export function runUnlocked(call: RouteCall): void {
+  const { handler, req, next } = call;
   // That of an enclosing `lockRoute` is not what this one's handler asks for.
   req.lock = undefined;
   if (handler === undefined) next();
-  else runHandler(handler, visit, () => {});
+  else runHandler(handler, call, () => {});
 }
