@@ -1,4 +1,5 @@
 // `pnpm bench [name …]`: runs the benchmarks of these names, or all.
+import { run as alone } from './alone/index.ts';
 import { run as bullmq } from './bullmq/index.ts';
 import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
@@ -6,6 +7,7 @@ import { run as memory } from './memory/index.ts';
 import { run as redis } from './redis/index.ts';
 
 const benchmarks: Record<string, () => Promise<boolean>> = {
+  alone,
   memory,
   redis,
   memcached,
