@@ -1,7 +1,5 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
-import { watchClient } from './connection/watch-client.ts';
-import { duplicateForWaiting } from './connection/duplicate.ts';
+import type { ClientPort, Primary, ScriptRunner, WaitingConnection } from './connection/port.ts';
 import { lockKey, toWord } from './redis-keys.ts';
 import { run } from './scripts/script.ts';
 import { CONFIRM } from './scripts/confirm.ts';
@@ -38,9 +36,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A connection that can be told to wait for replicas; ioredis' clients all can. */
-type WaitingClient = RedisClient & { wait(replicas: number, ms: number): Promise<number> };
-
 /**
  * Waits until replicas have a grant, over connections of its own, because whatever is behind a `WAIT`
  * on a connection waits too. Only one wait is under way per server; the grants that are made meanwhile
@@ -55,30 +50,30 @@ export class Durability {
   private unwatch: (() => void) | undefined;
 
   constructor(
-    private readonly client: RedisClient | RedisCluster,
+    private readonly client: ClientPort,
     private readonly options: RedisDurability,
   ) {}
 
   /** @throws LockStoreError if too few replicas have the grant, or it is gone */
   async confirm(key: string, id: string): Promise<void> {
-    if (!isCluster(this.client)) return this.laneOf('', this.client).confirm(key, id);
-    const slot = slotOf((this.client.options.keyPrefix ?? '') + lockKey(key));
-    const masters = new Map(this.client.nodes('master').map((node) => [addressOf(node), node]));
+    const { client } = this;
+    const slot = client.isCluster ? slotOf(client.keyPrefix + lockKey(key)) : 0;
+    const masters = new Map(client.primaries().map((primary) => [primary.address, primary]));
     const [fallback = ''] = masters.keys();
     let address = this.addresses.get(slot) ?? fallback;
     // Each master is asked once at most.
     for (let asked = 0; asked <= masters.size; asked++) {
-      const node = masters.get(address) ?? masters.get(fallback);
-      if (node === undefined) break;
+      const primary = masters.get(address) ?? masters.get(fallback);
+      if (primary === undefined) break;
       try {
-        await this.laneOf(address, node).confirm(key, id);
+        await this.laneOf(primary).confirm(key, id);
         this.addresses.set(slot, address);
         return;
       } catch (error) {
         const moved = /^MOVED \d+ (\S+)$/.exec(error instanceof Error ? error.message : '');
         if (moved === null) throw error;
         this.addresses.delete(slot);
-        address = moved[1] as string;
+        address = client.addressOf(moved[1] as string);
       }
     }
     throw refused('No master of the cluster is known to have the lock.');
@@ -92,28 +87,26 @@ export class Durability {
     this.addresses.clear();
   }
 
-  private laneOf(address: string, node: RedisClient): Lane {
-    let lane = this.lanes.get(address);
+  private laneOf(primary: Primary): Lane {
+    let lane = this.lanes.get(primary.address);
     if (lane === undefined) {
-      const { keyPrefix } = this.client.options;
-      const connect = (): WaitingClient => duplicateForWaiting(node, keyPrefix) as WaitingClient;
-      lane = new Lane(connect, this.options);
-      this.lanes.set(address, lane);
+      lane = new Lane(primary, this.options);
+      this.lanes.set(primary.address, lane);
     }
     // The user may close the client.
-    this.unwatch ??= watchClient(this.client, { end: () => this.close() });
+    this.unwatch ??= this.client.watch({ closed: () => this.close() });
     return lane;
   }
 }
 
 /** One connection, and those whose grants it waits for. */
 class Lane {
-  private connection: WaitingClient | undefined;
+  private connection: WaitingConnection | undefined;
   private waiting: Waiting[] = [];
   private busy = false;
 
   constructor(
-    private readonly connect: () => WaitingClient,
+    private readonly primary: Primary,
     private readonly options: RedisDurability,
   ) {}
 
@@ -127,7 +120,7 @@ class Lane {
   close(): void {
     const { connection } = this;
     this.connection = undefined;
-    connection?.disconnect();
+    connection?.close();
     for (const { reject } of this.waiting.splice(0)) reject(refused('The store is closed.'));
   }
 
@@ -146,7 +139,8 @@ class Lane {
 
   private async confirmAll(group: readonly Waiting[]): Promise<void> {
     const { minReplicas, timeout } = this.options;
-    const connection = (this.connection ??= this.open());
+    if (this.connection?.isOver === true) this.connection = undefined;
+    const connection = (this.connection ??= this.primary.open());
     const written = Promise.allSettled(group.map((one) => write(connection, one)));
     const confirmed = written.then(async (results) => {
       const wrote = results.some((result) => result.status === 'fulfilled' && result.value);
@@ -164,21 +158,13 @@ class Lane {
     } catch (error) {
       // An answer that is still to come is no answer to what is asked next.
       if (this.connection === connection) this.connection = undefined;
-      connection.disconnect();
+      connection.close();
       throw error;
     }
   }
-
-  private open(): WaitingClient {
-    const connection = this.connect();
-    // What fails here fails the grant that waits for it.
-    connection.on('error', () => {});
-    connection.connect().catch(() => {});
-    return connection;
-  }
 }
 
-function write(connection: RedisClient, { key, id }: Waiting): Promise<boolean> {
+function write(connection: ScriptRunner, { key, id }: Waiting): Promise<boolean> {
   return run(connection, CONFIRM, 1, [lockKey(key), toWord(id)], (answer) => answer === 1);
 }
 
@@ -193,9 +179,4 @@ function within<T>(answer: Promise<T>, ms: number): Promise<T> {
 
 function refused(message: string): LockStoreError {
   return new LockStoreError(message, { phase: 'acquire' });
-}
-
-function addressOf({ options }: RedisClient): string {
-  const { host = '', port = 0 } = options as { host?: string; port?: number };
-  return `${host}:${port}`;
 }

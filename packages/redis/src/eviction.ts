@@ -1,12 +1,9 @@
 import type { StoreEvent } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
+import type { ClientPort } from './connection/port.ts';
 
 /** An eviction policy that may drop locks, if a server has one. Rejects if a server does not tell. */
-export async function evictionPolicy(
-  client: RedisClient | RedisCluster,
-): Promise<string | undefined> {
-  const servers = isCluster(client) ? client.nodes('master') : [client];
-  const answers = await Promise.all(servers.map((server) => server.info('memory')));
+export async function evictionPolicy(client: ClientPort): Promise<string | undefined> {
+  const answers = await client.info('memory');
   return answers
     .map((info) => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1])
     .find((policy) => policy !== undefined && policy !== 'noeviction');

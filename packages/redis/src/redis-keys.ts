@@ -6,11 +6,6 @@ export const lockKey = (key: string): string => `{${key}}`;
 export const queueKey = (key: string): string => `{${key}}:queue`;
 export const tokenKey = (key: string): string => `{${key}}:token`;
 
-/** The encoded key of a lock, from what the server calls it, with or without a prefix. */
-export function keyOf(lock: string): string {
-  return lock.slice(lock.lastIndexOf('{') + 1, -1);
-}
-
 /** But for what the scripts have a use of their own for: `"` and `=` at the start. */
 const PLAIN = /^[!#-<>-~][!-~]*$/;
 

@@ -14,6 +14,8 @@ import {
 import { ScriptCalls } from './commands/script-calls.ts';
 import type { RedisClient, RedisCluster } from './connection/client.ts';
 import { checkDurability, Durability, type RedisDurability } from './durability.ts';
+import { ACCEPTED, portOf } from './connection/clients.ts';
+import type { ClientPort } from './connection/port.ts';
 import { evictionPolicy, evictionWarning } from './eviction.ts';
 import { toStoreError } from './commands/errors.ts';
 import { Subscriber } from './messages/subscriber.ts';
@@ -64,15 +66,13 @@ export function redisStore(
   client: RedisClient | RedisCluster,
   options: RedisStoreOptions = {},
 ): LockStore {
-  const known = client as Partial<RedisClient> | null | undefined;
-  if (typeof known?.evalsha !== 'function' || typeof known.duplicate !== 'function') {
-    throw new LockArgumentError('`redisStore()` takes a client of ioredis.');
-  }
+  const port = portOf(client);
+  if (port === undefined) throw new LockArgumentError(`\`redisStore()\` takes ${ACCEPTED}.`);
   if (typeof options !== 'object' || options === null) {
     throw new LockArgumentError('`options` must be an object.');
   }
   const { durability } = options;
-  return new RedisStore(client, durability === undefined ? undefined : checkDurability(durability));
+  return new RedisStore(port, durability === undefined ? undefined : checkDurability(durability));
 }
 
 class RedisStore implements LockStore {
@@ -87,7 +87,7 @@ class RedisStore implements LockStore {
   private last: Who | undefined;
 
   constructor(
-    private readonly client: RedisClient | RedisCluster,
+    private readonly client: ClientPort,
     durability: RedisDurability | undefined,
   ) {
     this.durability = durability && new Durability(client, durability);
@@ -108,13 +108,12 @@ class RedisStore implements LockStore {
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     const who = this.whoAsks(request);
-    this.inbox.asks(who.member, request.key);
     const reply = this.outbox.acquire(request, who);
     return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    this.inbox.released(request.key, request.id);
+    this.inbox.released(request.id);
     return this.outbox.release(request);
   }
 
@@ -135,7 +134,9 @@ class RedisStore implements LockStore {
   }
 
   async leave(client: string, key: string): Promise<void> {
-    await this.calls.one('release', LEAVE, namesOf(key), [this.inbox.memberOf(client)]);
+    const member = this.inbox.memberOf(client);
+    this.inbox.left(member, key);
+    await this.calls.one('release', LEAVE, namesOf(key), [member]);
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {

@@ -1,5 +1,5 @@
 import { LockStoreError, type StorePhase } from '@holdfast/core';
-import type { RedisClient, RedisCluster } from '../connection/client.ts';
+import type { ClientPort } from '../connection/port.ts';
 import { FOREIGN } from '../scripts/lua.ts';
 
 const FOREIGN_DATA = new RegExp(`^WRONGTYPE|${FOREIGN}`);
@@ -11,14 +11,10 @@ export function isForeign(error: unknown): boolean {
 }
 
 /** Marks what trying again cannot heal; all else stays as it is. */
-export function toStoreError(
-  cause: unknown,
-  client: RedisClient | RedisCluster,
-  phase: StorePhase,
-): unknown {
+export function toStoreError(cause: unknown, client: ClientPort, phase: StorePhase): unknown {
   const permanent = (message: string): LockStoreError =>
     new LockStoreError(message, { phase, permanent: true, cause });
-  if (client.status === 'end') return permanent('The Redis client is closed.');
+  if (client.state === 'closed') return permanent('The Redis client is closed.');
   if (isForeign(cause)) return permanent('A key of the lock holds data that is not of Holdfast.');
   if (cause instanceof Error && REFUSED.test(cause.message)) {
     return permanent('Redis refuses the credentials of the client.');

@@ -1,5 +1,5 @@
 import type { StorePhase } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from '../connection/client.ts';
+import type { ClientPort } from '../connection/port.ts';
 import { isForeign, toStoreError } from './errors.ts';
 import { lockKey } from '../redis-keys.ts';
 import { run, type Script } from '../scripts/script.ts';
@@ -45,8 +45,8 @@ interface Group<Q> {
 export class ScriptCalls {
   private readonly cluster: boolean;
 
-  constructor(readonly client: RedisClient | RedisCluster) {
-    this.cluster = isCluster(client);
+  constructor(readonly client: ClientPort) {
+    this.cluster = client.isCluster;
   }
 
   /** About one lock. */
@@ -120,7 +120,7 @@ export class ScriptCalls {
   }
 
   private bySlot<Q, R>({ keyOf }: ManyCall<Q, R>, requests: readonly Q[]): Group<Q>[] {
-    const prefix = this.client.options.keyPrefix ?? '';
+    const { keyPrefix: prefix } = this.client;
     const slots = new Map<number, number[]>();
     for (const [place, request] of requests.entries()) {
       const slot = slotOf(prefix + lockKey(keyOf(request)));

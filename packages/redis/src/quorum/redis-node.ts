@@ -1,7 +1,6 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
 import { ScriptCalls } from '../commands/script-calls.ts';
-import type { RedisClient } from '../connection/client.ts';
-import { watchClient } from '../connection/watch-client.ts';
+import type { ClientPort, ClientState } from '../connection/port.ts';
 import { toStoreError } from '../commands/errors.ts';
 import { evictionPolicy } from '../eviction.ts';
 import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../redis-keys.ts';
@@ -14,7 +13,7 @@ import type { ClaimReply, ClaimRequest, NodeGrant, QuorumClock, QuorumNode } fro
 import { StallDetector } from './stall-detector.ts';
 
 /** Before the first connection. */
-const OPENING: ReadonlySet<string> = new Set(['wait', 'connecting', 'connect']);
+const OPENING: ReadonlySet<ClientState> = new Set(['idle', 'opening']);
 
 /** A Redis server, by the user's client. */
 export class RedisNode implements QuorumNode {
@@ -24,7 +23,7 @@ export class RedisNode implements QuorumNode {
   private away = false;
 
   constructor(
-    private readonly client: RedisClient,
+    private readonly client: ClientPort,
     clock: QuorumClock,
   ) {
     this.calls = new ScriptCalls(client);
@@ -32,14 +31,14 @@ export class RedisNode implements QuorumNode {
   }
 
   get isOpening(): boolean {
-    return !this.away && OPENING.has(this.client.status);
+    return !this.away && OPENING.has(this.client.state);
   }
 
   problem(phase: StorePhase): Error | undefined {
     // A lazy client connects when it is used.
-    if (this.client.status === 'wait') this.client.connect().catch(() => {});
+    if (this.client.state === 'idle') this.client.connect();
     // While it is not connected, the client would keep requests until it is.
-    if (this.client.status !== 'ready') return this.unconnected(phase);
+    if (this.client.state !== 'ready') return this.unconnected(phase);
     return this.silence.isLong ? new Error('The server is silent.') : undefined;
   }
 
@@ -49,7 +48,7 @@ export class RedisNode implements QuorumNode {
         unwatch();
         resolve();
       };
-      const unwatch = watchClient(this.client, { ready: settle, close: settle, end: settle });
+      const unwatch = this.client.watch({ ready: settle, away: settle, closed: settle });
     });
   }
 
@@ -75,7 +74,7 @@ export class RedisNode implements QuorumNode {
 
   async release(key: string, id: string, keepFor: number | undefined): Promise<boolean> {
     // Also to a server that is silent: what it was asked before may still be executed.
-    if (this.client.status !== 'ready') throw this.unconnected('release');
+    if (this.client.state !== 'ready') throw this.unconnected('release');
     const [freed] = await this.silence.during(this.calls.all(RELEASES, [{ key, id, keepFor }]));
     if (freed instanceof Error) throw freed;
     return freed === true;
@@ -107,8 +106,8 @@ export class RedisNode implements QuorumNode {
   }
 
   listen(onReconnected: () => void): () => void {
-    return watchClient(this.client, {
-      close: () => (this.away = true),
+    return this.client.watch({
+      away: () => (this.away = true),
       ready: () => {
         if (this.away) onReconnected();
         this.away = false;

@@ -6,7 +6,7 @@ import { REGISTRATION, RESERVATION } from '@holdfast/core';
 /** What scripts fail with when a key holds data of somebody else. */
 export const FOREIGN = 'HOLDFAST_FOREIGN';
 
-/** The start of the names of inboxes. What follows is random, so no two stores share one. */
+/** The start of the names of all channels. */
 export const INBOX = 'holdfast:inbox:';
 
 /** Scores of a queue below this are places, those above are times, in ms since 1970. */
@@ -50,12 +50,16 @@ end
 `;
 
 /**
- * `tell(client, message)`. Who may not publish (an ACL), or nobody listens: a message is a hint, and
- * what it tells is found out without it, only later.
+ * `tell(client, lock, message)`: on a channel that is of the lock's key prefix and namespace, so that
+ * rights can be given by them, and of the client's store. Who may not publish (an ACL), or nobody
+ * listens: a message is a hint, and what it tells is found out without it, only later.
  */
 export const TELL = /* lua */ `
-local function tell(client, message)
-  redis.pcall('PUBLISH', '${INBOX}' .. string.match(client, '^[^/]*'), message)
+local function tell(client, lock, message)
+  local store = string.match(client, '^[^/]*')
+  -- A client of a quorum does not listen.
+  if store == '-' then return end
+  redis.pcall('PUBLISH', '${INBOX}' .. string.match(lock, '^.*{[^:~}]*') .. '}:' .. store, message)
 end
 `;
 
@@ -103,13 +107,7 @@ end
 local function reserve(lock, queue, client)
   redis.call('SET', lock, 'holdfast reserved ' .. client, 'PX', ${RESERVATION})
   leave(queue, client)
-  local message = 'wake ' .. client .. ' ' .. lock
-  if string.sub(client, 1, 1) == 's' then
-    -- Sharded, where the server has that: then the message does not go to every node of a cluster.
-    local sent = redis.pcall('SPUBLISH', lock .. ':' .. string.match(client, '^[^/]*'), message)
-    if type(sent) == 'number' then return end
-  end
-  tell(client, message)
+  tell(client, lock, 'wake ' .. client .. ' ' .. lock)
 end
 
 local function serve(lock, queue)
@@ -128,6 +126,6 @@ local function endEarly(lock, queue, held, reason)
   redis.call('ZREMRANGEBYSCORE', queue, ${PLACES}, now)
   redis.call('ZADD', queue, now + left, reason .. ' ' .. held.id)
   keep(queue, left)
-  tell(held.client, 'lost ' .. held.client .. ' ' .. reason .. ' ' .. held.id .. ' ' .. lock)
+  tell(held.client, lock, 'lost ' .. held.client .. ' ' .. reason .. ' ' .. held.id .. ' ' .. lock)
 end
 `;
