@@ -118,7 +118,7 @@ const scenarios: Record<string, Scenario> = {
   'many locks are renewed at once': async (environment, key) => {
     const { locker } = start(environment, { ttl: 3_000 });
     const renewals = new Map<string, number>();
-    locker.on('renewed', ({ key: renewed = '' }) =>
+    locker.on('renewed', ({ key: renewed }) =>
       renewals.set(renewed, (renewals.get(renewed) ?? 0) + 1),
     );
     const keys = Array.from({ length: 60 }, (_, index) => `${key} ${index}`);

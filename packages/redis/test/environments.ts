@@ -166,10 +166,8 @@ export const environments: Record<string, (servers: Servers) => Promise<Environm
 
   'a cluster with natMap': async (servers) => {
     // The servers tell clients a name that nobody can look up.
-    const args = [
-      ...['--cluster-preferred-endpoint-type', 'hostname'],
-      ...['--cluster-announce-hostname', 'redis.invalid'],
-    ];
+    const kind = ['--cluster-preferred-endpoint-type', 'hostname'];
+    const args = [...kind, '--cluster-announce-hostname', 'redis.invalid'];
     const started = await cluster(servers, 'natMap', {}, args);
     const natMap = Object.fromEntries(
       started.masters.map(({ host, port }) => [`redis.invalid:${port}`, { host, port }]),

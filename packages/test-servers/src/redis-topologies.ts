@@ -203,10 +203,9 @@ export async function startReplicated(
   access: RedisAccess = {},
 ): Promise<{ readonly primary: TestServer; readonly replica: TestServer }> {
   const primary = await startRedisWith(binary, access);
-  const replica = await startRedisWith(binary, access, [
-    ...['--replicaof', primary.host, String(primary.port)],
-    ...['--repl-diskless-sync-delay', '0'],
-  ]);
+  const follow = ['--replicaof', primary.host, String(primary.port)];
+  const atOnce = ['--repl-diskless-sync-delay', '0'];
+  const replica = await startRedisWith(binary, access, [...follow, ...atOnce]);
   await until('the replica is in step', async () =>
     (await redisCommand(addressOf(replica, access), 'INFO', 'replication')).includes(
       'master_link_status:up',

@@ -10,6 +10,11 @@ export function isForeign(error: unknown): boolean {
   return error instanceof Error && FOREIGN_DATA.test(error.message);
 }
 
+/** Whether the keys of one call were in several slots. */
+export function isCrossSlot(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('CROSSSLOT');
+}
+
 /** Marks what trying again cannot heal; all else stays as it is. */
 export function toStoreError(cause: unknown, client: ClientPort, phase: StorePhase): unknown {
   const permanent = (message: string): LockStoreError =>

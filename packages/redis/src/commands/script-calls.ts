@@ -1,6 +1,6 @@
 import type { StorePhase } from '@holdfast/core';
 import type { ClientPort } from '../connection/port.ts';
-import { isForeign, toStoreError } from './errors.ts';
+import { isCrossSlot, isForeign, toStoreError } from './errors.ts';
 import { lockKey } from '../redis-keys.ts';
 import { run, type Script } from '../scripts/script.ts';
 import { slotOf } from './slots.ts';
@@ -43,7 +43,8 @@ interface Group<Q> {
 
 /** Sends scripts to the server: the one, or in a cluster the one that has the slot. */
 export class ScriptCalls {
-  private readonly cluster: boolean;
+  /** Whether the keys of one call must be in one slot. */
+  private cluster: boolean;
 
   constructor(readonly client: ClientPort) {
     this.cluster = client.isCluster;
@@ -143,6 +144,16 @@ export class ScriptCalls {
         for (let index = 0; index < count; index++) {
           this.send(call, part(group, index, index + 1), outcome);
         }
+        return;
+      }
+      // A server with shards behind a client that knows of none: nothing has been done.
+      if (count > 1 && isCrossSlot(error)) {
+        this.cluster = true;
+        this.many(call, requests, {
+          answered: (request, reply, index) =>
+            outcome.answered(request, reply, group.placeOf(index)),
+          failed: (request, cause, index) => outcome.failed(request, cause, group.placeOf(index)),
+        });
         return;
       }
       const cause = toStoreError(error, this.client, call.phase);
