@@ -97,7 +97,7 @@ describe.concurrent('a message is a hint', () => {
       `wake ${member}`,
       `wake ${member} {}`,
       `wake ${member} {{{{{`,
-      `${'{'.repeat(4_000)}`,
+      '{'.repeat(4_000),
       `lost ${member} ${'{ '.repeat(1_500)}`,
       '{"type":"lost"}',
       '\u0000\uFFFF',

@@ -43,6 +43,16 @@ async function proxied(servers: readonly Machine[]): Promise<FaultProxy[]> {
   return proxies;
 }
 
+/** An address that stays: somebody else may take the port of a server that is gone. */
+function behind(place: { readonly server: TestServer }): Machine {
+  return {
+    host: '127.0.0.1',
+    get port() {
+      return place.server.port;
+    },
+  };
+}
+
 async function lockerOn(
   machines: readonly Machine[],
   options: LockerOptions & RedisQuorumOptions = {},
@@ -138,7 +148,7 @@ describe.each(Object.entries(minorities))('one of three servers is %s', (_, faul
   test('a held lock stays held, also after it was extended', async () => {
     const servers = await start();
     const proxies = await proxied(servers);
-    const locker = await lockerOn(proxies, { ttl: 3_000 });
+    const locker = await lockerOn(proxies, { ttl: 10_000 });
     const lock = await locker.lock('long');
     await fault(servers[0] as TestServer, proxies[0] as FaultProxy);
     let renewed = 0;
@@ -224,8 +234,11 @@ test('servers that are away from the start cost little, and too many are an erro
 
 test('a server that keeps its data and was down for the release frees it when it is back', async () => {
   const servers = await start(3, { args: ['--appendonly', 'yes', '--appendfsync', 'always'] });
-  const locker = await lockerOn(servers, { ttl: 120_000 });
-  const down = servers[2] as TestServer;
+  const place = { server: servers[2] as TestServer };
+  const [proxy] = await proxied([behind(place)]);
+  const machines = [...servers.slice(0, 2), proxy as FaultProxy];
+  const locker = await lockerOn(machines, { ttl: 120_000 });
+  const down = place.server;
   const client = clientOf(down);
   await eventually(() => client.status).toBe('ready');
   const [, folder] = (await client.config('GET', 'dir')) as [string, string];
@@ -235,23 +248,16 @@ test('a server that keeps its data and was down for the release frees it when it
   await down.kill();
   expect(await lock.release()).toBe(true);
   const args = ['--appendonly', 'yes'];
-  const back = await startRedis(redisBinary(), { args, folder, port: down.port });
+  const back = await startRedis(redisBinary(), { args, folder });
   endings.push(() => back.stop());
+  place.server = back;
   await eventually(() => isFree([back], 'owed')).toBe(true);
 });
 
 test('servers may be restarted empty, one after the other, while a lock is held', async () => {
-  // Each behind an address that stays, because somebody else may take the port of one that is gone.
   const places = (await start()).map((server) => ({ server }));
-  const proxies = await proxied(
-    places.map((place) => ({
-      host: '127.0.0.1',
-      get port() {
-        return place.server.port;
-      },
-    })),
-  );
-  const locker = await lockerOn(proxies, { ttl: 3_000 });
+  const proxies = await proxied(places.map(behind));
+  const locker = await lockerOn(proxies, { ttl: 10_000 });
   const lock = await locker.lock('rolling');
   for (const place of places) {
     await place.server.kill();
