@@ -120,12 +120,6 @@ class IoredisPort implements ClientPort {
     this.client.connect().catch(() => {});
   }
 
-  info(section: string): Promise<readonly string[]> {
-    const { client } = this;
-    const servers = isCluster(client) ? client.nodes('master') : [client];
-    return Promise.all(servers.map((server) => server.info(section)));
-  }
-
   /**
    * A client gets one listener per event, however many stores share it: more than ten Node takes for a
    * leak, and says so.
@@ -154,13 +148,14 @@ class IoredisPort implements ClientPort {
 
   primaries(): readonly Primary[] {
     const { client, keyPrefix } = this;
-    const open = (node: RedisClient, override?: object): WaitingConnection =>
-      new Waiting(own(node, keyPrefix, { maxRetriesPerRequest: 0, ...override }));
-    if (!isCluster(client)) return [{ address: '', open: () => open(client) }];
-    return client.nodes('master').map((node) => ({
-      address: addressOfNode(node),
-      open: () => open(node, credentialsOf(client)),
-    }));
+    const primary = (address: string, node: RedisClient, override?: object): Primary => ({
+      address,
+      info: (section) => node.info(section),
+      open: () => new Waiting(own(node, keyPrefix, { maxRetriesPerRequest: 0, ...override })),
+    });
+    if (!isCluster(client)) return [primary('', client)];
+    const credentials = credentialsOf(client);
+    return client.nodes('master').map((node) => primary(addressOfNode(node), node, credentials));
   }
 
   addressOf(told: string): string {

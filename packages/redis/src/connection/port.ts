@@ -12,8 +12,6 @@ export interface ClientPort extends ScriptRunner {
 
   /** Connects a client that is `idle`. What fails is told by {@link watch}. */
   connect(): void;
-  /** A section of the server's `INFO`, of each primary. */
-  info(section: string): Promise<readonly string[]>;
   /** @returns ends it */
   watch(watcher: ClientWatcher): () => void;
 
@@ -66,6 +64,8 @@ export interface MessageConnection {
 export interface Primary {
   /** In a cluster, unique and as the client knows it; empty for a single server. */
   readonly address: string;
+  /** A section of the server's `INFO`, by the user's own connection. */
+  info(section: string): Promise<string>;
   /** Opens a connection for requests that keep it busy. What fails there is not tried again. */
   open(): WaitingConnection;
 }
