@@ -1,5 +1,5 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
-import type { ClientPort, Primary, ScriptRunner, WaitingConnection } from './connection/port.ts';
+import type { ClientPort, Primary, ScriptClient, WaitingConnection } from './connection/port.ts';
 import { lockKey, toWord } from './redis-keys.ts';
 import { run } from './scripts/script.ts';
 import { CONFIRM } from './scripts/confirm.ts';
@@ -139,7 +139,7 @@ class Lane {
 
   private async confirmAll(group: readonly Waiting[]): Promise<void> {
     const { minReplicas, timeout } = this.options;
-    if (this.connection?.isOver === true) this.connection = undefined;
+    if (this.connection?.state === 'closed') this.connection = undefined;
     const connection = (this.connection ??= this.primary.open());
     const written = Promise.allSettled(group.map((one) => write(connection, one)));
     const confirmed = written.then(async (results) => {
@@ -164,7 +164,7 @@ class Lane {
   }
 }
 
-function write(connection: ScriptRunner, { key, id }: Waiting): Promise<boolean> {
+function write(connection: ScriptClient, { key, id }: Waiting): Promise<boolean> {
   return run(connection, CONFIRM, 1, [lockKey(key), toWord(id)], (answer) => answer === 1);
 }
 

@@ -233,21 +233,10 @@ class Messages implements MessageConnection {
   }
 }
 
-class Waiting implements WaitingConnection {
+class Waiting extends IoredisPort implements WaitingConnection {
   constructor(private readonly connection: OwnClient) {
-    connection.connect().catch(() => {});
-  }
-
-  get isOver(): boolean {
-    return this.connection.status === 'end';
-  }
-
-  evalsha(sha: string, keys: number, words: string[]): Promise<unknown> {
-    return this.connection.evalsha(sha, keys, words);
-  }
-
-  eval(source: string, keys: number, words: string[]): Promise<unknown> {
-    return this.connection.eval(source, keys, words);
+    super(connection);
+    this.connect();
   }
 
   wait(replicas: number, ms: number): Promise<number> {

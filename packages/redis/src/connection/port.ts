@@ -3,18 +3,9 @@
  * nothing outside of it knows which one is used. A port stands for the user's own connection, which is
  * never closed here; what it opens is Holdfast's own.
  */
-export interface ClientPort extends ScriptRunner {
-  /** What the client itself puts before every key. */
-  readonly keyPrefix: string;
-  /** Whether the keys of one call must be in one slot. */
-  readonly isCluster: boolean;
-  readonly state: ClientState;
-
+export interface ClientPort extends ScriptClient {
   /** Connects a client that is `idle`. What fails is told by {@link watch}. */
   connect(): void;
-  /** @returns ends it */
-  watch(watcher: ClientWatcher): () => void;
-
   /**
    * Opens a connection for messages, with all the options that the user's client has now. It lives
    * once: when it has ended, whoever needs one opens another.
@@ -26,10 +17,20 @@ export interface ClientPort extends ScriptRunner {
   addressOf(told: string): string;
 }
 
-/** Runs scripts, by their names and by their texts. `words` are the KEYS, so many, and then the ARGV. */
-export interface ScriptRunner {
+/** What runs scripts. */
+export interface ScriptClient {
+  /** What the client itself puts before every key. */
+  readonly keyPrefix: string;
+  /** Whether the keys of one call must be in one slot. */
+  readonly isCluster: boolean;
+  readonly state: ClientState;
+
+  /** Runs a script by its name. `words` are the KEYS, so many, and then the ARGV. */
   evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
+  /** Runs a script by its text. */
   eval(source: string, keys: number, words: string[]): Promise<unknown>;
+  /** @returns ends it */
+  watch(watcher: ClientWatcher): () => void;
 }
 
 /** `idle` until it is used, `away` between a lost connection and the next, `closed` for good. */
@@ -70,10 +71,8 @@ export interface Primary {
   open(): WaitingConnection;
 }
 
-/** A connection for requests that keep it busy. It lives once. */
-export interface WaitingConnection extends ScriptRunner {
-  /** Whether it has ended. */
-  readonly isOver: boolean;
+/** A connection for requests that keep it busy. It lives once, until it is `closed`. */
+export interface WaitingConnection extends ScriptClient {
   /** Resolves with the number of replicas that have all that was written on this connection. */
   wait(replicas: number, ms: number): Promise<number>;
   close(): void;

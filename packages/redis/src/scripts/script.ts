@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ScriptRunner } from '../connection/port.ts';
+import type { ScriptClient } from '../connection/port.ts';
 
 /** A Lua script. */
 export interface Script {
@@ -20,7 +20,7 @@ export function script(source: string): Script {
  * @param failed told the error, where there is none; by default that is the result
  */
 export function run<T>(
-  client: ScriptRunner,
+  client: ScriptClient,
   { sha, source }: Script,
   keys: number,
   words: string[],
