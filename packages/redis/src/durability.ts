@@ -1,8 +1,9 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
-import type { ClientPort, Primary, ScriptClient, WaitingConnection } from './connection/port.ts';
-import { lockKey, toWord } from './redis-keys.ts';
-import { run } from './scripts/script.ts';
-import { CONFIRM } from './scripts/confirm.ts';
+import type { ClientPort, Primary, WaitingConnection } from './connection/port.ts';
+import { ScriptSender } from './commands/script-sender.ts';
+import { lockKey } from './redis-keys.ts';
+import { CONFIRMATIONS } from './scripts/confirm.ts';
+import { toNumber } from './scripts/script.ts';
 import { slotOf } from './commands/slots.ts';
 import { checkTimeout } from './option-checks.ts';
 
@@ -102,6 +103,8 @@ export class Durability {
 /** One connection, and those whose grants it waits for. */
 class Lane {
   private connection: WaitingConnection | undefined;
+  /** Of that connection. */
+  private sender: ScriptSender | undefined;
   private waiting: Waiting[] = [];
   private busy = false;
 
@@ -141,10 +144,12 @@ class Lane {
     const { minReplicas, timeout } = this.options;
     if (this.connection?.state === 'closed') this.connection = undefined;
     const connection = (this.connection ??= this.primary.open());
-    const written = Promise.allSettled(group.map((one) => write(connection, one)));
+    if (this.sender?.runner !== connection) this.sender = new ScriptSender(connection, true);
+    const { sender } = this;
+    const written = Promise.allSettled(group.map((one) => write(sender, one)));
     const confirmed = written.then(async (results) => {
       const wrote = results.some((result) => result.status === 'fulfilled' && result.value);
-      const replicas = wrote ? await connection.wait(minReplicas, timeout) : 0;
+      const replicas = wrote ? toNumber(await connection.wait(minReplicas, timeout)) : 0;
       for (const [index, { resolve, reject }] of group.entries()) {
         const result = results[index] as PromiseSettledResult<boolean>;
         if (result.status === 'rejected') reject(result.reason);
@@ -164,8 +169,15 @@ class Lane {
   }
 }
 
-function write(connection: ScriptClient, { key, id }: Waiting): Promise<boolean> {
-  return run(connection, CONFIRM, 1, [lockKey(key), toWord(id)], (answer) => answer === 1);
+function write(sender: ScriptSender, one: Waiting): Promise<boolean> {
+  const { script, keysEach, writeKeys, writeArgs, read } = CONFIRMATIONS;
+  const words: string[] = [];
+  writeKeys(one, words);
+  writeArgs([one], words);
+  const failed = (error: unknown): never => {
+    throw error;
+  };
+  return sender.run<boolean>(script, keysEach, words, (answer) => read(answer, 0, one, 1), failed);
 }
 
 function within<T>(answer: Promise<T>, ms: number): Promise<T> {

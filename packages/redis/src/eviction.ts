@@ -1,12 +1,16 @@
 import type { StoreEvent } from '@holdfast/core';
 import type { ClientPort } from './connection/port.ts';
 
-/** An eviction policy that may drop locks, if a server has one. Rejects if a server does not tell. */
-export async function evictionPolicy(client: ClientPort): Promise<string | undefined> {
-  const answers = await Promise.all(client.primaries().map((one) => one.info('memory')));
-  return answers
-    .map((info) => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1])
-    .find((policy) => policy !== undefined && policy !== 'noeviction');
+/**
+ * Of each server the eviction policy, if it may drop locks. One that does not answer keeps nobody from
+ * hearing of the others.
+ */
+export function evictionPolicies(client: ClientPort): readonly Promise<string | undefined>[] {
+  return client.primaries().map(async (server) => {
+    const info = await server.info('memory');
+    const policy = /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1];
+    return policy === 'noeviction' ? undefined : policy;
+  });
 }
 
 export function evictionWarning(policy: string): StoreEvent {

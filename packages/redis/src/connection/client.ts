@@ -8,6 +8,13 @@ export interface RedisClient {
   evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
   eval(script: string, keys: number, words: string[]): Promise<unknown>;
   info(section: string): Promise<string>;
+  scan(
+    cursor: string,
+    match: 'MATCH',
+    pattern: string,
+    count: 'COUNT',
+    keys: number,
+  ): Promise<unknown>;
   subscribe(...channels: string[]): Promise<unknown>;
   connect(): Promise<unknown>;
   disconnect(): void;

@@ -62,7 +62,7 @@ const STATES: Readonly<Record<string, ClientState>> = {
 };
 
 /** ioredis' names of what a {@link ClientWatcher} is told. */
-const EVENTS = { close: 'away', ready: 'ready', end: 'closed' } as const;
+const EVENTS = { close: 'away', ready: 'ready', end: 'closed', '-node': 'primaryGone' } as const;
 
 const ports = new WeakMap<object, IoredisPort>();
 
@@ -146,11 +146,22 @@ class IoredisPort implements ClientPort {
     return new Messages(own(node, '', credentialsOf(client)), listener, isMember);
   }
 
+  get reconnectsOnError(): boolean {
+    const { reconnectOnError } = this.client.options as { reconnectOnError?: unknown };
+    return typeof reconnectOnError === 'function';
+  }
+
+  primaryOf(slot: number): string {
+    const { slots } = this.client as { slots?: readonly (readonly string[] | undefined)[] };
+    return this.isCluster ? (slots?.[slot]?.[0] ?? String(slot)) : '';
+  }
+
   primaries(): readonly Primary[] {
     const { client, keyPrefix } = this;
     const primary = (address: string, node: RedisClient, override?: object): Primary => ({
       address,
       info: (section) => node.info(section),
+      scan: (cursor, pattern, count) => node.scan(cursor, 'MATCH', pattern, 'COUNT', count),
       open: () => new Waiting(own(node, keyPrefix, { maxRetriesPerRequest: 0, ...override })),
     });
     if (!isCluster(client)) return [primary('', client)];

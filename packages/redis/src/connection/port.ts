@@ -11,6 +11,10 @@ export interface ClientPort extends ScriptClient {
    * once: when it has ended, whoever needs one opens another.
    */
   openMessages(listener: MessageListener): MessageConnection;
+  /** Whether the client is told what to do about errors of the server, such as to connect anew. */
+  readonly reconnectsOnError: boolean;
+  /** In a cluster: the primary that has a slot, as far as the client knows; else the same one always. */
+  primaryOf(slot: number): string;
   /** The servers that have locks: one, or the masters of a cluster. */
   primaries(): readonly Primary[];
   /** In a cluster: the address of a primary, from the one that the cluster itself tells (`MOVED`). */
@@ -41,6 +45,8 @@ export interface ClientWatcher {
   readonly away?: () => void;
   readonly ready?: () => void;
   readonly closed?: () => void;
+  /** One server of a cluster has gone. */
+  readonly primaryGone?: () => void;
 }
 
 /** Told by a connection for messages. Nothing is told after `ended`. */
@@ -67,6 +73,8 @@ export interface Primary {
   readonly address: string;
   /** A section of the server's `INFO`, by the user's own connection. */
   info(section: string): Promise<string>;
+  /** One step of `SCAN`: the next cursor, and the stored names. */
+  scan(cursor: string, pattern: string, count: number): Promise<unknown>;
   /** Opens a connection for requests that keep it busy. What fails there is not tried again. */
   open(): WaitingConnection;
 }

@@ -1,6 +1,6 @@
 import type { StoreLoss } from '@holdfast/core';
 import type { ScriptCalls } from '../commands/script-calls.ts';
-import { LOSSES, type KnownGrant } from '../scripts/codec.ts';
+import { LOSSES, type KnownGrant } from '../scripts/loss.ts';
 
 /** Between two checks, in ms. */
 const EVERY = 10;

@@ -1,4 +1,4 @@
-import type { Registration } from '../scripts/codec.ts';
+import type { Registration } from '../scripts/reserved.ts';
 
 /** After a wake-up that was none, the next one of the same lock is believed so many ms later. */
 const FIRST_PAUSE = 50;
