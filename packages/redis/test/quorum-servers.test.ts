@@ -132,7 +132,12 @@ describe.each(Object.entries(minorities))('one of three servers is %s', (_, faul
     // Held on one of them, by one who is gone: without the third there is no majority.
     const [first] = servers as [TestServer];
     const client = clientOf(first);
-    await client.set(`{${storedKey('holdfast', 'split')}}`, 'holdfast grant x - y =', 'PX', 3_000);
+    await client.set(
+      `{${storedKey('holdfast', 'split')}}`,
+      `holdfast:1 held ${Date.now() + 3_000} 0 1 - x - y =`,
+      'PX',
+      3_000,
+    );
     client.disconnect();
     await fault(servers[2] as TestServer, proxies[2] as FaultProxy);
     const refused = await quickest(async () => {
@@ -244,7 +249,7 @@ test('a server that keeps its data and was down for the release frees it when it
   const [, folder] = (await client.config('GET', 'dir')) as [string, string];
   client.disconnect();
   const lock = await locker.lock('owed');
-  await eventually(async () => (await grants([down], 'owed'))[0]).toContain('holdfast grant');
+  await eventually(async () => (await grants([down], 'owed'))[0]).toContain('held');
   await down.kill();
   expect(await lock.release()).toBe(true);
   const args = ['--appendonly', 'yes'];

@@ -71,7 +71,6 @@ describe.concurrent.each(Object.entries(pairs))('a tenant %s', (_, [ours, theirs
       free: () => raw.del(key),
       expire: () => raw.pexpire(key, '1'),
       'count who waits': () => raw.zrange(`${key}:queue`, '0', '-1'),
-      'see the token': () => raw.get(`${key}:token`),
       publish: () => raw.publish(channel, `wake x ${key}`),
       'publish from a script': () =>
         raw.eval(`return redis.call('PUBLISH', ARGV[1], 'x')`, '0', channel),
