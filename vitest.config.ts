@@ -40,20 +40,31 @@ const onNewestNode = (name: string, exclude: string[] = []) =>
       ];
 
 /** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
-const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
+const projectOn = (
+  name: string,
+  label: string,
+  peers: string[],
+  env = {},
+  include = ['*.test.ts'],
+) => ({
   extends: true as const,
   resolve: { dedupe: peers },
   test: {
     name: `${name} on ${label}`,
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
-    include: ['*.test.ts', `on-${label}/*.test.ts`],
+    include: [...include, `on-${label}/*.test.ts`],
     // What is built is tested once, on all versions; what is simulated knows no peer.
     exclude: ['built-*.test.ts', 'simulated-*.test.ts'],
     globalSetup: [servers],
     env,
   },
 });
+
+/** Of the tests of Redis, those that another client could fail. */
+const onClients = ['conformance*', 'connections', 'environments', 'failover', 'messages*'].map(
+  (file) => `${file}.test.ts`,
+);
 
 const bullmq = Object.keys(bullmq5.devDependencies);
 const nest = Object.keys(nest10.devDependencies);
@@ -81,6 +92,8 @@ export default defineConfig({
       project('chaos', 'chaos'),
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
+      // A fork of ioredis: only what depends on the client.
+      projectOn('redis', 'iovalkey', ['ioredis'], {}, onClients),
       onServers('memcached'),
       onServers('express'),
       ...onNewestNode('express'),
