@@ -11,10 +11,10 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { defer, tap, type Observable } from 'rxjs';
-import { Claim } from './claim.ts';
+import { ConsumerLock } from './consumer-lock.ts';
 import { guardedObservable, observableOf, type Ending } from './guarded-observable.ts';
 import { HandlerRun, propertyOf } from './handler-run.ts';
-import type { Part } from './hold.ts';
+import type { Use } from './lock-use.ts';
 import { DEFAULT_NAME, importOf, runtimeToken } from './names.ts';
 import { checkOptions, reactionTo, type UseLockOptions } from './options.ts';
 import { followResponse, rawResponseOf } from './response.ts';
@@ -120,8 +120,8 @@ class Interception {
     const purpose = { property: run.property, type: run.type, methods: [] };
     this.watchClient();
     return guardedObservable({
-      claim: new Claim((wanted) =>
-        this.runtime.take({
+      consumerLock: new ConsumerLock((wanted) =>
+        this.runtime.acquire({
           key,
           onLocked,
           options,
@@ -140,7 +140,7 @@ class Interception {
         return run.enter(() => next.handle()).pipe(emitted);
       },
       instead: observableOf,
-      done: (part, how) => this.done(part, how),
+      done: (use, how) => this.done(use, how),
     });
   }
 
@@ -163,19 +163,19 @@ class Interception {
     response?.once('close', closed);
   }
 
-  private async done(part: Part, how: Ending): Promise<void> {
+  private async done(use: Use, how: Ending): Promise<void> {
     const { response, run } = this;
     const gone = how === 'abandoned';
     if (gone) this.gone?.abort(new LockAbortedError('Nobody wants the result any more.'));
     if (run.state === 'running') {
       // An interceptor has given it up, or the client has.
-      void run.settled().then(() => part.end());
+      void run.settled().then(() => use.end());
     } else if (gone && run.state === 'unknown' && !this.emitted) {
-      part.leave();
+      use.leave();
     } else if (how === 'completed' && response?.writableEnded === false && run.sendsItself) {
-      followResponse(response, part);
+      followResponse(response, use);
     } else {
-      await part.end();
+      await use.end();
     }
   }
 }

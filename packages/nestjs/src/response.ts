@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Part } from './hold.ts';
+import type { Use } from './lock-use.ts';
 
 /** Where Nest keeps which parameters of a handler it fills in, and with what. */
 const ROUTE_ARGUMENTS = '__routeArguments__';
@@ -57,15 +57,15 @@ export function openResponseAmong(
 }
 
 /** Holds the lock until the response has been ended by whoever sends it. */
-export function followResponse(response: ServerResponse, part: Part): void {
+export function followResponse(response: ServerResponse, use: Use): void {
   const ended = (): void => {
     response.off('prefinish', ended).off('finish', ended).off('close', closed);
-    void part.end();
+    void use.end();
   };
   const closed = (): void => {
     if (response.writableEnded) ended();
     // The client went away, and who would have sent the response may not know it yet.
-    else part.leave();
+    else use.leave();
   };
   if (response.destroyed) closed();
   response.on('prefinish', ended).on('finish', ended).on('close', closed);

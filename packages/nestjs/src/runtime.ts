@@ -12,8 +12,8 @@ import {
   type LockOptions,
 } from '@holdfast/core';
 import { Logger, type ExecutionContext } from '@nestjs/common';
-import type { Taken } from './claim.ts';
-import { Hold, type HoldOwner } from './hold.ts';
+import type { Acquired } from './consumer-lock.ts';
+import { LockUse, type LockUseOwner } from './lock-use.ts';
 import type { WithLockOptions } from './options.ts';
 import { shared } from './names.ts';
 
@@ -62,8 +62,8 @@ export interface RuntimeSettings {
 }
 
 /** What `@WithLock` and `@UseLock` need of a `LockModule`: its locker, and what they hold of it. */
-export class LockRuntime implements HoldOwner {
-  readonly #holds = new Set<Hold>();
+export class LockRuntime implements LockUseOwner {
+  readonly #uses = new Set<LockUse>();
   readonly #waiting = new Set<AbortController>();
   #phase: 'open' | 'stopping' | 'closed' = 'open';
   #onIdle: (() => void) | undefined = undefined;
@@ -77,9 +77,9 @@ export class LockRuntime implements HoldOwner {
    * @throws what the `exceptionFactory` makes of a {@link LockError}
    * @throws whatever the key function or an `onLocked` function throws
    */
-  async take(request: LockRequest): Promise<Taken> {
+  async acquire(request: LockRequest): Promise<Acquired> {
     try {
-      return { hold: await this.#acquire(request) };
+      return { lockUse: await this.#acquire(request) };
     } catch (error) {
       if (error instanceof LockNotAcquiredError)
         return { value: await this.#rejected(error, request) };
@@ -98,21 +98,21 @@ export class LockRuntime implements HoldOwner {
     const until = performance.now() + this.settings.shutdownTimeout;
     this.stopWaiting();
     // Nobody will consume these any more.
-    for (const hold of this.#holds) if (hold.resting) void hold.end();
-    if (this.#holds.size > 0) await this.#idle(this.settings.shutdownTimeout);
+    for (const lockUse of this.#uses) if (lockUse.resting) void lockUse.end();
+    if (this.#uses.size > 0) await this.#idle(this.settings.shutdownTimeout);
     this.#phase = 'closed';
     if (this.settings.own) {
       await this.locker.close({ drain: Math.max(0, until - performance.now()) });
       return;
     }
-    for (const { control } of this.#holds) {
+    for (const { control } of this.#uses) {
       control.abort(new LockAbortedError('The application is shutting down.'));
     }
   }
 
-  ended(hold: Hold): void {
-    this.#holds.delete(hold);
-    if (this.#holds.size === 0) this.#onIdle?.();
+  ended(lockUse: LockUse): void {
+    this.#uses.delete(lockUse);
+    if (this.#uses.size === 0) this.#onIdle?.();
   }
 
   unconsumed(): void {
@@ -135,24 +135,24 @@ export class LockRuntime implements HoldOwner {
     return (ours ? this.settings.exceptionFactory?.(error, context) : undefined) ?? error;
   }
 
-  async #acquire(request: LockRequest): Promise<Hold> {
+  async #acquire(request: LockRequest): Promise<LockUse> {
     const { options, joins, purpose, control, gone } = request;
     if (this.#phase === 'closed') throw new LockerClosedError();
     const key = await request.key();
     if (key === null) {
       reportBypass(this.locker, {});
-      return this.#hold(undefined, false, control);
+      return this.#use(undefined, false, control);
     }
     const outer = lockAround(key);
     const outerPurpose = outer && purposes.get(outer);
     const same = outerPurpose !== undefined && joins(outerPurpose);
     const reentry = options.reentry ?? (same ? 'join' : undefined);
     const methods = same ? [...outerPurpose.methods, ...purpose.methods] : purpose.methods;
-    const taken = await this.#lock(key, request, reentry);
-    const joined = reentry === 'join' && outer !== undefined && outer.signal === taken.signal;
-    const lock = gone === undefined ? taken : withSignal(taken, gone);
+    const acquired = await this.#lock(key, request, reentry);
+    const joined = reentry === 'join' && outer !== undefined && outer.signal === acquired.signal;
+    const lock = gone === undefined ? acquired : withSignal(acquired, gone);
     purposes.set(lock, { ...purpose, methods });
-    return this.#hold(lock, joined, control);
+    return this.#use(lock, joined, control);
   }
 
   async #lock(
@@ -172,10 +172,10 @@ export class LockRuntime implements HoldOwner {
     }
   }
 
-  #hold(lock: Lock | undefined, joined: boolean, control: AbortController): Hold {
-    const hold = new Hold(lock, joined, control, this);
-    this.#holds.add(hold);
-    return hold;
+  #use(lock: Lock | undefined, joined: boolean, control: AbortController): LockUse {
+    const lockUse = new LockUse(lock, joined, control, this);
+    this.#uses.add(lockUse);
+    return lockUse;
   }
 
   async #idle(timeout: number): Promise<void> {

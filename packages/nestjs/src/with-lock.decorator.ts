@@ -61,8 +61,8 @@ class LockedMethod {
     const { method, property, key, options } = this;
     const purpose: Purpose = { self, property, methods: [method] };
     return {
-      take: async (control) =>
-        (runtimeIn(self, this.name) ?? (await this.connect(self))).take({
+      acquire: async (control) =>
+        (runtimeIn(self, this.name) ?? (await this.connect(self))).acquire({
           key: () => (typeof key === 'function' ? key.apply(self, args) : key),
           options,
           onLocked: reactionTo(options.onLocked),
@@ -71,9 +71,9 @@ class LockedMethod {
           control,
         }),
       invoke: () => Reflect.apply(method, self, args),
-      invoked: (hold) => {
+      invoked: (lockUse) => {
         const response = openResponseAmong(self, property, args);
-        if (response !== undefined) followResponse(response, hold.begin());
+        if (response !== undefined) followResponse(response, lockUse.begin());
       },
     };
   }
