@@ -1,4 +1,5 @@
 import { LockArgumentError } from '@holdfast/core';
+import { checkAnswer } from './options.ts';
 import type { LockModuleOptions } from './lock-module.options.ts';
 
 /** What may stand beside a `locker`. */
@@ -7,12 +8,15 @@ const SETTINGS = new Set([
   'enabled',
   'exceptionFactory',
   'shutdownTimeout',
+  'serveWaiting',
+  'statusCode',
+  'retryAfter',
   'name',
   'isGlobal',
 ]);
 
 /**
- * All but the options of a locker to make, which `createLocker()` checks.
+ * Checks all options but those of a locker that the module makes, which `createLocker()` checks.
  *
  * @throws LockArgumentError
  */
@@ -26,6 +30,10 @@ export function checkModuleOptions<O extends LockModuleOptions>(options: O): O {
   const { enabled = true, exceptionFactory, locker, shutdownTimeout = 0 } = options;
   // Something that is merely falsy must not take the locks of a service away.
   if (typeof enabled !== 'boolean') throw new LockArgumentError('`enabled` must be a boolean.');
+  if (typeof (options.serveWaiting ?? false) !== 'boolean') {
+    throw new LockArgumentError('`serveWaiting` must be a boolean.');
+  }
+  checkAnswer(options);
   if (exceptionFactory !== undefined && typeof exceptionFactory !== 'function') {
     throw new LockArgumentError('`exceptionFactory` must be a function.');
   }
@@ -43,5 +51,8 @@ function checkLocker(locker: unknown, options: object, enabled: boolean): void {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const [extra] = given.find(([name]) => !SETTINGS.has(name)) ?? [];
   if (extra === undefined || !enabled) return;
-  throw new LockArgumentError(`\`${extra}\` is for a locker that LockModule makes, not for yours.`);
+  throw new LockArgumentError(
+    `\`${extra}\` is an option of the locker that LockModule makes: pass it to \`createLocker()\` instead, ` +
+      'which made yours.',
+  );
 }

@@ -16,9 +16,9 @@ import { guardedObservable, observableOf, type Ending } from './guarded-observab
 import { HandlerRun, propertyOf } from './handler-run.ts';
 import type { Use } from './lock-use.ts';
 import { DEFAULT_NAME, importOf, runtimeToken } from './names.ts';
-import { checkOptions, reactionTo, type UseLockOptions } from './options.ts';
+import { reactionTo, settingsOf, type LockSettings, type UseLockOptions } from './options.ts';
 import { followResponse, rawResponseOf } from './response.ts';
-import type { LockRuntime } from './runtime.ts';
+import { isRuntime, MOCKED, type LockRuntime } from './runtime.ts';
 
 /** What an interceptor has of its module. */
 const RUNTIME = Symbol.for('@holdfast/nestjs:interceptor');
@@ -40,26 +40,41 @@ export abstract class BaseLockInterceptor implements NestInterceptor {
    * `onLocked` says.
    */
   protected onRejected(context: ExecutionContext, error: LockNotAcquiredError): unknown {
-    return reactionTo(this.getOptions(context).onLocked)(error);
+    return reactionTo(settingsOf(this.getOptions(context)).onLocked)(error);
+  }
+
+  /** Names it in messages. */
+  protected describe(context: ExecutionContext): string {
+    return `${this.constructor.name} on ${nameOf(context)}`;
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return defer(() => {
-      const runtime = (this as { [RUNTIME]?: LockRuntime })[RUNTIME];
-      if (runtime === undefined) {
-        throw new LockMissingError(
-          `${this.constructor.name} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the ` +
-            'class of the interceptor rather than an instance.',
-        );
-      }
-      const options = checkOptions(this.getOptions(context));
-      const interception = new Interception(context, runtime, options);
+      const runtime: unknown = (this as { [RUNTIME]?: unknown })[RUNTIME];
+      if (!isRuntime(runtime)) throw this.noLocker(runtime, context);
+      const settings = settingsOf(this.getOptions(context));
+      const interception = new Interception(context, runtime, settings);
       return interception.around(next, {
         key: () => this.getKey(context),
         onLocked: (error) => this.onRejected(context, error),
+        describe: () => this.describe(context),
       });
     });
   }
+
+  private noLocker(found: unknown, context: ExecutionContext): LockMissingError {
+    return new LockMissingError(
+      found === undefined
+        ? `${this.describe(context)} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the ` +
+            'class of the interceptor rather than an instance.'
+        : `${this.describe(context)} ${MOCKED} Import ${importOf(DEFAULT_NAME)} in the testing module.`,
+    );
+  }
+}
+
+/** The handler's name; a unit test may pass a context that has no more than it needs. */
+function nameOf(context: Partial<ExecutionContext>): string {
+  return [context.getClass?.().name, context.getHandler?.().name].filter(Boolean).join('.');
 }
 
 /** Gives a class of interceptors its locker, from the module that imports it. */
@@ -90,9 +105,11 @@ export function injectLocker(type: { readonly prototype: object }, name: string)
 export abstract class LockInterceptor extends BaseLockInterceptor {}
 injectLocker(LockInterceptor, DEFAULT_NAME);
 
-interface Hooks {
+/** What an interceptor says of a request's lock. */
+interface InterceptionHooks {
   readonly key: () => Key | null | PromiseLike<Key | null>;
   readonly onLocked: (error: LockNotAcquiredError) => unknown;
+  readonly describe: () => string;
 }
 
 /** One request that runs under a lock. */
@@ -108,23 +125,23 @@ class Interception {
   constructor(
     private readonly context: ExecutionContext,
     private readonly runtime: LockRuntime,
-    private readonly options: UseLockOptions,
+    private readonly settings: LockSettings,
   ) {
     const type = context.getClass();
     this.run = new HandlerRun(type, propertyOf(type, context.getHandler()));
-    this.gone = options.abortOnDisconnect === false ? undefined : new AbortController();
+    this.gone = settings.abortOnDisconnect ? new AbortController() : undefined;
   }
 
-  around(next: CallHandler, { key, onLocked }: Hooks): Observable<unknown> {
-    const { context, control, options, run } = this;
+  around(next: CallHandler, hooks: InterceptionHooks): Observable<unknown> {
+    const { context, control, runtime, run, settings } = this;
     const purpose = { property: run.property, type: run.type, methods: [] };
     this.watchClient();
     return guardedObservable({
       consumerLock: new ConsumerLock((wanted) =>
-        this.runtime.acquire({
-          key,
-          onLocked,
-          options,
+        runtime.acquire({
+          ...hooks,
+          computed: true,
+          settings,
           context,
           purpose,
           joins: ({ type, property }) => type === run.type && property === run.property,
@@ -134,7 +151,9 @@ class Interception {
       ),
       control,
       open: () => {
-        control.signal.throwIfAborted();
+        if (control.signal.aborted) {
+          throw runtime.exceptionFor(control.signal.reason, { computed: true, context, settings });
+        }
         this.holding = true;
         const emitted = tap(() => (this.emitted = true));
         return run.enter(() => next.handle()).pipe(emitted);

@@ -16,7 +16,7 @@ class Choosy {
   ran = 0;
 
   @WithLock('busy', { onLocked: 'skip' })
-  async skip(): Promise<string> {
+  async skip(): Promise<string | undefined> {
     this.ran += 1;
     return 'ran';
   }
@@ -37,7 +37,7 @@ class Choosy {
   }
 
   @WithLock('busy', { onLocked: 'skip', wait: 5_000 })
-  async patient(): Promise<string> {
+  async patient(): Promise<string | undefined> {
     this.ran += 1;
     return 'ran';
   }

@@ -212,7 +212,7 @@ describe('socket handlers', () => {
       send(event);
       await until(() => mapped.length === 1);
     });
-    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', event === 'request']]);
+    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', true]]);
     expect(log.error).not.toHaveBeenCalled();
   });
 });

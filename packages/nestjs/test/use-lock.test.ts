@@ -186,7 +186,7 @@ describe('a handler with a lock from the request', () => {
 
   test('does not run if there is no key', async () => {
     const url = await boot();
-    await expect(call('GET', `${url}/orders/bad-key`)).resolves.toMatchObject({ status: 500 });
+    await expect(call('GET', `${url}/orders/bad-key`)).resolves.toMatchObject({ status: 400 });
     expect(work.begun).toEqual([]);
   });
 
