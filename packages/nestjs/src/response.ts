@@ -39,9 +39,10 @@ function readOwnResponse(type: object, property: string | symbol): OwnResponse |
 /** Node's response, given it or Fastify's reply, or nothing if it is neither. */
 export function rawResponseOf(response: unknown): ServerResponse | undefined {
   const raw = (response as { raw?: unknown } | null | undefined)?.raw ?? response;
-  const { writableEnded, once } = (raw ?? {}) as Partial<ServerResponse>;
-  const fits = typeof writableEnded === 'boolean' && typeof once === 'function';
-  return fits ? (raw as ServerResponse) : undefined;
+  const { writableEnded, on, once, off } = (raw ?? {}) as Partial<ServerResponse>;
+  // A unit test may pass a mock, which never says that it has ended.
+  const listens = [on, once, off].every((method) => typeof method === 'function');
+  return listens && typeof writableEnded === 'boolean' ? (raw as ServerResponse) : undefined;
 }
 
 /** The response among a method's arguments, if it is a handler that sends it itself and has not yet. */

@@ -8,7 +8,7 @@ import {
   type LockModuleOptions,
 } from '@holdfast/nestjs';
 import { faultyStore } from '@holdfast/testing';
-import { Inject, Injectable, Module, type DynamicModule } from '@nestjs/common';
+import { Inject, Injectable, Module, type DynamicModule, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { describe, expect, test } from 'vitest';
 import { aLocker, atEnd } from './kit/index.ts';
@@ -172,5 +172,48 @@ describe('a module', () => {
       await expect(service.run()).resolves.toBeDefined();
       await service.locker.withLock('other', () => {});
     }
+  });
+});
+
+describe('a second global locker of one name', () => {
+  const feature = (imported: DynamicModule): Type => {
+    @Module({ imports: [imported] })
+    class Feature {}
+    return Feature;
+  };
+
+  const boot = (...imports: (DynamicModule | Type)[]): Promise<unknown> =>
+    Test.createTestingModule({ imports }).compile();
+
+  test.each<{ what: string; second: () => DynamicModule }>([
+    { what: 'forRoot()', second: () => LockModule.forRoot() },
+    { what: 'forRootAsync()', second: () => LockModule.forRootAsync({ useFactory: () => ({}) }) },
+  ])('by $what keeps the application from booting, and says what to do', async ({ second }) => {
+    await expect(boot(feature(LockModule.forRoot()), feature(second()))).rejects.toThrow(
+      /two global lockers of the name 'default'.*Import it once, in the root module/,
+    );
+  });
+
+  test('is told by its name', async () => {
+    const named = (): DynamicModule => LockModule.forRoot({ name: 'reports' });
+    await expect(boot(named(), feature(named()))).rejects.toThrow(
+      /'reports'.*LockModule\.forRoot\({ name: 'reports' }\)/,
+    );
+  });
+
+  test('is none if it is the same module, imported twice', async () => {
+    const once = LockModule.forRoot();
+    await expect(boot(feature(once), feature(once))).resolves.toBeDefined();
+  });
+
+  test('is none if it has another name, or is not global', async () => {
+    const other = LockModule.forRoot({ name: 'reports' });
+    const local = LockModule.forRoot({ isGlobal: false });
+    await expect(boot(LockModule.forRoot(), other, feature(local))).resolves.toBeDefined();
+  });
+
+  test('is none if it is of another application', async () => {
+    await boot(LockModule.forRoot());
+    await expect(boot(LockModule.forRoot())).resolves.toBeDefined();
   });
 });

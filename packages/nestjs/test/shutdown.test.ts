@@ -151,6 +151,38 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     expect(work.begun).toEqual(['a']);
   });
 
+  test('serves those who wait too, if it is told so', async () => {
+    const module = await boot({ ...options(), serveWaiting: true });
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const waiting = [service.run('b'), service.run('c')];
+    await aMoment();
+    const closed = closing(module);
+    await aMoment();
+    for (const name of ['a', 'b', 'c']) work.end(name);
+    await expect(Promise.all([ran, ...waiting])).resolves.toEqual(['a', 'b', 'c']);
+    await closed;
+    expect([log, work.most]).toEqual([['closed'], 1]);
+    await expect(isFree(outside, 'k')).resolves.toBe(true);
+    await expect(service.free()).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+  });
+
+  test('rejects those who still wait when its time is over', async () => {
+    const module = await boot({ ...options(), serveWaiting: true, shutdownTimeout: 200 });
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const waiting = service.run('b');
+    waiting.catch(() => {});
+    await aMoment();
+    await closing(module);
+    await expect(waiting).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+    work.end('a');
+    await expect(ran).resolves.toBe('a');
+    expect(work.begun).toEqual(['a']);
+  });
+
   test('does not wait for results that nobody consumes', async () => {
     const module = await boot({ ...options(), shutdownTimeout: 20_000 });
     await module.get(Service).values();

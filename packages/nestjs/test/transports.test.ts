@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@holdfast/test-servers';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import type { Locker } from '@holdfast/core';
-import { Controller } from '@nestjs/common';
+import { Controller, Get, Injectable, type ExecutionContext } from '@nestjs/common';
 import {
   ClientProxyFactory,
   EventPattern,
@@ -19,7 +19,7 @@ import { MessageBody, SubscribeMessage, WebSocketGateway, WsException } from '@n
 import { from, lastValueFrom, toArray, type Observable } from 'rxjs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { aLocker, atEnd, isFree, until, untilFree, Work } from './kit/index.ts';
+import { aLocker, atEnd, call, isFree, serve, until, untilFree, Work } from './kit/index.ts';
 
 let locker: Locker;
 let work: Work;
@@ -215,4 +215,58 @@ describe('socket handlers', () => {
     expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', true]]);
     expect(log.error).not.toHaveBeenCalled();
   });
+});
+
+describe('a hybrid application', () => {
+  test.each([{ inheritAppConfig: false }, { inheritAppConfig: true }])(
+    'tells the exceptionFactory of a method whether it serves HTTP or messages: %o',
+    async (hybrid) => {
+      @Injectable()
+      class Shared {
+        @WithLock('shared', { wait: 0 })
+        async run(): Promise<string> {
+          return 'ran';
+        }
+      }
+
+      @Controller()
+      class Both {
+        constructor(private readonly shared: Shared) {}
+
+        @MessagePattern('both')
+        async message(): Promise<string> {
+          return this.shared.run();
+        }
+
+        @Get('both')
+        async request(): Promise<string> {
+          return this.shared.run();
+        }
+      }
+
+      const exceptionFactory = (error: { code: string }, context?: ExecutionContext): unknown =>
+        context?.getType() === 'rpc'
+          ? new RpcException({ code: error.code, handler: context.getHandler().name })
+          : undefined;
+      const { app, url } = await serve({
+        imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, exceptionFactory })],
+        controllers: [Both],
+        providers: [Shared],
+      });
+      const port = await freePort();
+      const tcp = { transport: Transport.TCP, options: { host: HOST, port } } as const;
+      app.connectMicroservice(tcp, hybrid);
+      await app.startAllMicroservices();
+      const client = ClientProxyFactory.create(tcp);
+      atEnd(() => client.close());
+      await locker.withLock('shared', async () => {
+        await expect(lastValueFrom(client.send('both', {}))).rejects.toEqual({
+          code: 'LOCK_NOT_ACQUIRED',
+          handler: 'message',
+        });
+        await expect(call('GET', `${url}/both`)).resolves.toMatchObject({ status: 423 });
+      });
+      await expect(lastValueFrom(client.send('both', {}))).resolves.toBe('ran');
+    },
+  );
 });

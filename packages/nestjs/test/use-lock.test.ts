@@ -92,6 +92,13 @@ class Orders {
     return this.both(id).catch((error: { code: string }) => error.code);
   }
 
+  @UseLock('upper')
+  @UseLock('lower')
+  @Get('stacked')
+  async stacked(): Promise<unknown> {
+    return lockNow();
+  }
+
   @UseLock(async (context) => requestOf(context).query.tenant ?? null)
   @Get('perhaps')
   async perhaps(): Promise<unknown> {
@@ -168,6 +175,12 @@ describe('a handler with a lock from the request', () => {
     const url = await boot();
     await get(`${url}/orders/1/two`);
     expect(taken).toEqual(['order:1', 'other']);
+  });
+
+  test('is taken first by the lowest of several, as Nest runs interceptors', async () => {
+    const url = await boot();
+    await expect(get(`${url}/orders/stacked`)).resolves.toMatchObject({ keys: ['upper'] });
+    expect(taken).toEqual(['lower', 'upper']);
   });
 
   test('is not the handler for methods that it calls', async () => {
