@@ -5,6 +5,7 @@ import {
   type CallHandler,
   type ExecutionContext,
   type NestInterceptor,
+  type Type,
 } from '@nestjs/common';
 import { ApplicationConfig, HttpAdapterHost, type ModulesContainer } from '@nestjs/core';
 import { catchError, throwError, type Observable } from 'rxjs';
@@ -15,8 +16,8 @@ import type { LockRuntime } from './runtime.ts';
 
 /** Where Nest keeps the filters of a class or a method. */
 const FILTERS = '__exceptionFilters__';
-/** Where Nest keeps the pattern of a handler of messages. */
-const PATTERN = 'microservices:pattern';
+/** By which Nest knows a handler of messages, and one of sockets. */
+const PATTERNS = ['microservices:pattern', 'websockets:message_mapping'];
 
 const PROBLEM_JSON = 'application/problem+json';
 
@@ -85,16 +86,17 @@ const contextOnly: NestInterceptor = {
 const reached = new WeakSet<object>();
 
 /**
- * The same for handlers of messages: in a hybrid application, which runs them beside HTTP, global interceptors
- * are not for them unless it says so.
+ * The same for handlers of messages and of sockets. Global interceptors do not reach those of a hybrid
+ * application, unless it says so, nor gateways before Nest 12.
  */
 export function reachMessageHandlers(modules: ModulesContainer): void {
-  for (const { controllers } of modules.values()) {
-    for (const { metatype } of controllers.values()) {
-      if (typeof metatype !== 'function' || reached.has(metatype)) continue;
-      if (!handlesMessages(metatype.prototype as object)) continue;
-      reached.add(metatype);
-      UseInterceptors(contextOnly)(metatype);
+  for (const { controllers, providers } of modules.values()) {
+    for (const { metatype } of [...controllers.values(), ...providers.values()]) {
+      const prototype: unknown = typeof metatype === 'function' ? metatype.prototype : undefined;
+      if (typeof prototype !== 'object' || prototype === null || reached.has(prototype)) continue;
+      if (!handlesMessages(prototype)) continue;
+      reached.add(prototype);
+      UseInterceptors(contextOnly)(metatype as Type);
     }
   }
 }
@@ -103,7 +105,8 @@ function handlesMessages(prototype: object): boolean {
   let current: object | null = prototype;
   for (; current !== null; current = Object.getPrototypeOf(current) as object | null) {
     for (const { value } of Object.values(Object.getOwnPropertyDescriptors(current))) {
-      if (typeof value === 'function' && Reflect.hasMetadata(PATTERN, value)) return true;
+      if (typeof value !== 'function') continue;
+      if (PATTERNS.some((pattern) => Reflect.hasMetadata(pattern, value as object))) return true;
     }
   }
   return false;

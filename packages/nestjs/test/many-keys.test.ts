@@ -52,14 +52,14 @@ class OrderController {
 }
 
 describe('what is left of many keys', () => {
-  test('of a method, ten thousand times, is nothing', async () => {
+  test('of a method, ten thousand times, is nothing', { timeout: 180_000 }, async () => {
     const orders = (await compile(locker, { providers: [Orders] })).get(Orders);
     // A map entry alone would be about 100.
     await leavesAtMost(50, 10_000, (id) => orders.pay(id));
     expect(taken).toBe(20_000);
   });
 
-  test('of requests is nothing', async () => {
+  test('of requests is nothing', { timeout: 180_000 }, async () => {
     const { app } = await serve(
       { imports: [LockModule.forRoot({ locker })], controllers: [OrderController] },
       'fastify',

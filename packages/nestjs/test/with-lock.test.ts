@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { LockArgumentError, memoryStore, type Locker } from '@holdfast/core';
 import { assertLocked, currentLock, LockModule, WithLock } from '@holdfast/nestjs';
 import { faultyStore, virtualClock } from '@holdfast/testing';
@@ -70,9 +71,7 @@ class Orders {
   @WithLock('lost', { maxHold: 50 })
   async long(): Promise<unknown> {
     const { signal } = assertLocked('lost');
-    await new Promise((resolve) => {
-      signal.addEventListener('abort', resolve);
-    });
+    if (!signal.aborted) await once(signal, 'abort');
     return signal.reason;
   }
 
