@@ -109,7 +109,7 @@ test.skipIf(redisBinary() === '')(
     const redis = await DurableRedis.start(folder);
     const env = { ...NEVER, REDIS_URL: redis.url, DATABASE_URL: database, BANK_DELAY: '15' };
     const services = await Promise.all([Service.start(env), Service.start(env)]);
-    const [first, second] = services as [Service, Service];
+    const [first, second] = services;
     const answers = new Answers();
     const until = Date.now() + DURATION * 1_000;
     const load = Promise.all([

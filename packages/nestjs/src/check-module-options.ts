@@ -1,8 +1,8 @@
-import { LockArgumentError } from '@holdfast/core';
-import { checkAnswer } from './options.ts';
+import { LockArgumentError, type LockerOptions } from '@holdfast/core';
+import { checkAnswer, checkBoolean } from './options.ts';
 import type { LockModuleOptions } from './lock-module.options.ts';
 
-/** What may stand beside a `locker`. */
+/** Options of the module itself, which may stand beside a `locker`. */
 const SETTINGS = new Set([
   'locker',
   'enabled',
@@ -29,10 +29,8 @@ export function checkModuleOptions<O extends LockModuleOptions>(options: O): O {
   }
   const { enabled = true, exceptionFactory, locker, shutdownTimeout = 0 } = options;
   // Something that is merely falsy must not take the locks of a service away.
-  if (typeof enabled !== 'boolean') throw new LockArgumentError('`enabled` must be a boolean.');
-  if (typeof (options.serveWaiting ?? false) !== 'boolean') {
-    throw new LockArgumentError('`serveWaiting` must be a boolean.');
-  }
+  checkBoolean('enabled', enabled);
+  checkBoolean('serveWaiting', options.serveWaiting ?? false);
   checkAnswer(options);
   if (exceptionFactory !== undefined && typeof exceptionFactory !== 'function') {
     throw new LockArgumentError('`exceptionFactory` must be a function.');
@@ -42,6 +40,11 @@ export function checkModuleOptions<O extends LockModuleOptions>(options: O): O {
   }
   if (locker !== undefined) checkLocker(locker, options, enabled);
   return options;
+}
+
+/** Those of a module's options that are for the locker that it makes. */
+export function lockerOptionsIn(options: LockModuleOptions): LockerOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !SETTINGS.has(name)));
 }
 
 function checkLocker(locker: unknown, options: object, enabled: boolean): void {

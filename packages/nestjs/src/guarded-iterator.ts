@@ -102,6 +102,7 @@ export class GuardedIterator implements AsyncGenerator<unknown, unknown, unknown
     let result: IteratorResult<unknown, unknown>;
     try {
       result = await use.lockUse.run(() => call(source));
+      if (result.done === true) use.lockUse.assertKept(result.value);
     } catch (error) {
       await this.#end(use);
       throw error;

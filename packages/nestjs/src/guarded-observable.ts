@@ -67,6 +67,7 @@ class Subscribed {
   /** While the source is being subscribed, it may emit, complete and be unsubscribed already. */
   private starting = true;
   private over = false;
+  private last: unknown = undefined;
 
   constructor(
     private readonly source: GuardedSource,
@@ -102,6 +103,7 @@ class Subscribed {
       acquire: this.source.consumerLock.acquire,
       kept: true,
     });
+    this.last = value;
     this.outside(() => this.subscriber.next(followed));
   }
 
@@ -113,6 +115,12 @@ class Subscribed {
   private completed(): void {
     // Stopped, it completes too.
     if (this.over || this.subscriber.closed) return;
+    try {
+      this.use.lockUse.assertKept(this.last);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
     void this.done('completed').then(() => this.outside(() => this.subscriber.complete()));
   }
 

@@ -75,7 +75,7 @@ export class LockHttpException extends HttpException {
       ['options', { cause: error }],
       ['statusCode', status],
     ]);
-    for (const name of [BRAND, ...Object.getOwnPropertyNames(error)]) {
+    for (const name of [BRAND, 'key', ...Object.getOwnPropertyNames(error)]) {
       if (!(name in this)) hidden.set(name, Reflect.get(error, name));
     }
     for (const [name, value] of hidden) {

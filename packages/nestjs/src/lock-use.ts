@@ -29,12 +29,14 @@ export class LockUse {
    * @param lock absent if the work runs without one, because its key is `null`
    * @param joined whether an enclosing call renews and releases the lock
    * @param control cancels the wait for the lock, and then aborts its signal and ends its renewal
+   * @param throwIfLost whether {@link assertKept} throws
    */
   constructor(
     readonly lock: Lock | undefined,
     readonly joined: boolean,
     readonly control: AbortController,
     private readonly owner: LockUseOwner,
+    private readonly throwIfLost = false,
   ) {
     if (lock === undefined || joined) return;
     void runWithLock(
@@ -44,6 +46,21 @@ export class LockUse {
           this.#settle = resolve;
         }),
     );
+  }
+
+  /**
+   * To be called when a use has succeeded.
+   *
+   * @param value its result
+   * @throws LockLostError if the lock was lost meanwhile, and whoever asked for it wants to know
+   */
+  assertKept(value?: unknown): void {
+    if (!this.throwIfLost || this.lock?.state !== 'lost') return;
+    try {
+      this.lock.assertHeld();
+    } catch (error) {
+      throw Object.defineProperty(error as Error, 'value', { value, configurable: true });
+    }
   }
 
   /** Whether no use runs now. */

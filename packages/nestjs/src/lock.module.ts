@@ -17,7 +17,7 @@ import type {
   LockOptionsFactory,
   ShortLockOptionsFactory,
 } from './lock-module.options.ts';
-import { checkModuleOptions } from './check-module-options.ts';
+import { checkModuleOptions, lockerOptionsIn } from './check-module-options.ts';
 import { LockContextInterceptor, reachMessageHandlers } from './lock-context.interceptor.ts';
 import { LockExceptions } from './lock-exceptions.ts';
 import { addApplication, connectFactories } from './lock.explorer.ts';
@@ -160,10 +160,13 @@ function asyncOptions(options: LockModuleAsyncOptions): Provider[] {
 
 /** @throws LockArgumentError */
 function lockerFor(name: string, options: LockModuleOptions): Locker {
-  const { enabled = true, locker, ...rest } = options;
+  const { enabled = true, locker, store } = options;
   if (enabled && locker !== undefined) return locker;
-  const { exceptionFactory, shutdownTimeout, serveWaiting, statusCode, retryAfter, ...own } = rest;
-  const made = createLocker({ ...own, store: enabled ? own.store : undefined, name });
+  const made = createLocker({
+    ...lockerOptionsIn(options),
+    store: enabled ? store : undefined,
+    name,
+  });
   madeHere.add(made);
   return made;
 }
@@ -177,6 +180,7 @@ function runtimeFor(
   reachMessageHandlers(modules);
   return new LockRuntime(locker, new LockExceptions(options), {
     wait,
+    throwIfLost: (options as { throwIfLost?: boolean }).throwIfLost ?? false,
     serveWaiting,
     shutdownTimeout: Math.min(shutdownTimeout, LONGEST_TIMER),
     own: madeHere.has(locker),

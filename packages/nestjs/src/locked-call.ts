@@ -62,6 +62,7 @@ async function run(call: LockedCall): Promise<unknown> {
   try {
     const returned = lockUse.run(() => call.invoke());
     const value = await returned;
+    lockUse.assertKept(value);
     call.invoked(lockUse);
     result = follow(value, { lockUse, acquire: call.acquire, kept: isThenable(returned) });
   } catch (error) {

@@ -32,6 +32,13 @@ export interface WithLockOptions<B extends OnBusy = OnBusy, R = unknown>
    */
   name?: string | undefined;
   /**
+   * Whether the call fails with the `LockLostError` when the method succeeds although its lock was lost
+   * meanwhile. `error.value` is what the method returned.
+   *
+   * @default the locker's, where `LockModule` makes it, else false
+   */
+  throwIfLost?: boolean | undefined;
+  /**
    * What happens when the lock is busy: `'throw'` throws; `'skip'` does not run the method, whose promise
    * resolves to `undefined` (an Observable or iterable has no values); the value of a function stands for the
    * method's result. An unavailable store always throws.
@@ -56,7 +63,7 @@ export interface UseLockOptions extends WithLockOptions {
 export interface LockSettings {
   readonly name: string;
   /** For `Locker.lock()`. */
-  readonly lock: Omit<LockOptions, 'wait'>;
+  readonly lock: Omit<LockOptions, 'wait'> & Pick<WithLockOptions, 'throwIfLost'>;
   readonly wait: number | undefined;
   readonly onLocked: OnLocked;
   readonly answer: HttpAnswerOptions;
@@ -78,16 +85,20 @@ export function settingsOf(options: UseLockOptions = DEFAULTS): LockSettings {
   }
   const { name, wait, onLocked = 'throw', statusCode, retryAfter, ...rest } = options;
   const { abortOnDisconnect = true, ...lock } = rest;
+  checkBoolean('abortOnDisconnect', abortOnDisconnect);
+  checkBoolean('throwIfLost', lock.throwIfLost ?? false);
   if (onLocked !== 'throw' && onLocked !== 'skip' && typeof onLocked !== 'function') {
     throw new LockArgumentError("`onLocked` must be 'throw', 'skip' or a function.");
-  }
-  if (typeof abortOnDisconnect !== 'boolean') {
-    throw new LockArgumentError('`abortOnDisconnect` must be a boolean.');
   }
   const answer = checkAnswer({ statusCode, retryAfter });
   const made = { name: checkName(name), lock, wait, onLocked, answer, abortOnDisconnect };
   settings.set(options, made);
   return made;
+}
+
+/** @throws LockArgumentError */
+export function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new LockArgumentError(`\`${name}\` must be a boolean.`);
 }
 
 /** @throws LockArgumentError */

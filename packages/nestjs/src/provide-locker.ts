@@ -27,6 +27,7 @@ export function provideLocker<T extends object>(instance: T, locker: Locker = cr
   }
   const runtime = new LockRuntime(locker, new LockExceptions({}), {
     wait: undefined,
+    throwIfLost: false,
     shutdownTimeout: 0,
     serveWaiting: false,
     own: false,

@@ -62,6 +62,7 @@ export interface LockRequest {
 export interface RuntimeSettings {
   readonly wait: number | undefined;
   readonly shutdownTimeout: number;
+  readonly throwIfLost: boolean;
   /** Whether a shutdown serves the calls that wait, too. */
   readonly serveWaiting: boolean;
   /** Whether the locker was made by the module, which then closes it. */
@@ -159,12 +160,12 @@ export class LockRuntime implements LockUseOwner {
   }
 
   async #acquire(request: LockRequest): Promise<LockUse> {
-    const { settings, joins, purpose, control, gone } = request;
+    const { settings, joins, purpose, gone } = request;
     if (this.#phase === 'closed') throw new LockerClosedError();
     const key = await request.key();
     if (key === null) {
       reportBypass(this.locker, {});
-      return this.#use(undefined, false, control);
+      return this.#use(undefined, false, request);
     }
     if (!isKey(key)) checkKeyAnswer(key, request.describe(), 'a call');
     const outer = lockAround(key);
@@ -176,7 +177,7 @@ export class LockRuntime implements LockUseOwner {
     const joined = reentry === 'join' && outer !== undefined && outer.signal === acquired.signal;
     const lock = gone === undefined ? acquired : withSignal(acquired, gone);
     purposes.set(lock, { ...purpose, methods });
-    return this.#use(lock, joined, control);
+    return this.#use(lock, joined, request);
   }
 
   async #lock(
@@ -191,8 +192,9 @@ export class LockRuntime implements LockUseOwner {
     return this.locker.lock(key, { ...settings.lock, wait, reentry, signal });
   }
 
-  #use(lock: Lock | undefined, joined: boolean, control: AbortController): LockUse {
-    const lockUse = new LockUse(lock, joined, control, this);
+  #use(lock: Lock | undefined, joined: boolean, { control, settings }: LockRequest): LockUse {
+    const { throwIfLost = this.settings.throwIfLost } = settings.lock;
+    const lockUse = new LockUse(lock, joined, control, this, throwIfLost);
     this.#uses.add(lockUse);
     return lockUse;
   }

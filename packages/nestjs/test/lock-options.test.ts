@@ -25,8 +25,8 @@ const options = {
   reentry: 'ignore',
   onLost,
 } as const;
-/** Options of a locker that is newer than this package. */
-const newer = { ...options, weight: 2 };
+/** Newer versions of core have more. */
+const newer = { ...options, label: 'who' };
 
 @Injectable()
 class Service {

@@ -41,8 +41,7 @@ describe('provideLocker', () => {
   });
 
   test('refuses an instance that needs none', () => {
-    class Plain {}
-    expect(() => provideLocker(new Plain())).toThrow(/Plain has no method with @WithLock/);
+    expect(() => provideLocker(new Map())).toThrow(/Map has no method with @WithLock/);
   });
 });
 
