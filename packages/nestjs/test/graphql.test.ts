@@ -67,7 +67,7 @@ describe('resolvers', () => {
     };
   };
 
-  test('of queries are locked', async () => {
+  test('resolvers of queries run under their locks', async () => {
     const ask = await boot();
     await expect(ask('{ now }')).resolves.toEqual({ data: { now: 'query' } });
     await expect(isFree(locker, 'query')).resolves.toBe(true);
@@ -92,7 +92,7 @@ describe('resolvers', () => {
     },
   );
 
-  test('have the errors that they are given', async () => {
+  test('resolvers throw what the exceptionFactory makes', async () => {
     const ask = await boot({ exceptionFactory: () => new Error('mapped') });
     await locker.withLock('order:1', async () => {
       for (const field of ['pay', 'ship']) {

@@ -135,7 +135,7 @@ describe.each(['express', 'fastify'] as const)('on %s', (adapter) => {
     expect(exception).toMatchObject({ code: 'LOCK_NOT_ACQUIRED', key: 'order:1' });
   });
 
-  test('errors can be mapped', async () => {
+  test('the exceptionFactory maps errors of locks, and no others', async () => {
     const exceptionFactory = vi.fn<(error: LockError, context?: ExecutionContext) => unknown>(
       (error, context) => {
         if (error.key === 'order:2') return undefined;

@@ -101,35 +101,41 @@ async function listen(module: TestingModule, log: Log): Promise<number> {
 }
 
 describe('message handlers', () => {
-  test.each(['method', 'request'])('are locked, and a busy lock is logged: %s', async (pattern) => {
-    const log = logger();
-    const client = await serveMessages({}, log);
-    const send = () => lastValueFrom(client.send(pattern, { id: '1' }));
-    const first = send();
-    await until(() => work.begun.length === 1);
-    await expect(send()).rejects.toMatchObject({
-      status: 'error',
-      message: 'Internal server error',
-    });
-    expect(log.error.mock.calls.map(([message]) => String(message))).toEqual([
-      expect.stringMatching(/busy/),
-    ]);
-    work.end('1');
-    await expect(first).resolves.toEqual({ key: 'order:1', id: '1' });
-    await untilFree(locker, 'order:1');
-  });
-
-  test.each(['method', 'request'])('have the errors that they are given: %s', async (pattern) => {
-    const exceptionFactory = (error: { code: string }) => new RpcException({ code: error.code });
-    const client = await serveMessages({ exceptionFactory }, logger());
-    await locker.withLock('order:1', async () => {
-      await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toEqual({
-        code: 'LOCK_NOT_ACQUIRED',
+  test.each(['method', 'request'])(
+    'handlers run under their locks, and a busy lock is logged: %s',
+    async (pattern) => {
+      const log = logger();
+      const client = await serveMessages({}, log);
+      const send = () => lastValueFrom(client.send(pattern, { id: '1' }));
+      const first = send();
+      await until(() => work.begun.length === 1);
+      await expect(send()).rejects.toMatchObject({
+        status: 'error',
+        message: 'Internal server error',
       });
-    });
-  });
+      expect(log.error.mock.calls.map(([message]) => String(message))).toEqual([
+        expect.stringMatching(/busy/),
+      ]);
+      work.end('1');
+      await expect(first).resolves.toEqual({ key: 'order:1', id: '1' });
+      await untilFree(locker, 'order:1');
+    },
+  );
 
-  test('can answer with Observables', async () => {
+  test.each(['method', 'request'])(
+    'handlers throw what the exceptionFactory makes: %s',
+    async (pattern) => {
+      const exceptionFactory = (error: { code: string }) => new RpcException({ code: error.code });
+      const client = await serveMessages({ exceptionFactory }, logger());
+      await locker.withLock('order:1', async () => {
+        await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toEqual({
+          code: 'LOCK_NOT_ACQUIRED',
+        });
+      });
+    },
+  );
+
+  test('message handlers can answer with Observables', async () => {
     const client = await serveMessages({}, logger());
     await expect(lastValueFrom(client.send('values', {}).pipe(toArray()))).resolves.toEqual([
       'values',
@@ -138,7 +144,7 @@ describe('message handlers', () => {
     await expect(isFree(locker, 'values')).resolves.toBe(true);
   });
 
-  test('of events run one after the other', async () => {
+  test('handlers of events run one after the other', async () => {
     const client = await serveMessages({}, logger());
     work.end('1');
     const emit = () => lastValueFrom(client.emit('event', { id: '1' }), { defaultValue: null });
