@@ -78,6 +78,13 @@ class Service {
   async wrongTtl(): Promise<void> {}
 }
 
+/** As core refuses those who would wait in a queue that is full. */
+class QueueFullError extends LockError {
+  readonly code = 'LOCK_QUEUE_FULL';
+  readonly status = 503;
+  readonly headers = { 'Retry-After': '2' };
+}
+
 /** The filter of Nest's own documentation. */
 @Catch()
 class CatchEverything implements ExceptionFilter {
@@ -282,6 +289,20 @@ describe.each(['express', 'fastify'] as const)(
       for (const { status, headers, text } of await ask(url)) {
         expect([status, headers.get('retry-after')]).toEqual([503, '1']);
         expect(JSON.parse(text)).toMatchObject({ code: 'LOCKER_CLOSED' });
+      }
+      expect(log.errors).toEqual([]);
+    });
+
+    test('gets the status and the headers that its error has, whichever error of core it is', async () => {
+      const url = await boot();
+      locker.lock = () => Promise.reject(new QueueFullError('Too many wait.', { key: SECRET }));
+      const answers = await Promise.all(
+        ['method', 'request'].map((path) => call('GET', `${url}/${path}?key=${SECRET}`)),
+      );
+      for (const { status, headers, text } of answers) {
+        expect([status, headers.get('retry-after')]).toEqual([503, '2']);
+        expect(JSON.parse(text)).toMatchObject({ code: 'LOCK_QUEUE_FULL', retryAfter: 2 });
+        expect(text).not.toContain(SECRET);
       }
       expect(log.errors).toEqual([]);
     });
