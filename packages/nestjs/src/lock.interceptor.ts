@@ -43,38 +43,36 @@ export abstract class BaseLockInterceptor implements NestInterceptor {
     return reactionTo(settingsOf(this.getOptions(context)).onLocked)(error);
   }
 
-  /** Names it in messages. */
-  protected describe(context: ExecutionContext): string {
-    return `${this.constructor.name} on ${nameOf(context)}`;
-  }
-
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return defer(() => {
       const runtime: unknown = (this as { [RUNTIME]?: unknown })[RUNTIME];
-      if (!isRuntime(runtime)) throw this.noLocker(runtime, context);
+      if (!isRuntime(runtime)) throw withoutLocker(runtime, describe(this, context));
       const settings = settingsOf(this.getOptions(context));
       const interception = new Interception(context, runtime, settings);
       return interception.around(next, {
         key: () => this.getKey(context),
         onLocked: (error) => this.onRejected(context, error),
-        describe: () => this.describe(context),
+        describe: () => describe(this, context),
       });
     });
   }
-
-  private noLocker(found: unknown, context: ExecutionContext): LockMissingError {
-    return new LockMissingError(
-      found === undefined
-        ? `${this.describe(context)} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the ` +
-            'class of the interceptor rather than an instance.'
-        : `${this.describe(context)} ${MOCKED} Import ${importOf(DEFAULT_NAME)} in the testing module.`,
-    );
-  }
 }
 
-/** The handler's name; a unit test may pass a context that has no more than it needs. */
-function nameOf(context: Partial<ExecutionContext>): string {
-  return [context.getClass?.().name, context.getHandler?.().name].filter(Boolean).join('.');
+/** Names an interceptor and the handler that it is on, as far as a context of a unit test says. */
+function describe(interceptor: object, context: Partial<ExecutionContext>): string {
+  // That of a decorator is called after it and what it is on.
+  const [name] = interceptor.constructor.name.split(' ');
+  const handler = [context.getClass?.().name, context.getHandler?.().name].filter(Boolean);
+  return `${name} on ${handler.join('.')}`;
+}
+
+function withoutLocker(found: unknown, name: string): LockMissingError {
+  return new LockMissingError(
+    found === undefined
+      ? `${name} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the class of the ` +
+          'interceptor rather than an instance.'
+      : `${name} ${MOCKED} Import ${importOf(DEFAULT_NAME)} in the testing module.`,
+  );
 }
 
 /** Gives a class of interceptors its locker, from the module that imports it. */

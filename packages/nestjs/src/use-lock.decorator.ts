@@ -44,10 +44,6 @@ export function UseLock(
     protected override getOptions(): UseLockOptions {
       return options;
     }
-
-    protected override describe(context: ExecutionContext): string {
-      return `@UseLock on ${context.getClass().name}.${context.getHandler().name}`;
-    }
   }
   injectLocker(RequestLock, name);
   const intercept = UseInterceptors(RequestLock);
