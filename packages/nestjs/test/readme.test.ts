@@ -24,7 +24,7 @@ async function run(index: number): Promise<Record<string, Type>> {
   return (await import(/* @vite-ignore */ file)) as Record<string, Type>;
 }
 
-test('the first example of the README locks its routes', async () => {
+test('the first example of the README locks its routes', { timeout: 120_000 }, async () => {
   vi.stubEnv('PORT', '0');
   const create = NestFactory.create.bind(NestFactory);
   let app: INestApplication | undefined;
@@ -44,19 +44,23 @@ test('the first example of the README locks its routes', async () => {
   await expect(call('POST', `${url}/orders/1/ship`)).resolves.toMatchObject({ text: 'shipped' });
 });
 
-test('the example with Redis shares its locks, and closes what it opened', async () => {
-  vi.stubEnv('REDIS_URL', redis.url);
-  const { LocksModule } = await run(1);
-  const app = await NestFactory.createApplicationContext(LocksModule as Type, { logger: false });
-  vi.unstubAllEnvs();
-  const client = app.get(Redis);
-  const other = new Redis(redis.url);
-  atEnd(() => other.disconnect());
-  const locker = aLocker({ store: redisStore(other) });
-  const ours = app.get<Locker>(getLockerToken());
-  await ours.withLock('k', async () => {
-    await expect(locker.tryLock('k', { reentry: 'ignore' })).resolves.toBeNull();
-  });
-  await app.close();
-  await until(() => client.status === 'end');
-});
+test(
+  'the example with Redis shares its locks, and closes what it opened',
+  { timeout: 120_000 },
+  async () => {
+    vi.stubEnv('REDIS_URL', redis.url);
+    const { LocksModule } = await run(1);
+    const app = await NestFactory.createApplicationContext(LocksModule as Type, { logger: false });
+    vi.unstubAllEnvs();
+    const client = app.get(Redis);
+    const other = new Redis(redis.url);
+    atEnd(() => other.disconnect());
+    const locker = aLocker({ store: redisStore(other) });
+    const ours = app.get<Locker>(getLockerToken());
+    await ours.withLock('k', async () => {
+      await expect(locker.tryLock('k', { reentry: 'ignore' })).resolves.toBeNull();
+    });
+    await app.close();
+    await until(() => client.status === 'end');
+  },
+);
