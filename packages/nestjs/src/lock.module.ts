@@ -172,7 +172,13 @@ function lockerFor(name: string, options: LockModuleOptions): Locker {
 }
 
 function runtimeFor(
-  { shutdownTimeout = SHUTDOWN_TIMEOUT, serveWaiting = false, wait, ...options }: LockModuleOptions,
+  {
+    shutdownTimeout = SHUTDOWN_TIMEOUT,
+    serveWaiting = false,
+    throwIfLost = false,
+    wait,
+    ...options
+  }: LockModuleOptions,
   locker: Locker,
   modules: ModulesContainer,
 ): LockRuntime {
@@ -180,7 +186,7 @@ function runtimeFor(
   reachMessageHandlers(modules);
   return new LockRuntime(locker, new LockExceptions(options), {
     wait,
-    throwIfLost: (options as { throwIfLost?: boolean }).throwIfLost ?? false,
+    throwIfLost,
     serveWaiting,
     shutdownTimeout: Math.min(shutdownTimeout, LONGEST_TIMER),
     own: madeHere.has(locker),

@@ -113,7 +113,7 @@ describe('with throwIfLost, a success under a lock that was lost', () => {
 
 test('a locker that the module makes can say so for all', async () => {
   const { app } = await serve({
-    imports: [LockModule.forRoot({ throwIfLost: true } as object)],
+    imports: [LockModule.forRoot({ throwIfLost: true })],
     providers: [Service],
   });
   await expect(app.get(Service).byDefault()).rejects.toMatchObject({ code: 'LOCK_LOST' });
