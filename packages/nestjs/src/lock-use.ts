@@ -1,24 +1,24 @@
 import { runWithLock, setRenewal, type Lock } from '@holdfast/core';
 
-/** Who is told what becomes of a {@link Hold}. */
-export interface HoldOwner {
-  /** It is over, and its lock is released. */
-  ended(hold: Hold): void;
-  /** The ttl was over before anybody consumed the result it was kept for. */
-  unconsumed(hold: Hold): void;
+/** Learns how a {@link LockUse} ends. */
+export interface LockUseOwner {
+  /** Nothing uses the lock any more, and it is released. */
+  ended(lockUse: LockUse): void;
+  /** The ttl ran out before anybody consumed the result that the lock was kept for. */
+  unconsumed(lockUse: LockUse): void;
 }
 
 /**
- * A lock for as long as anything runs under it: the method, and then whatever the method returned that
- * goes on, each a {@link Part}. While nothing runs but something still may, the lock is not renewed, so
- * that its ttl frees it if nothing ever does.
+ * Holds one lock until its last {@link Use} is over: the method is one, and so is a stream, iterable or
+ * Observable that the method returned. While no use runs but one still may, the lock is not renewed, so
+ * that its ttl frees it if none ever does.
  */
-export class Hold {
-  /** Parts that are not over. */
+export class LockUse {
+  /** Uses that are not over. */
   #open = 0;
   /** Those of them that run now. */
   #running = 0;
-  /** Those of them that ran and were left by their consumer. */
+  /** Those of them that ran until their consumer left. */
   #left = 0;
   /** Whether the end of the lease is listened for. */
   #watched = false;
@@ -27,14 +27,16 @@ export class Hold {
 
   /**
    * @param lock absent if the work runs without one, because its key is `null`
-   * @param joined the lock is somebody else's, who renews and releases it
+   * @param joined whether an enclosing call renews and releases the lock
    * @param control cancels the wait for the lock, and then aborts its signal and ends its renewal
+   * @param throwIfLost whether {@link assertKept} throws
    */
   constructor(
     readonly lock: Lock | undefined,
     readonly joined: boolean,
     readonly control: AbortController,
-    private readonly owner: HoldOwner,
+    private readonly owner: LockUseOwner,
+    private readonly throwIfLost = false,
   ) {
     if (lock === undefined || joined) return;
     void runWithLock(
@@ -46,7 +48,22 @@ export class Hold {
     );
   }
 
-  /** Whether nothing runs under it now. */
+  /**
+   * To be called when a use has succeeded.
+   *
+   * @param value its result
+   * @throws LockLostError if the lock was lost meanwhile, and whoever asked for it wants to know
+   */
+  assertKept(value?: unknown): void {
+    if (!this.throwIfLost || this.lock?.state !== 'lost') return;
+    try {
+      this.lock.assertHeld();
+    } catch (error) {
+      throw Object.defineProperty(error as Error, 'value', { value, configurable: true });
+    }
+  }
+
+  /** Whether no use runs now. */
   get resting(): boolean {
     return this.#running === 0 && this.#ended === undefined;
   }
@@ -56,17 +73,17 @@ export class Hold {
     return this.lock === undefined ? work() : runWithLock(this.lock, work);
   }
 
-  /** Something that is about to run. */
-  begin(): Part {
+  /** A use that runs from now on. */
+  begin(): Use {
     this.#open += 1;
     this.#running += 1;
-    return new Part(this, 'running');
+    return new Use(this, 'running');
   }
 
-  /** Something that may run later. */
-  expect(): Part {
+  /** A use that may run later. */
+  expect(): Use {
     this.#open += 1;
-    return new Part(this, 'waiting');
+    return new Use(this, 'waiting');
   }
 
   /** Ends it and releases the lock, whatever still runs. Never rejects. */
@@ -74,7 +91,7 @@ export class Hold {
     return (this.#ended ??= this.#finish());
   }
 
-  /** A part begins to run. Not if the lock is not held any more. */
+  /** A use begins to run; false if the lock is not held any more. */
   wake(): boolean {
     if (this.#ended !== undefined) return false;
     if (this.lock !== undefined && this.lock.state !== 'held') return false;
@@ -83,14 +100,14 @@ export class Hold {
     return true;
   }
 
-  /** The consumer of a running part has left it. */
+  /** The consumer of a running use has left. */
   pause(): void {
     this.#running -= 1;
     this.#left += 1;
     if (this.#running === 0) this.#renew(false);
   }
 
-  /** A part is over. */
+  /** A use is over. */
   leave(from: 'waiting' | 'running' | 'left'): Promise<void> {
     this.#open -= 1;
     if (from === 'running') this.#running -= 1;
@@ -132,12 +149,12 @@ export class Hold {
   }
 }
 
-/** One of the things that a lock is held for. */
-export class Part {
+/** One thing that a lock is held for. */
+export class Use {
   #state: 'waiting' | 'running' | 'left' | 'over';
 
   constructor(
-    readonly hold: Hold,
+    readonly lockUse: LockUse,
     state: 'waiting' | 'running',
   ) {
     this.#state = state;
@@ -145,7 +162,7 @@ export class Part {
 
   /** It begins to run; false if its lock is gone. */
   begin(): boolean {
-    if (this.#state !== 'waiting' || !this.hold.wake()) return false;
+    if (this.#state !== 'waiting' || !this.lockUse.wake()) return false;
     this.#state = 'running';
     return true;
   }
@@ -154,7 +171,7 @@ export class Part {
   leave(): void {
     if (this.#state !== 'running') return;
     this.#state = 'left';
-    this.hold.pause();
+    this.lockUse.pause();
   }
 
   /** It is over. Settles once the lock is released, if it was the last. Never rejects. */
@@ -162,6 +179,6 @@ export class Part {
     const state = this.#state;
     if (state === 'over') return Promise.resolve();
     this.#state = 'over';
-    return this.hold.leave(state);
+    return this.lockUse.leave(state);
   }
 }
