@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
+import { newestNode, onNode } from './newest-node/src/pool.ts';
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
 // Tests run against the packages' sources: every package's `exports` names its sources under this
@@ -17,21 +18,53 @@ const servers = '@holdfast/test-servers/global-setup';
 /** With real servers, each test file its own. */
 const onServers = (name: string, root?: string) => project(name, root, [servers]);
 
+/**
+ * A package's same tests once more, on the newest Node. Not what is built, nor what has no need of Node's
+ * own server or client. Where npm has no Node for the machine, there is nothing to run them on.
+ */
+const onNewestNode = (name: string, exclude: string[] = []) =>
+  newestNode === undefined
+    ? []
+    : [
+        {
+          extends: true as const,
+          test: {
+            name: `${name} on the newest node`,
+            root: `packages/${name}`,
+            include: ['test/*.test.ts'],
+            exclude: ['test/built-*.test.ts', 'test/simulated-*.test.ts', ...exclude],
+            globalSetup: [servers],
+            pool: onNode(newestNode),
+          },
+        },
+      ];
+
 /** A package's same tests, on the other versions of its peers that `test/on-<label>` installs. */
-const projectOn = (name: string, label: string, peers: string[], env = {}) => ({
+const projectOn = (
+  name: string,
+  label: string,
+  peers: string[],
+  env = {},
+  include = ['*.test.ts'],
+) => ({
   extends: true as const,
   resolve: { dedupe: peers },
   test: {
     name: `${name} on ${label}`,
     root: `packages/${name}/test/on-${label}`,
     dir: `packages/${name}/test`,
-    include: ['*.test.ts', `on-${label}/*.test.ts`],
+    include: [...include, `on-${label}/*.test.ts`],
     // What is built is tested once, on all versions; what is simulated knows no peer.
     exclude: ['built-*.test.ts', 'simulated-*.test.ts'],
     globalSetup: [servers],
     env,
   },
 });
+
+/** Of the tests of Redis, those that another client could fail. */
+const onClients = ['conformance*', 'connections', 'environments', 'failover', 'messages*'].map(
+  (file) => `${file}.test.ts`,
+);
 
 const bullmq = Object.keys(bullmq5.devDependencies);
 const nest = Object.keys(nest10.devDependencies);
@@ -59,8 +92,11 @@ export default defineConfig({
       project('chaos', 'chaos'),
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
+      // A fork of ioredis: only what depends on the client.
+      projectOn('redis', 'iovalkey', ['ioredis'], {}, onClients),
       onServers('memcached'),
       onServers('express'),
+      ...onNewestNode('express'),
       onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
       onServers('bullmq'),

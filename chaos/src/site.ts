@@ -117,7 +117,14 @@ export class Site {
     // The leases and registrations of those that were killed.
     await new Promise((resolve) => setTimeout(resolve, TTL + 1_000));
     const { admin } = this;
-    const names = (await admin.keys('*')).filter((name) => !name.endsWith(':token'));
+    const keys = await admin.keys('*');
+    const values = await Promise.all(keys.map((name) => admin.get(name).catch(() => 'a queue')));
+    // What is over is remembered for its fencing token.
+    const isOver = (value: string | null): boolean =>
+      value === null ||
+      /^\d{16}$/.test(value) ||
+      Number(/^holdfast:1 \w+ (\d+)/.exec(value)?.[1] ?? Infinity) < Date.now();
+    const names = keys.filter((_, index) => !isOver(values[index] ?? null));
     const channels = (await admin.pubsub('CHANNELS', '*')) as string[];
     const connections =
       String(await admin.client('LIST'))

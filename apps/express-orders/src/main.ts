@@ -1,17 +1,29 @@
-import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { createLocker } from '@holdfast/core';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { createLocker, memoryStore } from '@holdfast/core';
+import { redisStore } from '@holdfast/redis';
+import { Redis } from 'ioredis';
 import { orderApp } from './app.ts';
-import { memoryBackend, redisBackend } from './backend.ts';
+import { Database } from './database.ts';
 
-const ports = (process.env['PORTS'] ?? '3001,3002').split(',').map(Number);
-const { REDIS_URL } = process.env;
-const backend = REDIS_URL ? redisBackend(REDIS_URL) : memoryBackend();
+const { PORTS = '3001,3002', REDIS_URL, DATABASE_URL } = process.env;
+const ms = (name: string, otherwise: number): number => Number(process.env[name] ?? otherwise);
+const times = { partner: ms('PARTNER', 250), wait: ms('WAIT', 5_000), limit: ms('LIMIT', 10_000) };
 
-const instances = ports.map((port) => {
+const redis = REDIS_URL ? new Redis(REDIS_URL, { maxRetriesPerRequest: 1 }) : undefined;
+redis?.on('error', (error: Error) => console.warn(`Redis: ${error.message}`));
+const store = redis === undefined ? memoryStore() : redisStore(redis);
+const file = DATABASE_URL ?? `file:${join(mkdtempSync(join(tmpdir(), 'orders-')), 'orders.db')}`;
+const database = await Database.open(file);
+
+const instances = PORTS.split(',').map((port) => {
   // Each has a locker of its own, as if it ran elsewhere: all they share is the store.
-  const locker = createLocker({ store: backend.store, name: `orders:${port}` });
-  const server = orderApp(locker, backend).listen(port, (error) => {
+  const locker = createLocker({ store, name: `orders:${port}` });
+  locker.on('lost', ({ reason }) => console.warn(`A lock was lost: ${reason}.`));
+  const server = orderApp(locker, database, times).listen(Number(port), (error) => {
     if (error !== undefined) throw error;
     console.log(`Orders on http://localhost:${(server.address() as AddressInfo).port}`);
   });
@@ -19,12 +31,14 @@ const instances = ports.map((port) => {
 });
 
 async function stop(): Promise<void> {
-  const stopping = instances.map(({ server, locker }) => {
-    server.close();
-    return Promise.all([once(server, 'close'), locker.close({ drain: 5_000 })]);
+  const stopping = instances.map(async ({ server, locker }) => {
+    // First what is under way and in line, then the locker.
+    await promisify(server.close.bind(server))();
+    await locker.close();
   });
   await Promise.all(stopping);
-  await backend.close();
+  await redis?.quit();
+  database.close();
 }
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop());

@@ -1,42 +1,10 @@
 // The application as it is started, asked over HTTP, by turns on either instance.
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { useRedis } from '@holdfast/test-servers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-
-const folder = fileURLToPath(new URL('..', import.meta.url));
-const command = ['--import', 'tsx', '--conditions=@holdfast/source', 'src/main.ts'];
-
-interface Running {
-  readonly child: ChildProcess;
-  readonly urls: readonly string[];
-}
-
-/** Starts the application on free ports. */
-async function start(env: NodeJS.ProcessEnv, instances = 2): Promise<Running> {
-  const PORTS = Array.from({ length: instances }, () => '0').join(',');
-  const child = spawn(process.execPath, command, {
-    cwd: folder,
-    env: { ...process.env, REDIS_URL: '', ...env, PORTS },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let output = '';
-  for await (const chunk of child.stdout) {
-    output += String(chunk);
-    const urls = output.match(/http:\/\/\S+/g) ?? [];
-    if (urls.length === instances) return { child, urls };
-  }
-  throw new Error(`The application did not start: ${output}`);
-}
-
-async function ask(url: string, method = 'POST', body?: object) {
-  const headers = { 'Content-Type': 'application/json' };
-  const reply = await fetch(url, { method, headers, body: body ? JSON.stringify(body) : null });
-  const text = await reply.text();
-  const json = (text.startsWith('{') ? JSON.parse(text) : {}) as Record<string, unknown>;
-  return { status: reply.status, json, retryAfter: reply.headers.get('Retry-After') };
-}
+import { Database, StaleTokenError } from '../src/database.ts';
+import { ask, databaseFolder, start, stop, type Running } from './running.ts';
 
 function suite(name: string, startAll: () => Promise<readonly Running[]>): void {
   describe(name, () => {
@@ -48,11 +16,7 @@ function suite(name: string, startAll: () => Promise<readonly Running[]>): void 
       [one = '', two = ''] = running.flatMap(({ urls }) => urls);
     });
     afterAll(async () => {
-      for (const { child } of running) {
-        if (child.exitCode !== null) continue;
-        child.kill();
-        await once(child, 'exit');
-      }
+      await Promise.all(running.map(stop));
     });
 
     const place = async (): Promise<string> => {
@@ -97,6 +61,25 @@ function suite(name: string, startAll: () => Promise<readonly Running[]>): void 
       expect((await ask(`${one}/orders/none`, 'GET')).status).toBe(404);
     });
 
+    test('a client that leaves while its payment is under way does not pay', async () => {
+      const order = await place();
+      const left = ask(`${one}${order}/pay`, 'POST', {}, AbortSignal.timeout(60));
+      await expect(left).rejects.toThrow(/abort|timeout/i);
+      // Who comes next waits for the one who left, and pays.
+      expect((await ask(`${two}${order}/pay`)).json).toMatchObject({ status: 'paid' });
+      expect((await ask(two + order, 'GET')).json).toMatchObject({ charges: 1 });
+    });
+
+    test('parts that are paid at once add up', async () => {
+      const order = await place();
+      const parts = [one, two, one, two].map((instance) =>
+        ask(`${instance}${order}/payments`, 'POST', { amount: 2 }),
+      );
+      const replies = await Promise.all(parts);
+      expect(replies.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+      expect((await ask(two + order, 'GET')).json).toMatchObject({ paid: 8, charges: 4 });
+    });
+
     test('what is under way when it is told to stop is finished', async () => {
       const order = await place();
       const paying = ask(`${one}${order}/pay`);
@@ -112,10 +95,41 @@ function suite(name: string, startAll: () => Promise<readonly Running[]>): void 
   });
 }
 
-suite('two instances in one process, on memory', async () => [await start({})]);
+const files = [databaseFolder(), databaseFolder(), databaseFolder()] as const;
+afterAll(() => files.forEach(({ remove }) => remove()));
+
+suite('two instances in one process, on memory', async () => [
+  await start({ DATABASE_URL: files[0].url }),
+]);
 
 const redis = useRedis();
 suite('two processes with an instance each, on Redis', () => {
-  const env = { REDIS_URL: redis.url };
+  const env = { REDIS_URL: redis.url, DATABASE_URL: files[1].url };
   return Promise.all([start(env, 1), start(env, 1)]);
+});
+
+test('a request that takes too long is answered, and its order is kept until its work is done', async () => {
+  const running = await start({ LIMIT: '300', PARTNER: '1500', DATABASE_URL: files[2].url }, 1);
+  const [url = ''] = running.urls;
+  const { json } = await ask(`${url}/orders`, 'POST', { item: 'tea', amount: 7 });
+  const order = `${url}/orders/${json['id'] as string}`;
+  const database = await Database.open(files[2].url);
+  await database.change(json['id'] as string, 0, { status: 'paid' });
+  const slow = await ask(`${order}/ship`);
+  expect([slow.status, slow.json['code'], slow.retryAfter]).toEqual([503, 'TIMED_OUT', '1']);
+  // The carrier is at work.
+  expect((await ask(`${order}/ship`)).json['code']).toBe('LOCK_NOT_ACQUIRED');
+  while ((await database.find(json['id'] as string))?.status !== 'shipped') await sleep(10);
+  await stop(running);
+  database.close();
+});
+
+test('a payment by somebody whose lock is over is refused by the table', async () => {
+  const database = await Database.open(files[2].url);
+  await database.place({ id: 'late', item: 'tea', amount: 7 });
+  await database.change('late', 8, { paid: 3 }, 3);
+  await expect(database.change('late', 7, { paid: 5 }, 5)).rejects.toThrow(StaleTokenError);
+  expect(await database.find('late')).toMatchObject({ paid: 3 });
+  expect(await database.charges('late')).toEqual([3]);
+  database.close();
 });

@@ -36,6 +36,46 @@ describe('the service', () => {
     });
   });
 
+  test('captures one part after the other, and refuses whoever would wait for long', async () => {
+    const service = await Service.start({ ...NEVER, BANK_DELAY: '100' });
+    const capture = () => service.ask('POST', '/payments/1/captures', { amount: 5 });
+    const answers = await Promise.all(Array.from({ length: 12 }, capture));
+    const captured = answers.filter(({ status }) => status === 200).length;
+    expect(captured).toBeGreaterThan(0);
+    for (const { status, headers, body } of answers) {
+      if (status === 200) continue;
+      expect([status, headers.get('retry-after')]).toEqual([423, '1']);
+      expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
+      expect(body).toMatchObject({ status: 423, code: 'LOCK_NOT_ACQUIRED' });
+    }
+    await expect(capture()).resolves.toMatchObject({ body: { captured: (captured + 1) * 5 } });
+    expect(service.output).not.toMatch(/ERROR|WARN/);
+  });
+
+  test('charges nobody who leaves before it is done, and is free for the next', async () => {
+    const service = await Service.start({ ...NEVER, BANK_DELAY: '500' });
+    const path = '/payments/1/captures';
+    const running = new AbortController();
+    const left = service.ask('POST', path, { amount: 5 }, running.signal);
+    left.catch(() => {});
+    const busy = async () => (await service.ask('POST', '/payments/1/refund')).status;
+    await expect.poll(busy, { timeout: 30_000, interval: 10 }).toBe(423);
+    const waiting = new AbortController();
+    const alsoLeft = service.ask('POST', path, { amount: 7 }, waiting.signal);
+    alsoLeft.catch(() => {});
+    waiting.abort();
+    running.abort();
+    await expect(Promise.allSettled([left, alsoLeft])).resolves.toMatchObject([
+      { status: 'rejected' },
+      { status: 'rejected' },
+    ]);
+    await expect(service.ask('POST', path, { amount: 9 })).resolves.toMatchObject({
+      status: 200,
+      body: { captured: 9 },
+    });
+    expect(service.output).not.toMatch(/ERROR|WARN/);
+  });
+
   test('refuses what it cannot take', async () => {
     const service = await Service.start(NEVER);
     await expect(service.ask('POST', '/payments/1', {})).resolves.toMatchObject({ status: 400 });
@@ -54,6 +94,7 @@ describe('the service', () => {
     expect(Object.keys(paths).toSorted()).toEqual([
       '/health',
       '/payments/{order}',
+      '/payments/{order}/captures',
       '/payments/{order}/refund',
       '/reports',
     ]);

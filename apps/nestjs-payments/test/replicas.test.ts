@@ -5,15 +5,22 @@ import { createLocker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
 import { redisBinary, startRedis, useRedis } from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { emptyDatabase } from './database.ts';
 import { NEVER, Service, type Answer } from './service.ts';
 
 const redis = useRedis();
 
 type Replicas = readonly [Service, Service, Service];
 
+let database: string;
+
+beforeEach(async () => {
+  database = await emptyDatabase();
+});
+
 const startOne = (env: NodeJS.ProcessEnv): Promise<Service> =>
-  Service.start({ REDIS_URL: redis.url, ...env });
+  Service.start({ REDIS_URL: redis.url, DATABASE_URL: database, ...env });
 
 const start = (env: NodeJS.ProcessEnv): Promise<Replicas> =>
   Promise.all([startOne(env), startOne(env), startOne(env)]);
@@ -120,7 +127,7 @@ describe('three replicas', () => {
     expect(answer.status).toBe(200);
     frozen.thaw();
     // It has found out by itself that it holds the lock no more.
-    await expect(late).resolves.toMatchObject({ status: 500 });
+    await expect(late).resolves.toMatchObject({ status: 503, body: { code: 'LOCK_LOST' } });
     await expect(find(frozen, order)).resolves.toMatchObject({ charges: 1 });
     await expect(pay(frozen, order)).resolves.toMatchObject({ status: 200 });
     await expect(find(second, order)).resolves.toMatchObject({ charges: 1 });

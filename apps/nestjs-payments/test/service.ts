@@ -19,7 +19,13 @@ export class Service {
   private constructor(
     readonly url: string,
     readonly process: ChildProcess,
+    private readonly printed: () => string,
   ) {}
+
+  /** All that it has printed, on both outputs. */
+  get output(): string {
+    return this.printed();
+  }
 
   static async start(env: NodeJS.ProcessEnv = {}): Promise<Service> {
     const given = { ...process.env, REDIS_URL: '', PORT: '0', ...env };
@@ -38,16 +44,18 @@ export class Service {
       child.stderr.on('data', read);
       child.once('exit', () => reject(new Error(`The service ended. Is it built?\n${output}`)));
     });
-    const service = new Service(url, child);
+    const service = new Service(url, child, () => output);
     onTestFinished(() => service.kill());
     return service;
   }
 
-  async ask(method: string, path: string, body?: unknown): Promise<Answer> {
+  /** @param signal the client goes away when it aborts */
+  async ask(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer> {
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: { 'content-type': 'application/json', connection: 'close' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: signal ?? null,
     });
     const text = await response.text();
     const { status, headers } = response;

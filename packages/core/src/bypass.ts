@@ -5,6 +5,22 @@ import type { Events } from './events.ts';
 /** Leads from a locker to its events, also between the ESM and CommonJS copies of this package. */
 export const EVENTS = Symbol.for('holdfast.events');
 
+/** Leads from a locker to its `maxHold`, likewise. */
+export const MAX_HOLD = Symbol.for('holdfast.maxHold');
+
+/**
+ * For adapters: the longest that a locker holds a lock whose options do not say, in ms; `Infinity` for a
+ * locker that is not ours.
+ *
+ * @example
+ * ```ts
+ * await locker.lock(key, { maxHold: Math.min(300_000, maxHoldOf(locker)) });
+ * ```
+ */
+export function maxHoldOf(locker: Locker): number {
+  return (locker as { [MAX_HOLD]?: number })[MAX_HOLD] ?? Infinity;
+}
+
 /**
  * For adapters: tells that work runs without its lock, because its user wanted that (the event
  * `bypassed`).

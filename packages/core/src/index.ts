@@ -15,7 +15,7 @@ export type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-export { reportBypass, reportWarning } from './bypass.ts';
+export { maxHoldOf, reportBypass, reportWarning } from './bypass.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
 export {
@@ -46,7 +46,7 @@ export { checkKeyAnswer, isKey } from './key-answers.ts';
 export { storedKey, userKey } from './keys.ts';
 export { withSignal } from './hold/lock-views.ts';
 export { createLocker } from './locker.ts';
-export { currentLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
+export { currentLock, isUnderLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
 export * from './store.ts';
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';
 export { driftOf } from './hold/lease-timing.ts';

@@ -15,7 +15,7 @@ import type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-import { EVENTS } from './bypass.ts';
+import { EVENTS, MAX_HOLD } from './bypass.ts';
 import { closeLocker } from './release/close.ts';
 import { Context } from './context.ts';
 import {
@@ -175,6 +175,10 @@ export class HoldfastLocker implements Locker {
 
   get [EVENTS](): Events {
     return this.#context.events;
+  }
+
+  get [MAX_HOLD](): number {
+    return this.#context.settings.maxHold;
   }
 
   #checkOpen(key?: string): void {

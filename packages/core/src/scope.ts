@@ -96,6 +96,22 @@ export function inScope<T>(lock: Lock, work: (lock: Lock) => T): T {
   return scopes.run({ lock, outer: scopes.getStore() }, work, lock);
 }
 
+/**
+ * For adapters: whether the calling code runs in the async context of this very lock, whatever has become
+ * of it since.
+ *
+ * @example
+ * ```ts
+ * if (isUnderLock(lock)) await lock.release();
+ * ```
+ */
+export function isUnderLock(lock: Lock): boolean {
+  for (let scope = scopes.getStore(); scope !== undefined; scope = scope.outer) {
+    if (scope.lock === lock) return true;
+  }
+  return false;
+}
+
 /** Whether the calling code runs under any lock at all. */
 export function isInScope(): boolean {
   return scopes.getStore() !== undefined;

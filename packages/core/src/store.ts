@@ -83,7 +83,7 @@ export interface LockStore {
    * should ask again, 0 for now, `Infinity` to wait for `wake`. It is also what moves a queue on when
    * a holder crashed or a reservation ran out. Only called where `wakeUp` is `notify`.
    */
-  refresh?(client: string, keys: readonly string[]): MaybePromise<readonly number[]>;
+  refresh?(client: string, keys: readonly string[]): MaybePromise<readonly (number | Error)[]>;
 
   /** The client waits for this key no longer. Only called where `wakeUp` is `notify`. */
   leave?(client: string, key: string): MaybePromise<void>;

@@ -1,8 +1,11 @@
 import { LockArgumentError, type Lock } from '@holdfast/core';
 import type { NextFunction, Response } from 'express';
-import { Admission } from './admission.ts';
 import { resolveOptions } from './options.ts';
+import type { PathRequest } from './path-params.ts';
+import { markRequests } from './request-flow.ts';
 import { ResponseLife } from './response-life.ts';
+import { RouteAcquisition } from './route-acquisition.ts';
+import type { WrappedHandler } from './route-call.ts';
 import type {
   AnyRequest,
   AnyResponse,
@@ -12,7 +15,6 @@ import type {
   RouteRequest,
   StrictLockRouteOptions,
 } from './types.ts';
-import type { WrappedHandler } from './work.ts';
 
 /**
  * Makes a middleware that lets one request per key at a time into a route, over all processes. It holds
@@ -36,14 +38,23 @@ export function lockRoute<
   Req extends AnyRequest = RouteRequest,
   Res extends AnyResponse = Response,
 >(options: LockRouteOptions<Req, Res>): LockRoute<Req, Res, Lock | undefined>;
+/** With the parameters of a path: `lockRoute<'/orders/:id'>({ … })` knows `req.params.id`, and no other. */
+export function lockRoute<Path extends string>(
+  options: StrictLockRouteOptions<PathRequest<Path>>,
+): LockRoute<PathRequest<Path>>;
+/** Likewise, with options that let a request pass without the lock. */
+export function lockRoute<Path extends string>(
+  options: LockRouteOptions<PathRequest<Path>>,
+): LockRoute<PathRequest<Path>, Response, Lock | undefined>;
 export function lockRoute(
   options: LockRouteOptions<any, any>,
 ): LockRoute<AnyRequest, AnyResponse, any> {
   const settings = resolveOptions(options);
+  markRequests();
   const middleware = (handler?: WrappedHandler): Middleware => {
     return (req, res, next) => {
       const life = ResponseLife.of(req, res);
-      void new Admission({
+      void new RouteAcquisition({
         settings,
         req: req as AnyRequest,
         res: res as AnyResponse,

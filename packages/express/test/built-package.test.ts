@@ -30,7 +30,8 @@ describe('the built package', () => {
     const named = [...code.matchAll(/(?:from |require\()["']([^"']+)["']/g)].map(
       ([, name]) => name,
     );
-    expect(new Set(named)).toEqual(new Set(['@holdfast/core', 'node:http']));
+    const others = named.filter((name) => name?.startsWith('node:') === false);
+    expect(new Set(others)).toEqual(new Set(['@holdfast/core']));
   });
 
   test.each(['.', 'test/on-express4'])('locks a CommonJS application (%s)', async (from) => {

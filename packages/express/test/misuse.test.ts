@@ -1,4 +1,11 @@
-import { LockArgumentError, LockMissingError, LockReentryError, type Locker } from '@holdfast/core';
+import { inspect } from 'node:util';
+import {
+  LockArgumentError,
+  LockMissingError,
+  LockReentryError,
+  memoryStore,
+  type Locker,
+} from '@holdfast/core';
 import { getLock, lockRoute, type LockRouteOptions } from '@holdfast/express';
 import { describe, expect, test } from 'vitest';
 import { express, post, realLocker, serve } from './kit.ts';
@@ -37,8 +44,8 @@ describe('a key function', () => {
       let ran = false;
       const lock = lockRoute({ locker, key: () => answer as string });
       const { status, errors } = await ask((app) => app.post('/', lock, () => (ran = true)));
-      expect(status).toBe(500);
-      expect(errors).toMatchObject([{ code: 'LOCK_INVALID_ARGUMENT' }]);
+      expect(status).toBe(400);
+      expect(errors).toMatchObject([{ code: 'LOCK_INVALID_ARGUMENT', expose: false }]);
       expect(errors[0]).toBeInstanceOf(LockArgumentError);
       expect(errors[0]?.message).toMatch(hint);
       expect(ran).toBe(false);
@@ -134,12 +141,42 @@ test('getLock tells of a request without a lock', async () => {
   expect(others).toMatchObject([{ code: 'LOCK_MISSING' }]);
 });
 
-test('a ttl or wait of a request that cannot be fails that request', async () => {
-  for (const options of [{ ttl: () => 0 }, { wait: () => -1 }, { ttl: () => Number.NaN }]) {
-    const lock = lockRoute({ locker: realLocker(), key: 'k', ...options });
-    const { errors } = await ask((app) => app.post('/', lock, (_req, res) => res.send('ok')));
-    expect(errors).toMatchObject([{ code: 'LOCK_INVALID_ARGUMENT' }]);
-  }
+const badOptions: [string, Partial<LockRouteOptions>][] = [
+  ['a ttl of 0', { ttl: () => 0 }],
+  ['a ttl of NaN', { ttl: () => Number.NaN }],
+  ['a negative wait', { wait: () => -1 }],
+  ['a maxHold of 0', { maxHold: () => 0 }],
+  ['an empty owner', { owner: async () => '' }],
+];
+test.each(badOptions)('%s that a request computed is a bad request', async (_name, options) => {
+  const lock = lockRoute({ locker: realLocker(), key: 'secret:42', ...options });
+  let shown = '';
+  const { status, errors } = await ask((app) => {
+    app.post('/', lock, (_req, res) => res.send('ok'));
+    app.use((error: Error, _req: unknown, _res: unknown, next: express.NextFunction) => {
+      shown = inspect(error);
+      next(error);
+    });
+  });
+  expect(status).toBe(400);
+  expect(errors).toMatchObject([{ code: 'LOCK_INVALID_ARGUMENT', expose: false }]);
+  expect(shown).not.toContain('secret');
+});
+
+test("Express's own error handler answers a bad key with 400 and no detail", async () => {
+  const app = express();
+  app.set('env', 'production');
+  app.post('/', lockRoute({ locker: realLocker(), key: () => '' }), (_req, res) => res.send('ok'));
+  const reply = await post((await serve(app)).url);
+  expect(reply.status).toBe(400);
+  expect(await reply.text()).toMatch(/<pre>Bad Request<\/pre>/);
+});
+
+test('an argument that no request computed is not the fault of its client', async () => {
+  const lock = lockRoute({ locker: realLocker(memoryStore()), key: 'k', ttl: 1 });
+  const { status, errors } = await ask((app) => app.post('/', lock, (_req, res) => res.send('ok')));
+  expect(errors).toMatchObject([{ code: 'LOCK_INVALID_ARGUMENT' }]);
+  expect(status).toBe(500);
 });
 
 describe('lockRoute refuses', () => {
@@ -159,6 +196,14 @@ describe('lockRoute refuses', () => {
     ['a negative wait', { locker, key: 'k', wait: -1 }],
     ['a wait of NaN', { locker, key: 'k', wait: Number.NaN }],
     ['a maxHold of 0', { locker, key: 'k', maxHold: 0 }],
+    ['a maxHold of null', { locker, key: 'k', maxHold: null }],
+    ['a negative holdAtLeast', { locker, key: 'k', holdAtLeast: -1 }],
+    ['an empty owner', { locker, key: 'k', owner: '' }],
+    ['a label that is no string', { locker, key: 'k', label: 7 }],
+    ['a renew that is none', { locker, key: 'k', renew: 'yes' }],
+    ['a reentry that is none', { locker, key: 'k', reentry: 'maybe' }],
+    ['an onLost that is none', { locker, key: 'k', onLost: true }],
+    ['a signal', { locker, key: 'k', signal: AbortSignal.timeout(1) }],
     ['a status that is none', { locker, key: 'k', statusCode: 42 }],
     ['a status of success', { locker, key: 'k', statusCode: 200 }],
     ['half a status', { locker, key: 'k', statusCode: 423.5 }],

@@ -102,6 +102,43 @@ async function bytes(at: Site, requests: string): Promise<string> {
   return Buffer.concat(chunks).toString('latin1');
 }
 
+/** One response, its chunks joined: how Node cuts them depends on what else is sent at the time. */
+interface ParsedResponse {
+  readonly head: string;
+  readonly body: string;
+  readonly trailers: string;
+}
+
+/** What a connection has sent, response by response. */
+function responses(sent: string): ParsedResponse[] {
+  const parsed: ParsedResponse[] = [];
+  for (let rest = sent; rest !== '';) {
+    const split = rest.indexOf('\r\n\r\n') + 4;
+    const head = rest.slice(0, split);
+    rest = rest.slice(split);
+    const length = /^Content-Length: (\d+)/im.exec(head)?.[1];
+    const hasBody = !/^HTTP\/1.1 (204|304)/.test(head);
+    let body = '';
+    let trailers = '';
+    if (/^Transfer-Encoding: chunked/im.test(head)) {
+      for (let size = -1; size !== 0;) {
+        const line = rest.indexOf('\r\n');
+        size = Number.parseInt(rest.slice(0, line), 16);
+        body += rest.slice(line + 2, line + 2 + size);
+        rest = rest.slice(line + 2 + size + (size > 0 ? 2 : 0));
+      }
+      const end = rest.startsWith('\r\n') ? 2 : rest.indexOf('\r\n\r\n') + 4;
+      trailers = rest.slice(0, end);
+      rest = rest.slice(end);
+    } else if (hasBody && length !== undefined) {
+      body = rest.slice(0, Number(length));
+      rest = rest.slice(Number(length));
+    }
+    parsed.push({ head, body, trailers });
+  }
+  return parsed;
+}
+
 /** Each makes the routes of one site, which all share a lock. */
 const forms: Record<string, () => (answer: Answer) => RequestHandler[]> = {
   'the middleware form': () => {
@@ -148,8 +185,9 @@ describe.each(Object.entries(forms))('under %s', (_name, locked) => {
     const asked = [...names, ...names.toReversed()]
       .map((name, index, all) => request(name, 'GET', '1.1', index === all.length - 1))
       .join('');
-    const expected = await bytes(bare, asked);
-    expect(expected).toContain(readFileSync(FILE, 'latin1'));
-    expect(await bytes(guarded, asked)).toBe(expected);
+    const expected = responses(await bytes(bare, asked));
+    expect(expected).toHaveLength(names.length * 2);
+    expect(expected.map(({ body }) => body)).toContain(readFileSync(FILE, 'latin1'));
+    expect(responses(await bytes(guarded, asked))).toEqual(expected);
   });
 });

@@ -1,10 +1,10 @@
 import { currentLock, LockMissingError, type Lock } from '@holdfast/core';
 
 /**
- * The lock that the calling code runs under: for code that must not run without one, whoever calls it.
+ * Returns the lock that the calling code runs under: for code that must not run without one.
  *
  * @param key that the lock must cover, if given
- * @throws LockMissingError
+ * @throws LockMissingError if there is none
  * @example
  * ```ts
  * async charge(order: Order) {
@@ -15,5 +15,9 @@ import { currentLock, LockMissingError, type Lock } from '@holdfast/core';
 export function assertLocked(key?: string): Lock {
   const lock = currentLock(key);
   if (lock !== undefined) return lock;
-  throw new LockMissingError('This code runs under no such lock.', { key });
+  throw new LockMissingError(
+    `This code must run under ${key === undefined ? 'a lock' : 'the lock of its key'}, and does not. ` +
+      'Call it inside a method with @WithLock or @UseLock, or inside withLock().',
+    { key },
+  );
 }

@@ -1,18 +1,22 @@
-import { LockArgumentError } from '@holdfast/core';
+import { LockArgumentError, type LockerOptions } from '@holdfast/core';
+import { checkAnswer, checkBoolean } from './options.ts';
 import type { LockModuleOptions } from './lock-module.options.ts';
 
-/** What may stand beside a `locker`. */
+/** Options of the module itself, which may stand beside a `locker`. */
 const SETTINGS = new Set([
   'locker',
   'enabled',
   'exceptionFactory',
   'shutdownTimeout',
+  'serveWaiting',
+  'statusCode',
+  'retryAfter',
   'name',
   'isGlobal',
 ]);
 
 /**
- * All but the options of a locker to make, which `createLocker()` checks.
+ * Checks all options but those of a locker that the module makes, which `createLocker()` checks.
  *
  * @throws LockArgumentError
  */
@@ -25,7 +29,9 @@ export function checkModuleOptions<O extends LockModuleOptions>(options: O): O {
   }
   const { enabled = true, exceptionFactory, locker, shutdownTimeout = 0 } = options;
   // Something that is merely falsy must not take the locks of a service away.
-  if (typeof enabled !== 'boolean') throw new LockArgumentError('`enabled` must be a boolean.');
+  checkBoolean('enabled', enabled);
+  checkBoolean('serveWaiting', options.serveWaiting ?? false);
+  checkAnswer(options);
   if (exceptionFactory !== undefined && typeof exceptionFactory !== 'function') {
     throw new LockArgumentError('`exceptionFactory` must be a function.');
   }
@@ -36,6 +42,11 @@ export function checkModuleOptions<O extends LockModuleOptions>(options: O): O {
   return options;
 }
 
+/** Those of a module's options that are for the locker that it makes. */
+export function lockerOptionsIn(options: LockModuleOptions): LockerOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !SETTINGS.has(name)));
+}
+
 function checkLocker(locker: unknown, options: object, enabled: boolean): void {
   if (typeof (locker as { lock?: unknown }).lock !== 'function') {
     throw new LockArgumentError('`locker` must be a locker, as `createLocker()` makes it.');
@@ -43,5 +54,8 @@ function checkLocker(locker: unknown, options: object, enabled: boolean): void {
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   const [extra] = given.find(([name]) => !SETTINGS.has(name)) ?? [];
   if (extra === undefined || !enabled) return;
-  throw new LockArgumentError(`\`${extra}\` is for a locker that LockModule makes, not for yours.`);
+  throw new LockArgumentError(
+    `\`${extra}\` is an option of the locker that LockModule makes: pass it to \`createLocker()\` instead, ` +
+      'which made yours.',
+  );
 }

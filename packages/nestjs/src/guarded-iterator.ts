@@ -1,10 +1,10 @@
 import { isAsyncIterable } from './kinds.ts';
-import type { Claim } from './claim.ts';
-import type { Part } from './hold.ts';
+import type { ConsumerLock } from './consumer-lock.ts';
+import type { Use } from './lock-use.ts';
 
 interface Opened {
   /** Absent where nothing runs under a lock. */
-  readonly part: Part | undefined;
+  readonly use: Use | undefined;
   readonly source: AsyncIterator<unknown>;
 }
 
@@ -13,14 +13,14 @@ const EMPTY: AsyncIterator<unknown> = {
 };
 
 /** An iterator that was dropped without being ended would hold its lock for as long as the process. */
-const dropped = new FinalizationRegistry<Part>((part) => void part.end());
+const dropped = new FinalizationRegistry<Use>((use) => void use.end());
 
 /**
  * An async iterator whose source is pulled under a lock: held from the first pull until the source is
  * done, fails or is closed.
  */
 export class GuardedIterator implements AsyncGenerator<unknown, unknown, unknown> {
-  readonly #claim: Claim;
+  readonly #consumerLock: ConsumerLock;
   readonly #open: () => AsyncIterator<unknown>;
   readonly #discard: ((reason: unknown) => unknown) | undefined;
   #opened: Promise<Opened> | undefined = undefined;
@@ -30,11 +30,11 @@ export class GuardedIterator implements AsyncGenerator<unknown, unknown, unknown
    * @param discard called instead if it is closed before that
    */
   constructor(
-    claim: Claim,
+    consumerLock: ConsumerLock,
     open: () => AsyncIterator<unknown>,
     discard?: (reason: unknown) => unknown,
   ) {
-    this.#claim = claim;
+    this.#consumerLock = consumerLock;
     this.#open = open;
     this.#discard = discard;
   }
@@ -70,18 +70,18 @@ export class GuardedIterator implements AsyncGenerator<unknown, unknown, unknown
   }
 
   async #begin(): Promise<Opened> {
-    const begun = await this.#claim.begin(new AbortController());
-    if (!('part' in begun)) {
+    const begun = await this.#consumerLock.begin(new AbortController());
+    if (!('use' in begun)) {
       const { value } = begun;
       const source = isAsyncIterable(value) ? value[Symbol.asyncIterator]() : EMPTY;
-      return { part: undefined, source };
+      return { use: undefined, source };
     }
-    const { part } = begun;
-    dropped.register(this, part, this);
+    const { use } = begun;
+    dropped.register(this, use, this);
     try {
-      return { part, source: part.hold.run(this.#open) };
+      return { use, source: use.lockUse.run(this.#open) };
     } catch (error) {
-      await this.#end(part);
+      await this.#end(use);
       throw error;
     }
   }
@@ -89,29 +89,30 @@ export class GuardedIterator implements AsyncGenerator<unknown, unknown, unknown
   /** Closed before the first pull. */
   async #skip(reason: unknown): Promise<Opened> {
     await this.#discard?.(reason);
-    await this.#claim.drop();
-    return { part: undefined, source: EMPTY };
+    await this.#consumerLock.drop();
+    return { use: undefined, source: EMPTY };
   }
 
   async #pull(
     opening: Promise<Opened>,
     call: (source: AsyncIterator<unknown>) => Promise<IteratorResult<unknown, unknown>>,
   ): Promise<IteratorResult<unknown, unknown>> {
-    const { part, source } = await opening;
-    if (part === undefined) return call(source);
+    const { use, source } = await opening;
+    if (use === undefined) return call(source);
     let result: IteratorResult<unknown, unknown>;
     try {
-      result = await part.hold.run(() => call(source));
+      result = await use.lockUse.run(() => call(source));
+      if (result.done === true) use.lockUse.assertKept(result.value);
     } catch (error) {
-      await this.#end(part);
+      await this.#end(use);
       throw error;
     }
-    if (result.done === true) await this.#end(part);
+    if (result.done === true) await this.#end(use);
     return result;
   }
 
-  async #end(part: Part): Promise<void> {
+  async #end(use: Use): Promise<void> {
     dropped.unregister(this);
-    await part.end();
+    await use.end();
   }
 }

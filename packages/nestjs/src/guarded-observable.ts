@@ -11,14 +11,14 @@ import {
   takeUntil,
   type Subscriber,
 } from 'rxjs';
-import type { Claim } from './claim.ts';
-import { followBody } from './follow.ts';
-import type { Part } from './hold.ts';
+import type { ConsumerLock } from './consumer-lock.ts';
+import { followBody } from './follow-body.ts';
+import type { Use } from './lock-use.ts';
 import { isThenable } from './kinds.ts';
 
 /** What differs between those who guard an Observable. */
 export interface GuardedSource {
-  readonly claim: Claim;
+  readonly consumerLock: ConsumerLock;
   /** Called in the lock's context, once for each subscription. */
   readonly open: () => Observable<unknown>;
   /** The values of what stands for the result because the lock is busy. */
@@ -26,7 +26,7 @@ export interface GuardedSource {
   /** Aborted, it ends the wait for the lock. */
   readonly control?: AbortController | undefined;
   /** The source is done with, in whatever way. By default its part is over then. */
-  readonly done?: (part: Part, how: Ending) => Promise<void>;
+  readonly done?: (use: Use, how: Ending) => Promise<void>;
 }
 
 /** How a source ends: by itself, or because its subscriber left. */
@@ -46,15 +46,15 @@ export function guardedObservable(source: GuardedSource): Observable<unknown> {
       if (waiting) control.abort(new LockAbortedError('Nobody is subscribed any more.'));
     });
     const begin = async (): Promise<void> => {
-      const begun = await source.claim.begin(control);
+      const begun = await source.consumerLock.begin(control);
       waiting = false;
-      if (!('part' in begun)) {
+      if (!('use' in begun)) {
         const values = (source.instead ?? insteadOf)(begun.value);
         subscriber.add(values.subscribe(subscriber));
       } else if (subscriber.closed) {
-        await begun.part.end();
+        await begun.use.end();
       } else {
-        new Subscribed(source, begun.part, subscriber, outside).start();
+        new Subscribed(source, begun.use, subscriber, outside).start();
       }
     };
     begin().catch((error: unknown) => subscriber.error(error));
@@ -67,19 +67,20 @@ class Subscribed {
   /** While the source is being subscribed, it may emit, complete and be unsubscribed already. */
   private starting = true;
   private over = false;
+  private last: unknown = undefined;
 
   constructor(
     private readonly source: GuardedSource,
-    private readonly part: Part,
+    private readonly use: Use,
     private readonly subscriber: Subscriber<unknown>,
     private readonly outside: <R>(work: () => R) => R,
   ) {}
 
   start(): void {
-    const { source, part, subscriber } = this;
+    const { source, use, subscriber } = this;
     subscriber.add(() => this.left());
     try {
-      part.hold.run(() => {
+      use.lockUse.run(() => {
         source
           .open()
           .pipe(takeUntil(this.stop))
@@ -98,10 +99,11 @@ class Subscribed {
 
   private next(value: unknown): void {
     const followed = followBody(value, {
-      hold: this.part.hold,
-      take: this.source.claim.take,
+      lockUse: this.use.lockUse,
+      acquire: this.source.consumerLock.acquire,
       kept: true,
     });
+    this.last = value;
     this.outside(() => this.subscriber.next(followed));
   }
 
@@ -113,6 +115,12 @@ class Subscribed {
   private completed(): void {
     // Stopped, it completes too.
     if (this.over || this.subscriber.closed) return;
+    try {
+      this.use.lockUse.assertKept(this.last);
+    } catch (error) {
+      this.failed(error);
+      return;
+    }
     void this.done('completed').then(() => this.outside(() => this.subscriber.complete()));
   }
 
@@ -124,7 +132,7 @@ class Subscribed {
 
   private done(how: Ending): Promise<void> {
     this.over = true;
-    return this.source.done?.(this.part, how) ?? this.part.end();
+    return this.source.done?.(this.use, how) ?? this.use.end();
   }
 }
 

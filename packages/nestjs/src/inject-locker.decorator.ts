@@ -4,10 +4,12 @@ import { getLockerToken } from './names.ts';
 /**
  * Injects a locker, for locks that are taken by hand.
  *
- * @param name default `'default'`
- * @throws LockArgumentError
+ * @param name of the locker. Default: `'default'`
+ * @throws LockArgumentError for a name that is no non-empty string
  * @example
  * ```ts
+ * import type { Locker } from '@holdfast/core'; // with `import type`, or TS1272
+ *
  * constructor(@InjectLocker() private readonly locker: Locker) {}
  * ```
  */

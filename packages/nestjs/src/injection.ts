@@ -26,8 +26,13 @@ export function injectRuntime(prototype: object, name: string): void {
   Reflect.defineMetadata(LOCKERS, [...lockersOf(prototype), name], prototype);
 }
 
-/** What was put into an instance. */
-export function runtimeIn(instance: unknown, name: string): LockRuntime | undefined {
+/** What was put into an instance, by the property that `runtimeProperty(name)` answers. */
+export function runtimeIn(instance: unknown, property: symbol): LockRuntime | undefined {
   const holder = instance as Record<symbol, LockRuntime | undefined> | null | undefined;
-  return holder?.[runtimeProperty(name)];
+  return holder?.[property];
+}
+
+/** Puts a locker into an instance that has none. */
+export function connectRuntime(instance: object, name: string, runtime: LockRuntime): void {
+  (instance as Record<symbol, LockRuntime>)[runtimeProperty(name)] = runtime;
 }

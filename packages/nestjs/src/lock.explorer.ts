@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { ModuleRef, type ModulesContainer } from '@nestjs/core';
-import { lockersOf, runtimeIn } from './injection.ts';
+import { connectRuntime, lockersOf, runtimeIn } from './injection.ts';
 import { runtimeProperty, runtimeToken, shared } from './names.ts';
 import type { LockRuntime } from './runtime.ts';
 
@@ -65,9 +65,8 @@ function connectLater(wrapper: Wrapper, module: Module): void {
 async function connect(instance: unknown, module: Module): Promise<void> {
   if (typeof instance !== 'object' || instance === null) return;
   for (const name of lockersOf(instance)) {
-    if (runtimeIn(instance, name) !== undefined) continue;
-    const runtime = await runtimeFor(module, name);
-    (instance as Record<symbol, LockRuntime>)[runtimeProperty(name)] = runtime;
+    if (runtimeIn(instance, runtimeProperty(name)) !== undefined) continue;
+    connectRuntime(instance, name, await runtimeFor(module, name));
   }
 }
 

@@ -11,14 +11,14 @@ import {
   type NestInterceptor,
 } from '@nestjs/common';
 import { defer, tap, type Observable } from 'rxjs';
-import { Claim } from './claim.ts';
+import { ConsumerLock } from './consumer-lock.ts';
 import { guardedObservable, observableOf, type Ending } from './guarded-observable.ts';
 import { HandlerRun, propertyOf } from './handler-run.ts';
-import type { Part } from './hold.ts';
+import type { Use } from './lock-use.ts';
 import { DEFAULT_NAME, importOf, runtimeToken } from './names.ts';
-import { checkOptions, reactionTo, type UseLockOptions } from './options.ts';
+import { reactionTo, settingsOf, type LockSettings, type UseLockOptions } from './options.ts';
 import { followResponse, rawResponseOf } from './response.ts';
-import type { LockRuntime } from './runtime.ts';
+import { isRuntime, MOCKED, type LockRuntime } from './runtime.ts';
 
 /** What an interceptor has of its module. */
 const RUNTIME = Symbol.for('@holdfast/nestjs:interceptor');
@@ -40,26 +40,39 @@ export abstract class BaseLockInterceptor implements NestInterceptor {
    * `onLocked` says.
    */
   protected onRejected(context: ExecutionContext, error: LockNotAcquiredError): unknown {
-    return reactionTo(this.getOptions(context).onLocked)(error);
+    return reactionTo(settingsOf(this.getOptions(context)).onLocked)(error);
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return defer(() => {
-      const runtime = (this as { [RUNTIME]?: LockRuntime })[RUNTIME];
-      if (runtime === undefined) {
-        throw new LockMissingError(
-          `${this.constructor.name} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the ` +
-            'class of the interceptor rather than an instance.',
-        );
-      }
-      const options = checkOptions(this.getOptions(context));
-      const interception = new Interception(context, runtime, options);
+      const runtime: unknown = (this as { [RUNTIME]?: unknown })[RUNTIME];
+      if (!isRuntime(runtime)) throw withoutLocker(runtime, describe(this, context));
+      const settings = settingsOf(this.getOptions(context));
+      const interception = new Interception(context, runtime, settings);
       return interception.around(next, {
         key: () => this.getKey(context),
         onLocked: (error) => this.onRejected(context, error),
+        describe: () => describe(this, context),
       });
     });
   }
+}
+
+/** Names an interceptor and the handler that it is on, as far as a context of a unit test says. */
+function describe(interceptor: object, context: Partial<ExecutionContext>): string {
+  // That of a decorator is called after it and what it is on.
+  const [name] = interceptor.constructor.name.split(' ');
+  const handler = [context.getClass?.().name, context.getHandler?.().name].filter(Boolean);
+  return `${name} on ${handler.join('.')}`;
+}
+
+function withoutLocker(found: unknown, name: string): LockMissingError {
+  return new LockMissingError(
+    found === undefined
+      ? `${name} has no locker. Import ${importOf(DEFAULT_NAME)}, and give Nest the class of the ` +
+          'interceptor rather than an instance.'
+      : `${name} ${MOCKED} Import ${importOf(DEFAULT_NAME)} in the testing module.`,
+  );
 }
 
 /** Gives a class of interceptors its locker, from the module that imports it. */
@@ -90,9 +103,11 @@ export function injectLocker(type: { readonly prototype: object }, name: string)
 export abstract class LockInterceptor extends BaseLockInterceptor {}
 injectLocker(LockInterceptor, DEFAULT_NAME);
 
-interface Hooks {
+/** What an interceptor says of a request's lock. */
+interface InterceptionHooks {
   readonly key: () => Key | null | PromiseLike<Key | null>;
   readonly onLocked: (error: LockNotAcquiredError) => unknown;
+  readonly describe: () => string;
 }
 
 /** One request that runs under a lock. */
@@ -108,23 +123,23 @@ class Interception {
   constructor(
     private readonly context: ExecutionContext,
     private readonly runtime: LockRuntime,
-    private readonly options: UseLockOptions,
+    private readonly settings: LockSettings,
   ) {
     const type = context.getClass();
     this.run = new HandlerRun(type, propertyOf(type, context.getHandler()));
-    this.gone = options.abortOnDisconnect === false ? undefined : new AbortController();
+    this.gone = settings.abortOnDisconnect ? new AbortController() : undefined;
   }
 
-  around(next: CallHandler, { key, onLocked }: Hooks): Observable<unknown> {
-    const { context, control, options, run } = this;
+  around(next: CallHandler, hooks: InterceptionHooks): Observable<unknown> {
+    const { context, control, runtime, run, settings } = this;
     const purpose = { property: run.property, type: run.type, methods: [] };
     this.watchClient();
     return guardedObservable({
-      claim: new Claim((wanted) =>
-        this.runtime.take({
-          key,
-          onLocked,
-          options,
+      consumerLock: new ConsumerLock((wanted) =>
+        runtime.acquire({
+          ...hooks,
+          computed: true,
+          settings,
           context,
           purpose,
           joins: ({ type, property }) => type === run.type && property === run.property,
@@ -134,13 +149,15 @@ class Interception {
       ),
       control,
       open: () => {
-        control.signal.throwIfAborted();
+        if (control.signal.aborted) {
+          throw runtime.exceptionFor(control.signal.reason, { computed: true, context, settings });
+        }
         this.holding = true;
         const emitted = tap(() => (this.emitted = true));
         return run.enter(() => next.handle()).pipe(emitted);
       },
       instead: observableOf,
-      done: (part, how) => this.done(part, how),
+      done: (use, how) => this.done(use, how),
     });
   }
 
@@ -163,19 +180,19 @@ class Interception {
     response?.once('close', closed);
   }
 
-  private async done(part: Part, how: Ending): Promise<void> {
+  private async done(use: Use, how: Ending): Promise<void> {
     const { response, run } = this;
     const gone = how === 'abandoned';
     if (gone) this.gone?.abort(new LockAbortedError('Nobody wants the result any more.'));
     if (run.state === 'running') {
       // An interceptor has given it up, or the client has.
-      void run.settled().then(() => part.end());
+      void run.settled().then(() => use.end());
     } else if (gone && run.state === 'unknown' && !this.emitted) {
-      part.leave();
+      use.leave();
     } else if (how === 'completed' && response?.writableEnded === false && run.sendsItself) {
-      followResponse(response, part);
+      followResponse(response, use);
     } else {
-      await part.end();
+      await use.end();
     }
   }
 }

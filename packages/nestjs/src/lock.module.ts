@@ -17,27 +17,27 @@ import type {
   LockOptionsFactory,
   ShortLockOptionsFactory,
 } from './lock-module.options.ts';
-import { checkModuleOptions } from './check-module-options.ts';
+import { checkModuleOptions, lockerOptionsIn } from './check-module-options.ts';
+import { LockContextInterceptor, reachMessageHandlers } from './lock-context.interceptor.ts';
+import { LockExceptions } from './lock-exceptions.ts';
 import { addApplication, connectFactories } from './lock.explorer.ts';
-import { checkName, getLockerToken, runtimeToken } from './names.ts';
-import { RetryAfterInterceptor } from './retry-after.interceptor.ts';
+import { checkName, getLockerToken, importOf, MODULE_RUNTIME, runtimeToken } from './names.ts';
 import { LockRuntime } from './runtime.ts';
 
 /** ms for what is held at shutdown. */
 const SHUTDOWN_TIMEOUT = 10_000;
 /** The longest that a timer takes, in ms. */
-const LONGEST = 2 ** 31 - 1;
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 const OPTIONS = Symbol('the options of LockModule.forRoot()');
 const OPTIONS_FACTORY = Symbol('the options factory of LockModule.forRootAsync()');
-const RUNTIME = Symbol('what LockModule.forRoot() provides');
 
 /** Lockers that modules made, and not their users. */
-const own = new WeakSet<Locker>();
+const madeHere = new WeakSet<Locker>();
 
 /**
- * Provides a locker to the decorators and to `@InjectLocker()`, drains what they hold when the
- * application shuts down, and puts `Retry-After` on responses to requests that found a lock busy.
+ * Provides a locker to the decorators and to `@InjectLocker()`, answers HTTP requests that do not get their
+ * lock, and drains the decorators' locks when the application shuts down.
  *
  * @example
  * ```ts
@@ -54,7 +54,7 @@ const own = new WeakSet<Locker>();
  */
 @Module({})
 export class LockModule implements OnModuleInit, BeforeApplicationShutdown, OnApplicationShutdown {
-  @Inject(RUNTIME)
+  @Inject(MODULE_RUNTIME)
   private readonly runtime!: LockRuntime;
 
   @Inject(ModulesContainer)
@@ -92,11 +92,14 @@ export class LockModule implements OnModuleInit, BeforeApplicationShutdown, OnAp
   }
 }
 
-function moduleFor({ name, isGlobal }: LockModuleIdentity, options: Provider[]): DynamicModule {
+function moduleFor(
+  { name, isGlobal = true }: LockModuleIdentity,
+  options: Provider[],
+): DynamicModule {
   const named = checkName(name);
   return {
     module: LockModule,
-    global: isGlobal ?? true,
+    global: isGlobal,
     providers: [
       ...options,
       {
@@ -107,10 +110,13 @@ function moduleFor({ name, isGlobal }: LockModuleIdentity, options: Provider[]):
       {
         provide: runtimeToken(named),
         inject: [OPTIONS, getLockerToken(named), ModulesContainer],
-        useFactory: runtimeFor,
+        useFactory: (given: LockModuleOptions, locker: Locker, modules: ModulesContainer) => {
+          if (isGlobal) claimGlobalName(named, modules);
+          return runtimeFor(given, locker, modules);
+        },
       },
-      { provide: RUNTIME, useExisting: runtimeToken(named) },
-      { provide: APP_INTERCEPTOR, useClass: RetryAfterInterceptor },
+      { provide: MODULE_RUNTIME, useExisting: runtimeToken(named) },
+      { provide: APP_INTERCEPTOR, useClass: LockContextInterceptor },
       // Nest 10 takes modules with equal providers for one, and functions with equal sources for equal.
       { provide: Symbol('id'), useValue: randomUUID() },
     ],
@@ -154,24 +160,58 @@ function asyncOptions(options: LockModuleAsyncOptions): Provider[] {
 
 /** @throws LockArgumentError */
 function lockerFor(name: string, options: LockModuleOptions): Locker {
-  const { enabled = true, exceptionFactory: _, shutdownTimeout: __, locker, ...rest } = options;
+  const { enabled = true, locker, store } = options;
   if (enabled && locker !== undefined) return locker;
-  const made = createLocker({ ...rest, store: enabled ? rest.store : undefined, name });
-  own.add(made);
+  const made = createLocker({
+    ...lockerOptionsIn(options),
+    store: enabled ? store : undefined,
+    name,
+  });
+  madeHere.add(made);
   return made;
 }
 
 function runtimeFor(
-  options: LockModuleOptions,
+  {
+    shutdownTimeout = SHUTDOWN_TIMEOUT,
+    serveWaiting = false,
+    throwIfLost = false,
+    wait,
+    ...options
+  }: LockModuleOptions,
   locker: Locker,
   modules: ModulesContainer,
 ): LockRuntime {
-  const { wait, exceptionFactory, shutdownTimeout = SHUTDOWN_TIMEOUT } = options;
   addApplication(modules);
-  return new LockRuntime(locker, {
+  reachMessageHandlers(modules);
+  return new LockRuntime(locker, new LockExceptions(options), {
     wait,
-    shutdownTimeout: Math.min(shutdownTimeout, LONGEST),
-    exceptionFactory,
-    own: own.has(locker),
+    throwIfLost,
+    serveWaiting,
+    shutdownTimeout: Math.min(shutdownTimeout, LONGEST_TIMER),
+    own: madeHere.has(locker),
   });
+}
+
+/** The names of the global lockers of each application. */
+const globalNames = new WeakMap<ModulesContainer, Set<string>>();
+
+/**
+ * Two of one name would be two lockers on whatever store each has, and which of them a provider gets would
+ * depend on where it is.
+ *
+ * @throws LockArgumentError
+ */
+function claimGlobalName(name: string, modules: ModulesContainer): void {
+  const names = globalNames.get(modules) ?? new Set();
+  globalNames.set(modules, names);
+  if (names.has(name)) {
+    throw new LockArgumentError(
+      `The application has two global lockers of the name '${name}': ${importOf(name)}, or ` +
+        'forRootAsync(), is imported twice. Import it once, in the root module: feature modules need no ' +
+        'import of it. Give a second locker a `name` of its own, or `isGlobal: false` to be seen only ' +
+        'where it is imported.',
+    );
+  }
+  names.add(name);
 }

@@ -1,9 +1,9 @@
 import type { Observable } from 'rxjs';
-import { Claim, type Take } from './claim.ts';
+import { ConsumerLock, type Acquire } from './consumer-lock.ts';
 import { follow } from './follow.ts';
 import { GuardedIterator } from './guarded-iterator.ts';
 import { guardedObservable, observableOf } from './guarded-observable.ts';
-import type { Hold } from './hold.ts';
+import type { LockUse } from './lock-use.ts';
 import { isAsyncIterable, isThenable } from './kinds.ts';
 import { LockedResult } from './locked-result.ts';
 
@@ -12,11 +12,11 @@ export type ResultKind = 'promise' | 'observable' | 'iterable' | 'unknown';
 
 /** One call of a method that runs under a lock. */
 export interface LockedCall {
-  readonly take: Take;
+  readonly acquire: Acquire;
   /** Runs the method. */
   readonly invoke: () => unknown;
   /** The method has run: what else the lock is held for. */
-  readonly invoked: (hold: Hold) => void;
+  readonly invoked: (lockUse: LockUse) => void;
 }
 
 /**
@@ -54,35 +54,36 @@ export function callLocked(kind: ResultKind, call: LockedCall): unknown {
 
 /** At once; the lock is held until the promise has settled, and while its value is consumed. */
 async function run(call: LockedCall): Promise<unknown> {
-  const taken = await call.take(new AbortController());
-  if (!('hold' in taken)) return taken.value;
-  const { hold } = taken;
-  const part = hold.begin();
+  const acquired = await call.acquire(new AbortController());
+  if (!('lockUse' in acquired)) return acquired.value;
+  const { lockUse } = acquired;
+  const use = lockUse.begin();
   let result: unknown;
   try {
-    const returned = hold.run(() => call.invoke());
+    const returned = lockUse.run(() => call.invoke());
     const value = await returned;
-    call.invoked(hold);
-    result = follow(value, { hold, take: call.take, kept: isThenable(returned) });
+    lockUse.assertKept(value);
+    call.invoked(lockUse);
+    result = follow(value, { lockUse, acquire: call.acquire, kept: isThenable(returned) });
   } catch (error) {
-    await part.end();
+    await use.end();
     throw error;
   }
-  await part.end();
+  await use.end();
   return result;
 }
 
 /** When it is subscribed, each time. */
 function observe(call: LockedCall): Observable<unknown> {
   return guardedObservable({
-    claim: new Claim(call.take),
+    consumerLock: new ConsumerLock(call.acquire),
     open: () => observableOf(call.invoke()),
   });
 }
 
 /** When it is pulled. */
 function iterate(call: LockedCall): GuardedIterator {
-  return new GuardedIterator(new Claim(call.take), () => iteratorOf(call.invoke()));
+  return new GuardedIterator(new ConsumerLock(call.acquire), () => iteratorOf(call.invoke()));
 }
 
 function iteratorOf(result: unknown): AsyncIterator<unknown> {

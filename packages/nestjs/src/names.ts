@@ -10,7 +10,7 @@ export function checkName(name: unknown): string {
   throw new LockArgumentError('The `name` of a locker must be a non-empty string.');
 }
 
-/** How the module that provides a locker is imported; Nest's own errors show it. */
+/** How to import the module that provides a locker; Nest's own errors show it. */
 export function importOf(name: string): string {
   return name === DEFAULT_NAME ? 'LockModule.forRoot()' : `LockModule.forRoot({ name: '${name}' })`;
 }
@@ -41,6 +41,9 @@ export function runtimeToken(name: string): symbol {
 export function runtimeProperty(name: string): symbol {
   return Symbol.for(`the lock of @WithLock: import ${importOf(name)}`);
 }
+
+/** The token of a module's own runtime, whichever name its locker has. */
+export const MODULE_RUNTIME = Symbol('@holdfast/nestjs: what LockModule.forRoot() provides');
 
 /** State of the process that the ESM and the CommonJS copy of this package have in common. */
 export function shared<T>(name: string, make: () => T): T {

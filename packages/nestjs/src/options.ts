@@ -1,62 +1,120 @@
-import { LockArgumentError, type LockNotAcquiredError } from '@holdfast/core';
+import { LockArgumentError, type LockNotAcquiredError, type LockOptions } from '@holdfast/core';
+import type { HttpAnswerOptions } from './lock-http.exception.ts';
+import { checkName } from './names.ts';
 
-/** What happens when a lock is busy. */
-type OnLocked = 'throw' | 'skip' | ((error: LockNotAcquiredError) => unknown);
+/** The reactions to a busy lock that have a name. */
+export type OnBusy = 'throw' | 'skip';
 
-/** Options of `@WithLock`. Durations are in ms; what is absent comes from the locker. */
-export interface WithLockOptions {
-  /** The lease: how long a crashed process keeps others out. */
-  ttl?: number | undefined;
+/** Any reaction to a busy lock. */
+export type OnLocked = OnBusy | ((error: LockNotAcquiredError) => unknown);
+
+/**
+ * Options of `@WithLock`: those of `Locker.lock()`, and what happens when the lock is busy. Durations are in
+ * ms; what is absent comes from the locker.
+ *
+ * @example
+ * ```ts
+ * @WithLock('nightly-report', { onLocked: 'skip', holdAtLeast: 5_000 })
+ * ```
+ */
+export interface WithLockOptions<B extends OnBusy = OnBusy, R = unknown>
+  extends Omit<LockOptions, 'owner' | 'renew' | 'signal' | 'wait'>, HttpAnswerOptions {
   /**
-   * The longest to wait for the lock. Default: the module's `wait`, else 10 000; 0 where `onLocked` is
-   * not `'throw'`.
+   * The longest to wait for the lock.
+   *
+   * @default the module's `wait`, else 10 000; 0 where `onLocked` is not `'throw'`
    */
   wait?: number | undefined;
-  /** The longest to hold it: then its signal fires and the lease runs out. */
-  maxHold?: number | undefined;
-  /** From the grant: the lock is kept for so long, however soon the method is done. */
-  holdAtLeast?: number | undefined;
-  /** Which locker, as given to `LockModule`. Default `'default'`. */
-  name?: string | undefined;
-  /** What happens if the calling code runs under this very lock already. Default `'reject'`. */
-  reentry?: 'reject' | 'join' | 'ignore' | undefined;
   /**
-   * What happens when the lock is busy: `'throw'` a `LockNotAcquiredError` (default); `'skip'` the
-   * method, whose promise resolves to `undefined` (an Observable or iterable has no values); or a
-   * function whose value stands for the method's result. A failing store always throws.
+   * Which locker, as given to `LockModule`.
+   *
+   * @default 'default'
    */
-  onLocked?: OnLocked | undefined;
+  name?: string | undefined;
+  /**
+   * Whether the call fails with the `LockLostError` when the method succeeds although its lock was lost
+   * meanwhile. `error.value` is what the method returned.
+   *
+   * @default the locker's, where `LockModule` makes it, else false
+   */
+  throwIfLost?: boolean | undefined;
+  /**
+   * What happens when the lock is busy: `'throw'` throws; `'skip'` does not run the method, whose promise
+   * resolves to `undefined` (an Observable or iterable has no values); the value of a function stands for the
+   * method's result. An unavailable store always throws.
+   *
+   * @default 'throw'
+   */
+  onLocked?: B | ((error: LockNotAcquiredError) => R) | undefined;
 }
 
 /** Options of `@UseLock`. */
 export interface UseLockOptions extends WithLockOptions {
   /**
-   * HTTP: whether the signal of the lock aborts, with a `LockAbortedError`, when the client goes away
-   * while the handler runs. The lock is held for as long as the handler runs in any case. Default true.
+   * HTTP: whether the signal of the lock aborts, with a `LockAbortedError`, when the client goes away while
+   * the handler runs. The lock is held for as long as the handler runs in any case.
+   *
+   * @default true
    */
   abortOnDisconnect?: boolean | undefined;
 }
 
+/** Options of a decorator, checked and sorted by who needs them. */
+export interface LockSettings {
+  readonly name: string;
+  /** For `Locker.lock()`. */
+  readonly lock: Omit<LockOptions, 'wait'> & Pick<WithLockOptions, 'throwIfLost'>;
+  readonly wait: number | undefined;
+  readonly onLocked: OnLocked;
+  readonly answer: HttpAnswerOptions;
+  readonly abortOnDisconnect: boolean;
+}
+
+const settings = new WeakMap<object, LockSettings>();
+const DEFAULTS = {};
+
 /** @throws LockArgumentError for what can be told before the first call */
-export function checkOptions<O extends WithLockOptions>(options: O | undefined): O {
-  if (options === undefined) return {} as O;
-  if (typeof options !== 'object' || options === null) {
+export function settingsOf(options: UseLockOptions = DEFAULTS): LockSettings {
+  if (typeof options !== 'object' || (options as unknown) === null) {
     throw new LockArgumentError('The options of a lock must be an object.');
   }
+  const known = settings.get(options);
+  if (known !== undefined) return known;
   for (const [name, value] of Object.entries(options)) {
     if (value === null) throw new LockArgumentError(`\`${name}\` must not be null.`);
   }
-  const { onLocked = 'throw' } = options;
+  const { name, wait, onLocked = 'throw', statusCode, retryAfter, ...rest } = options;
+  const { abortOnDisconnect = true, ...lock } = rest;
+  checkBoolean('abortOnDisconnect', abortOnDisconnect);
+  checkBoolean('throwIfLost', lock.throwIfLost ?? false);
   if (onLocked !== 'throw' && onLocked !== 'skip' && typeof onLocked !== 'function') {
     throw new LockArgumentError("`onLocked` must be 'throw', 'skip' or a function.");
   }
-  return options;
+  const answer = checkAnswer({ statusCode, retryAfter });
+  const made = { name: checkName(name), lock, wait, onLocked, answer, abortOnDisconnect };
+  settings.set(options, made);
+  return made;
+}
+
+/** @throws LockArgumentError */
+export function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new LockArgumentError(`\`${name}\` must be a boolean.`);
+}
+
+/** @throws LockArgumentError */
+export function checkAnswer(answer: HttpAnswerOptions): HttpAnswerOptions {
+  const { statusCode = 423, retryAfter = 1 } = answer;
+  if (!Number.isInteger(statusCode) || statusCode < 400 || statusCode > 599) {
+    throw new LockArgumentError('`statusCode` must be a whole number from 400 to 599.');
+  }
+  if (typeof retryAfter !== 'number' || !(retryAfter > 0) || !Number.isFinite(retryAfter)) {
+    throw new LockArgumentError('`retryAfter` must be a number of seconds above 0.');
+  }
+  return answer;
 }
 
 /** What to do with a busy lock: returns what stands for the result, or throws. */
-export function reactionTo(
-  onLocked: OnLocked | undefined,
-): (error: LockNotAcquiredError) => unknown {
+export function reactionTo(onLocked: OnLocked): (error: LockNotAcquiredError) => unknown {
   if (typeof onLocked === 'function') return onLocked;
   if (onLocked === 'skip') return () => undefined;
   return (error) => {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Part } from './hold.ts';
+import type { Use } from './lock-use.ts';
 
 /** Where Nest keeps which parameters of a handler it fills in, and with what. */
 const ROUTE_ARGUMENTS = '__routeArguments__';
@@ -39,9 +39,10 @@ function readOwnResponse(type: object, property: string | symbol): OwnResponse |
 /** Node's response, given it or Fastify's reply, or nothing if it is neither. */
 export function rawResponseOf(response: unknown): ServerResponse | undefined {
   const raw = (response as { raw?: unknown } | null | undefined)?.raw ?? response;
-  const { writableEnded, once } = (raw ?? {}) as Partial<ServerResponse>;
-  const fits = typeof writableEnded === 'boolean' && typeof once === 'function';
-  return fits ? (raw as ServerResponse) : undefined;
+  const { writableEnded, on, once, off } = (raw ?? {}) as Partial<ServerResponse>;
+  // A unit test may pass a mock, which never says that it has ended.
+  const listens = [on, once, off].every((method) => typeof method === 'function');
+  return listens && typeof writableEnded === 'boolean' ? (raw as ServerResponse) : undefined;
 }
 
 /** The response among a method's arguments, if it is a handler that sends it itself and has not yet. */
@@ -57,15 +58,15 @@ export function openResponseAmong(
 }
 
 /** Holds the lock until the response has been ended by whoever sends it. */
-export function followResponse(response: ServerResponse, part: Part): void {
+export function followResponse(response: ServerResponse, use: Use): void {
   const ended = (): void => {
     response.off('prefinish', ended).off('finish', ended).off('close', closed);
-    void part.end();
+    void use.end();
   };
   const closed = (): void => {
     if (response.writableEnded) ended();
     // The client went away, and who would have sent the response may not know it yet.
-    else part.leave();
+    else use.leave();
   };
   if (response.destroyed) closed();
   response.on('prefinish', ended).on('finish', ended).on('close', closed);

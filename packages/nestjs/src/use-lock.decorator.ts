@@ -1,9 +1,8 @@
-import { LockArgumentError, type Key } from '@holdfast/core';
+import { isKey, LockArgumentError, type Key } from '@holdfast/core';
 import { UseInterceptors, type ExecutionContext } from '@nestjs/common';
 import { handlerReturned } from './handler-run.ts';
 import { BaseLockInterceptor, injectLocker } from './lock.interceptor.ts';
-import { checkName } from './names.ts';
-import { checkOptions, type UseLockOptions } from './options.ts';
+import { settingsOf, type UseLockOptions } from './options.ts';
 import { proxyMethod } from './proxy-method.ts';
 
 /** The key of a request's lock. `null`: this request needs no lock. */
@@ -29,12 +28,13 @@ export type ContextKeyFunction = (
  */
 export function UseLock(
   key: Key | ContextKeyFunction,
-  options?: UseLockOptions,
+  options: UseLockOptions = {},
 ): ClassDecorator & MethodDecorator {
-  const checked = checkOptions(options);
-  const name = checkName(checked.name);
-  if (typeof key !== 'string' && typeof key !== 'function' && !Array.isArray(key)) {
-    throw new LockArgumentError('The key of @UseLock must be a string, a list or a function.');
+  const { name } = settingsOf(options);
+  if (typeof key !== 'function' && !isKey(key)) {
+    throw new LockArgumentError(
+      'The key of @UseLock must be a non-empty string, a list of them, or a function of the context.',
+    );
   }
   class RequestLock extends BaseLockInterceptor {
     protected override getKey(context: ExecutionContext): ReturnType<ContextKeyFunction> {
@@ -42,12 +42,18 @@ export function UseLock(
     }
 
     protected override getOptions(): UseLockOptions {
-      return checked;
+      return options;
     }
   }
   injectLocker(RequestLock, name);
   const intercept = UseInterceptors(RequestLock);
   return (target: object, property?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    // Where there is no locker, Nest's error names the class that it cannot make.
+    const on = property === undefined ? target : target.constructor;
+    const place = [(on as { name: string }).name, ...(property === undefined ? [] : [property])];
+    Object.defineProperty(RequestLock, 'name', {
+      value: `@UseLock on ${place.map(String).join('.')}`,
+    });
     if (property === undefined || descriptor === undefined) {
       tellOfMethods((target as { prototype: object }).prototype);
       intercept(target as never);

@@ -1,12 +1,18 @@
-import { LockArgumentError, LockMissingError, type Key } from '@holdfast/core';
+import { isKey, LockArgumentError, LockMissingError, type Key } from '@holdfast/core';
 import { callLocked, resultKindOf, type LockedCall } from './locked-call.ts';
 import { injectRuntime, runtimeIn } from './injection.ts';
 import { connectInstance } from './lock.explorer.ts';
-import { checkName, importOf } from './names.ts';
-import { checkOptions, reactionTo, type WithLockOptions } from './options.ts';
+import { importOf, runtimeProperty } from './names.ts';
+import {
+  reactionTo,
+  settingsOf,
+  type LockSettings,
+  type OnBusy,
+  type WithLockOptions,
+} from './options.ts';
 import { proxyMethod, type Method } from './proxy-method.ts';
 import { followResponse, openResponseAmong } from './response.ts';
-import type { LockRuntime, Purpose } from './runtime.ts';
+import { isRuntime, MOCKED, type LockRuntime, type Purpose } from './runtime.ts';
 import type { LockKeyFunction, WithLockDecorator } from './with-lock.types.ts';
 
 /**
@@ -28,54 +34,77 @@ import type { LockKeyFunction, WithLockDecorator } from './with-lock.types.ts';
  * }
  * ```
  */
-export function WithLock<const K extends Key | LockKeyFunction>(
-  key: K,
-  options?: WithLockOptions,
-): WithLockDecorator<K> {
-  const checked = checkOptions(options);
-  const name = checkName(checked.name);
-  if (typeof key !== 'string' && typeof key !== 'function' && !Array.isArray(key)) {
-    throw new LockArgumentError('The key of @WithLock must be a string, a list or a function.');
+export function WithLock<
+  const K extends Key | LockKeyFunction,
+  B extends OnBusy = 'throw',
+  R = never,
+>(key: K, options?: WithLockOptions<B, R>): WithLockDecorator<K, NoInfer<B>, NoInfer<R>> {
+  const settings = settingsOf(options);
+  if (typeof key !== 'function' && !isKey(key)) {
+    throw new LockArgumentError(
+      'The key of @WithLock must be a non-empty string, a list of them, or a function of the arguments.',
+    );
   }
   return (target, property, descriptor) => {
     proxyMethod('@WithLock', target, descriptor, (method) => {
       const kind = resultKindOf(method, target, property);
-      const locked = new LockedMethod(method, property, key, checked, name);
+      const locked = new LockedMethod(method, property, key, settings);
       return (self, args) => callLocked(kind, locked.call(self, args));
     });
-    injectRuntime(target, name);
+    injectRuntime(target, settings.name);
   };
 }
 
 /** A method with `@WithLock`. */
 class LockedMethod {
+  private readonly runtime: symbol;
+
   constructor(
     private readonly method: Method,
     private readonly property: string | symbol,
     private readonly key: Key | LockKeyFunction,
-    private readonly options: WithLockOptions,
-    private readonly name: string,
-  ) {}
+    private readonly settings: LockSettings,
+  ) {
+    this.runtime = runtimeProperty(settings.name);
+  }
 
   call(self: unknown, args: unknown[]): LockedCall {
-    const { method, property, key, options } = this;
+    const { method, property, key, settings } = this;
     const purpose: Purpose = { self, property, methods: [method] };
     return {
-      take: async (control) =>
-        (runtimeIn(self, this.name) ?? (await this.connect(self))).take({
+      acquire: async (control) =>
+        (await this.runtimeOf(self)).acquire({
           key: () => (typeof key === 'function' ? key.apply(self, args) : key),
-          options,
-          onLocked: reactionTo(options.onLocked),
+          computed: typeof key === 'function',
+          describe: () => `@WithLock on ${this.nameIn(self)}`,
+          settings,
+          onLocked: reactionTo(settings.onLocked),
           purpose,
           joins: (outer) => isSameRun(outer, purpose),
           control,
         }),
       invoke: () => Reflect.apply(method, self, args),
-      invoked: (hold) => {
+      invoked: (lockUse) => {
         const response = openResponseAmong(self, property, args);
-        if (response !== undefined) followResponse(response, hold.begin());
+        if (response !== undefined) followResponse(response, lockUse.begin());
       },
     };
+  }
+
+  private nameIn(self: unknown): string {
+    const type = (self as object | undefined)?.constructor.name ?? '(no instance)';
+    return `${type}.${String(this.property)}`;
+  }
+
+  /** @throws LockMissingError */
+  private runtimeOf(self: unknown): LockRuntime | Promise<LockRuntime> {
+    const runtime = runtimeIn(self, this.runtime);
+    if (runtime === undefined) return this.connect(self);
+    if (isRuntime(runtime)) return runtime;
+    throw new LockMissingError(
+      `${this.nameIn(self)} has @WithLock, and ${MOCKED} Import ${importOf(this.settings.name)} in the ` +
+        'testing module.',
+    );
   }
 
   /**
@@ -85,12 +114,12 @@ class LockedMethod {
    */
   private async connect(self: unknown): Promise<LockRuntime> {
     await connectInstance(self);
-    const runtime = runtimeIn(self, this.name);
+    const runtime = runtimeIn(self, this.runtime);
     if (runtime !== undefined) return runtime;
-    const type = (self as object | undefined)?.constructor.name ?? '(no instance)';
     throw new LockMissingError(
-      `${type}.${String(this.property)} has @WithLock but no locker. Import ${importOf(this.name)}, ` +
-        'and let Nest make the instance: it has a locker once its constructor has returned.',
+      `${this.nameIn(self)} has @WithLock but no locker. Import ${importOf(this.settings.name)}, and let ` +
+        'Nest make the instance, which has a locker once its constructor has returned. In a unit test, ' +
+        'pass an instance that you made to `provideLocker()`.',
     );
   }
 }

@@ -17,7 +17,7 @@ describe.each<{ what: string; make: (source: Readable) => unknown; read: (made: 
     },
   ],
 )('$what', ({ make, read }) => {
-  test('keeps the lock until it has been read', async () => {
+  test('a stream keeps the lock until it has been read', async () => {
     const source = new PassThrough();
     method.result = () => make(source);
     const made = await service.later();
@@ -31,7 +31,7 @@ describe.each<{ what: string; make: (source: Readable) => unknown; read: (made: 
     await lock.untilFree();
   });
 
-  test('lets it go when it is destroyed', async () => {
+  test('a stream releases the lock when it is destroyed', async () => {
     const source = new PassThrough();
     method.result = () => make(source);
     const stream = read(await service.later());
@@ -42,7 +42,7 @@ describe.each<{ what: string; make: (source: Readable) => unknown; read: (made: 
     expect(warn).not.toHaveBeenCalled();
   });
 
-  test('that nobody reads is freed by the ttl, and cannot be read without the lock', async () => {
+  test('a stream that nobody reads loses its lock with the ttl, and cannot be read without it', async () => {
     const source = new PassThrough();
     source.end('secret');
     method.result = () => make(source);
@@ -53,13 +53,13 @@ describe.each<{ what: string; make: (source: Readable) => unknown; read: (made: 
 });
 
 describe('other bodies', () => {
-  test('a file is read to its end', async () => {
+  test('a file keeps the lock until it is read to its end', async () => {
     method.result = () => createReadStream(import.meta.filename);
     await expect(buffer(await service.later())).resolves.not.toHaveLength(0);
     await lock.untilFree();
   });
 
-  test('a stream that has ended keeps nothing', async () => {
+  test('a stream that has ended keeps no lock', async () => {
     const source = Readable.from(['x']);
     await text(source);
     method.result = () => source;

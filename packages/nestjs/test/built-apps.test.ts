@@ -35,17 +35,17 @@ describe.each(MAJORS.map((nest) => ({ nest })))(
 
     afterAll(() => consumer.remove());
 
-    test('boots as an application of ES modules', async () => {
+    test('the packed package boots in an application of ES modules', async () => {
       const printed = await runIn(consumer, 'app.mjs', await compiled(ModuleKind.ESNext));
       expect(JSON.parse(printed)).toEqual(ANSWERS);
     });
 
-    test('boots as a CommonJS application', async () => {
+    test('the packed package boots in a CommonJS application', async () => {
       const printed = await runIn(consumer, 'app.cjs', await compiled(ModuleKind.CommonJS));
       expect(JSON.parse(printed)).toEqual(ANSWERS);
     });
 
-    test('has two copies in one process agree', async () => {
+    test('the ESM and the CommonJS copy agree in one process', async () => {
       const printed = await runIn(
         consumer,
         'both.mjs',
@@ -90,7 +90,7 @@ describe.each(MAJORS.map((nest) => ({ nest })))(
 );
 
 describe('the packed package', () => {
-  test('asks for nothing but its peers', async () => {
+  test('the packed package asks for nothing but its peers', async () => {
     const root = join(import.meta.dirname, '..');
     const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
       dependencies?: object;

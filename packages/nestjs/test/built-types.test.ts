@@ -18,6 +18,9 @@ const MESSAGES: Record<string, RegExp> = {
   key: /the key function must accept the arguments of the method/,
   result: /a method with a lock must return a promise, an Observable or an async iterable/,
   argument: /is not assignable to/,
+  skip: /with `onLocked: 'skip'` the method's promise must allow undefined/,
+  instead: /the value of `onLocked` must be one that the promise of the method allows/,
+  literal: /Object literal may only specify known properties/,
 };
 
 describe.each(COMPILERS)('the types, with Nest $nest,', ({ nest, versions }) => {

@@ -16,7 +16,7 @@ class Choosy {
   ran = 0;
 
   @WithLock('busy', { onLocked: 'skip' })
-  async skip(): Promise<string> {
+  async skip(): Promise<string | undefined> {
     this.ran += 1;
     return 'ran';
   }
@@ -37,7 +37,7 @@ class Choosy {
   }
 
   @WithLock('busy', { onLocked: 'skip', wait: 5_000 })
-  async patient(): Promise<string> {
+  async patient(): Promise<string | undefined> {
     this.ran += 1;
     return 'ran';
   }
@@ -50,7 +50,7 @@ describe('what happens when it is busy', () => {
     service = (await compile(locker, { providers: [Choosy] })).get(Choosy);
   });
 
-  test('skip: undefined, at once', async () => {
+  test('a busy lock that is skipped resolves to undefined at once', async () => {
     const other = await locker.lock('busy');
     await expect(service.skip()).resolves.toBeUndefined();
     expect(service.ran).toBe(0);
@@ -58,7 +58,7 @@ describe('what happens when it is busy', () => {
     await expect(service.skip()).resolves.toBe('ran');
   });
 
-  test('a function: its value, or what it throws', async () => {
+  test('an `onLocked` function decides the result, or what is thrown', async () => {
     const other = await locker.lock('busy');
     await expect(service.instead()).resolves.toBe('instead: LOCK_NOT_ACQUIRED');
     await expect(service.mapped()).rejects.toBeInstanceOf(NotFoundException);
@@ -66,7 +66,7 @@ describe('what happens when it is busy', () => {
     await other.release();
   });
 
-  test('with a wait it waits first', async () => {
+  test('a busy lock that is skipped is waited for first where there is a `wait`', async () => {
     const other = await locker.lock('busy');
     const patient = service.patient();
     await aMoment();
@@ -74,7 +74,7 @@ describe('what happens when it is busy', () => {
     await expect(patient).resolves.toBe('ran');
   });
 
-  test('a store that is away is an error, whatever happens to busy locks', async () => {
+  test('a store that is away is an error, also where a busy lock is skipped', async () => {
     const store = faultyStore(memoryStore());
     locker = aLocker({ store });
     service = (await compile(locker, { providers: [Choosy] })).get(Choosy);

@@ -156,7 +156,7 @@ describe('other decorators', () => {
     },
   );
 
-  test('of this package can be several', async () => {
+  test('several decorators of this package work on one method', async () => {
     const { url } = await boot();
     const { text } = await call('GET', `${url}/two`);
     expect(JSON.parse(text)).toEqual({ keys: ['outer', 'inner'] });
@@ -164,7 +164,7 @@ describe('other decorators', () => {
 });
 
 describe('a decorated method', () => {
-  test('looks as it did', () => {
+  test('a decorated method keeps its name, length and metadata', () => {
     const method = Reflect.get(Orders.prototype, 'method') as () => unknown;
     expect([method.name, method.length, typeof method]).toEqual(['method', 3, 'function']);
     expect(Object.getOwnPropertyDescriptor(Orders.prototype, 'method')).toMatchObject({
@@ -173,7 +173,7 @@ describe('a decorated method', () => {
     });
   });
 
-  test('gets its arguments', async () => {
+  test('a decorated method gets its arguments and its instance', async () => {
     const module = await compile(aLocker(), { controllers: [Orders] });
     const context = module.get(Orders);
     await expect(context.method('a', 2, true)).resolves.toEqual(['a', 2, true]);
@@ -181,7 +181,7 @@ describe('a decorated method', () => {
 });
 
 describe('these tests', () => {
-  test('run on the version of Nest that they say', async () => {
+  test('the tests run on the version of Nest that they say', async () => {
     let stack = '';
     await compile(null, {
       providers: [

@@ -30,7 +30,7 @@ class Asks {
 class Locked {}
 
 describe('a module that was forgotten', () => {
-  test('is named when the application does not boot', async () => {
+  test('an application without the module does not boot, and names it', async () => {
     const boot = (metadata: object) => Test.createTestingModule(metadata).compile();
     await expect(boot({ providers: [Forgotten] })).rejects.toThrow(/LockModule\.forRoot\(\)/);
     await expect(
@@ -40,7 +40,7 @@ describe('a module that was forgotten', () => {
     await expect(boot({ controllers: [Locked] })).rejects.toThrow(/LockModule\.forRoot\(\)/);
   });
 
-  test('is named when only other modules import it', async () => {
+  test('a module that does not see the locker does not boot, and names LockModule', async () => {
     @Module({ providers: [Forgotten] })
     class Feature {}
     const boot = Test.createTestingModule({
@@ -49,14 +49,14 @@ describe('a module that was forgotten', () => {
     await expect(boot).rejects.toThrow(/LockModule/);
   });
 
-  test('is named at the call of an instance that Nest did not make, which does not run', async () => {
+  test('an instance that Nest did not make does not run unlocked, and names LockModule', async () => {
     const instance = new Forgotten();
     const error = await instance.run().catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'LOCK_MISSING', name: 'LockMissingError' });
     expect(String(error)).toMatch(/Forgotten\.run .*LockModule\.forRoot\(\)/);
   });
 
-  test('without forRoot() does not boot, and says so', async () => {
+  test('LockModule without forRoot() does not boot, and says so', async () => {
     const boot = Test.createTestingModule({ imports: [LockModule], providers: [] }).compile();
     await expect(boot).rejects.toThrow(/LockModule\.forRoot\(\)/);
   });

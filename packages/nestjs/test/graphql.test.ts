@@ -1,6 +1,7 @@
 import { ApolloDriver, type ApolloDriverConfig } from '@nestjs/apollo';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import type { Locker } from '@holdfast/core';
+import type { ExecutionContext } from '@nestjs/common';
 import {
   Args,
   GqlExecutionContext,
@@ -67,7 +68,7 @@ describe('resolvers', () => {
     };
   };
 
-  test('of queries are locked', async () => {
+  test('resolvers of queries run under their locks', async () => {
     const ask = await boot();
     await expect(ask('{ now }')).resolves.toEqual({ data: { now: 'query' } });
     await expect(isFree(locker, 'query')).resolves.toBe(true);
@@ -77,7 +78,7 @@ describe('resolvers', () => {
     { field: 'pay', did: 'paid' },
     { field: 'ship', did: 'shipped' },
   ])(
-    'of mutations are locked, and a busy lock is an error of the field: $field',
+    'resolvers of mutations are locked, and a busy lock is an error of the field: $field',
     async ({ field, did }) => {
       const ask = await boot();
       const mutation = `mutation { ${field}(id: "1") }`;
@@ -92,12 +93,14 @@ describe('resolvers', () => {
     },
   );
 
-  test('have the errors that they are given', async () => {
-    const ask = await boot({ exceptionFactory: () => new Error('mapped') });
+  test('resolvers throw what the exceptionFactory makes, which knows them', async () => {
+    const exceptionFactory = (_error: unknown, context?: ExecutionContext): unknown =>
+      new Error(`mapped in ${context?.getHandler().name}`);
+    const ask = await boot({ exceptionFactory });
     await locker.withLock('order:1', async () => {
       for (const field of ['pay', 'ship']) {
         const { errors } = await ask(`mutation { ${field}(id: "1") }`);
-        expect(errors?.map(({ message }) => message)).toEqual(['mapped']);
+        expect(errors?.map(({ message }) => message)).toEqual([`mapped in ${field}`]);
       }
     });
   });

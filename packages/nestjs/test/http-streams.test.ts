@@ -67,7 +67,7 @@ const sending = onNest >= 12 ? cases : [];
 const notSending = onNest >= 12 ? [] : cases;
 
 describe.each(sending)('an async iterable, on $adapter, with the lock of a $path,', (on) => {
-  test('is held until it is sent', async () => {
+  test('an async iterable holds its lock until it is sent', async () => {
     const url = await boot(on);
     const sent = call('GET', `${url}/rows`);
     await until(() => stage.log.length === 1);
@@ -79,7 +79,7 @@ describe.each(sending)('an async iterable, on $adapter, with the lock of a $path
     expect(stage.log).toEqual(['opened', 'closed']);
   });
 
-  test('is closed and let go when the client goes away', async () => {
+  test('an async iterable is closed, and its lock released, when the client leaves', async () => {
     const url = await boot(on);
     const client = connect('GET', `${url}/rows`);
     await once(await client.response, 'data');
@@ -93,7 +93,7 @@ describe.each(sending)('an async iterable, on $adapter, with the lock of a $path
 });
 
 describe.each(notSending)('an async iterable, on $adapter, with the lock of a $path,', (on) => {
-  test('is not sent by this Nest, and holds nothing for longer than the ttl', async () => {
+  test('an async iterable that Nest does not send holds nothing for longer than the ttl', async () => {
     const url = await boot(on);
     await expect(call('GET', `${url}/rows`)).resolves.toMatchObject({ status: 200, text: '{}' });
     await stage.untilExpired();

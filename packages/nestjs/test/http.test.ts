@@ -66,7 +66,7 @@ class OrderController {
 
   @WithLock('k', { onLocked: 'skip' })
   @Get('skipped-method')
-  async skippedMethod(): Promise<string> {
+  async skippedMethod(): Promise<string | undefined> {
     return 'ran';
   }
 }
@@ -89,8 +89,8 @@ describe.each(['express', 'fastify'] as const)('on %s', (adapter) => {
       const busy = await call('POST', `${url}/orders/1/${action}`);
       expect(busy.status).toBe(423);
       expect(busy.headers.get('retry-after')).toBe('1');
-      expect(busy.headers.get('content-type')).toMatch(/^application\/json/);
-      expect(JSON.parse(busy.text)).toMatchObject({ statusCode: 423, message: /busy/ });
+      expect(busy.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+      expect(JSON.parse(busy.text)).toMatchObject({ status: 423, code: 'LOCK_NOT_ACQUIRED' });
       expect(busy.text).not.toContain('order:1');
       expect(work.begun).toEqual([`${action}:1`]);
       work.end(`${action}:1`);

@@ -6,7 +6,7 @@ describe.each<{ how: string; iterate: () => AsyncGenerator }>([
   { how: 'an async generator', iterate: () => service.generator() },
   { how: 'a function', iterate: () => service.plain() as AsyncGenerator },
 ])('an iterable that $how returns', ({ iterate }) => {
-  test('takes the lock when it is pulled, until it is done', async () => {
+  test('an iterable holds the lock from the first pull until it is done', async () => {
     const slow = gate();
     method.result = () => rows([], slow.opened);
     const all = collect(iterate());
@@ -18,7 +18,7 @@ describe.each<{ how: string; iterate: () => AsyncGenerator }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('lets it go when its consumer leaves, and closes the source', async () => {
+  test('an iterable releases the lock when its consumer leaves, and closes the source', async () => {
     const log: string[] = [];
     method.result = () => rows(log);
     for await (const row of iterate()) {
@@ -29,7 +29,7 @@ describe.each<{ how: string; iterate: () => AsyncGenerator }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('lets it go when it fails, with the same error', async () => {
+  test('an iterable that fails releases the lock, and throws the same error', async () => {
     const error = new Error('of the source');
     method.result = async function* fails() {
       yield 1;
@@ -39,7 +39,7 @@ describe.each<{ how: string; iterate: () => AsyncGenerator }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('takes nothing if it is never pulled', async () => {
+  test('an iterable that is never pulled takes no lock', async () => {
     let ran = false;
     method.result = () => {
       ran = true;
@@ -55,7 +55,7 @@ describe.each<{ how: string; iterate: () => AsyncGenerator }>([
 });
 
 describe('an async iterable', () => {
-  test('is a generator to those who look', async () => {
+  test('an iterable looks like a generator', async () => {
     method.result = () => rows();
     const generator = service.generator();
     expect(generator[Symbol.asyncIterator]()).toBe(generator);
@@ -68,7 +68,7 @@ describe('an async iterable', () => {
     await expect(service.generator().throw(error)).rejects.toBe(error);
   });
 
-  test('that a promise resolves to keeps the lock from the method to its end', async () => {
+  test('an iterable that a promise resolves to keeps the lock until it is done', async () => {
     const slow = gate();
     method.result = () => rows([], slow.opened);
     const iterable = (await service.later()) as AsyncGenerator;
@@ -81,7 +81,7 @@ describe('an async iterable', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that a promise resolves to and nobody pulls is freed by the ttl; late, it takes the lock', async () => {
+  test('an iterable that nobody pulls in time loses its lock, and takes it anew when it is pulled late', async () => {
     method.result = () => rows();
     const iterable = (await service.later()) as AsyncGenerator;
     await lock.untilExpired();
@@ -93,7 +93,7 @@ describe('an async iterable', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that a promise resolves to and that is closed unread is closed, and the lock free', async () => {
+  test('an iterable that is closed unread releases the lock', async () => {
     const source = rows();
     method.result = () => source;
     const iterable = (await service.later()) as AsyncGenerator;
@@ -102,7 +102,7 @@ describe('an async iterable', () => {
     await expect(source.next()).resolves.toEqual({ done: true, value: undefined });
   });
 
-  test('can have more to it', async () => {
+  test('an iterable keeps its other properties and methods', async () => {
     class Page implements AsyncIterable<string> {
       readonly #items = ['a', 'b'];
       readonly total = 2;
@@ -124,14 +124,14 @@ describe('an async iterable', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that is skipped is empty', async () => {
+  test('an iterable whose lock is busy and skipped is empty', async () => {
     const other = await lock.locker.lock('k');
     await expect(collect(service.skippedGenerator())).resolves.toEqual([]);
     await other.release();
     await expect(collect(service.skippedGenerator())).resolves.toEqual([['ran', 'none']]);
   });
 
-  test('that is dropped half-way does not keep its lock for ever', async () => {
+  test('an iterable that is dropped half-way does not keep its lock for ever', async () => {
     const collectGarbage = garbageCollector();
     method.result = () => rows();
     await service.generator().next();

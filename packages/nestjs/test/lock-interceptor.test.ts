@@ -100,7 +100,7 @@ const get = async (url: string): Promise<unknown> => {
 };
 
 describe('an interceptor that is derived', () => {
-  test('has its key, its options and its answer to a busy lock', async () => {
+  test('a derived interceptor has its own key, options and answer to a busy lock', async () => {
     const url = await boot();
     const first = get(`${url}/orders/tenant?tenant=t`);
     await until(() => work.begun.length === 1);
@@ -113,7 +113,7 @@ describe('an interceptor that is derived', () => {
     await expect(first).resolves.toMatchObject({ keys: ['tenant:t'] });
   });
 
-  test('can be for all handlers of an application', async () => {
+  test('a derived interceptor works for all handlers of an application', async () => {
     @Controller('any')
     class Any {
       @Get()
@@ -132,7 +132,7 @@ describe('an interceptor that is derived', () => {
     });
   });
 
-  test('as an instance has no locker, and the handler does not run', async () => {
+  test('a derived interceptor given as an instance has no locker, and its handler does not run', async () => {
     const url = await boot();
     await expect(call('GET', `${url}/orders/instance`)).resolves.toMatchObject({ status: 500 });
     expect(work.begun).toEqual([]);

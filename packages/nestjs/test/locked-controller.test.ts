@@ -75,7 +75,7 @@ const get = async (url: string): Promise<unknown> => {
 };
 
 describe('a controller with a lock', () => {
-  test('has it for all its handlers, besides their own', async () => {
+  test('a lock on a controller is for all its handlers, besides their own', async () => {
     const url = await boot();
     await expect(get(`${url}/locked/plain`)).resolves.toMatchObject({ keys: ['class'] });
     await expect(get(`${url}/locked/more`)).resolves.toMatchObject({ keys: ['method'] });
@@ -85,7 +85,7 @@ describe('a controller with a lock', () => {
     expect(taken).toEqual(['class', 'class']);
   });
 
-  test('holds it while a handler runs whose client is gone', async () => {
+  test('a lock on a controller is held while a handler runs whose client has left', async () => {
     const url = await boot();
     const client = connect('GET', `${url}/locked/slow`);
     await until(() => work.begun.length === 1);

@@ -45,7 +45,7 @@ class Reports {
 }
 
 describe('named lockers', () => {
-  test('are apart', async () => {
+  test('named lockers do not exclude each other', async () => {
     const module = await Test.createTestingModule({
       imports: [
         LockModule.forRoot({ label: 'the default' }),
@@ -64,7 +64,7 @@ describe('named lockers', () => {
     expect(getLockerToken()).toBe(getLockerToken('default'));
   });
 
-  test('are named in events', async () => {
+  test('named lockers are named in events', async () => {
     const names: string[] = [];
     const module = await Test.createTestingModule({
       imports: [LockModule.forRoot(), LockModule.forRoot({ name: 'reports' })],
@@ -85,7 +85,7 @@ class Left extends Service {}
 class Right extends Service {}
 
 describe('modules that are not global', () => {
-  test('give each importing module its own locker', async () => {
+  test('modules that are not global have lockers of their own', async () => {
     const [left, right] = [aLocker({ label: 'left' }), aLocker({ label: 'right' })];
     const of = (locker: Locker) => LockModule.forRoot({ locker, isGlobal: false });
     @Module({ imports: [of(left)], providers: [Left], exports: [Left] })
@@ -101,7 +101,7 @@ describe('modules that are not global', () => {
 });
 
 describe('two applications in one process', () => {
-  test('do not share lockers', async () => {
+  test('two applications in one process do not share lockers', async () => {
     const first = await serviceOf([LockModule.forRoot({ label: 'first' })]);
     const second = await serviceOf([LockModule.forRoot({ label: 'second' })]);
     await expect(first.run()).resolves.toBe('first');

@@ -8,7 +8,7 @@ import {
   type LockModuleOptions,
 } from '@holdfast/nestjs';
 import { faultyStore } from '@holdfast/testing';
-import { Inject, Injectable, Module, type DynamicModule } from '@nestjs/common';
+import { Inject, Injectable, Module, type DynamicModule, type Type } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { describe, expect, test } from 'vitest';
 import { aLocker, atEnd } from './kit/index.ts';
@@ -58,13 +58,13 @@ async function serviceOf(imports: DynamicModule[]): Promise<Service> {
 }
 
 describe('a module', () => {
-  test('without options has a locker on a memory store', async () => {
+  test('a module without options has a locker on a memory store', async () => {
     const service = await serviceOf([LockModule.forRoot()]);
     await expect(service.run()).resolves.toMatch(/:\d+$/);
     await expect(service.locker.tryWithLock('k', () => {})).resolves.toEqual({ acquired: true });
   });
 
-  test('makes a locker with the options given', async () => {
+  test('a module makes a locker with the options given', async () => {
     const store = memoryStore();
     const service = await serviceOf([LockModule.forRoot({ store, label: 'mine', namespace: 'n' })]);
     await expect(service.run()).resolves.toBe('mine');
@@ -74,7 +74,7 @@ describe('a module', () => {
     });
   });
 
-  test('takes a locker', async () => {
+  test('a module takes a locker', async () => {
     const locker = aLocker({ label: 'given' });
     const service = await serviceOf([LockModule.forRoot({ locker })]);
     expect(service.locker).toBe(locker);
@@ -108,7 +108,7 @@ describe('a module', () => {
       style: 'useExisting',
       module: LockModule.forRootAsync({ imports: [OptionsModule], useExisting: OptionsFactory }),
     },
-  ])('is configured by $style', async ({ module }) => {
+  ])('a module is configured by $style', async ({ module }) => {
     const service = await serviceOf([module]);
     await expect(service.run()).resolves.toBe('configured');
   });
@@ -117,7 +117,7 @@ describe('a module', () => {
     { what: 'no style', make: () => LockModule.forRootAsync({}) },
     { what: 'an empty name', make: () => LockModule.forRoot({ name: '' }) },
     { what: 'a name that is null', make: () => getLockerToken(null as never) },
-  ])('refuses $what', ({ make }) => {
+  ])('a module refuses $what', ({ make }) => {
     expect(make).toThrow(LockArgumentError);
   });
 
@@ -130,26 +130,26 @@ describe('a module', () => {
     { what: 'what is merely falsy for `enabled`', options: { enabled: '' } },
     { what: 'an exceptionFactory that is none', options: { exceptionFactory: 'WsException' } },
     { what: 'a bad shutdownTimeout', options: { shutdownTimeout: Number.NaN } },
-  ])('refuses $what: at once, or when it boots', async ({ options }) => {
+  ])('a module refuses $what at once, or when it boots', async ({ options }) => {
     expect(() => LockModule.forRoot(options as never)).toThrow(LockArgumentError);
     const made = LockModule.forRootAsync({ useFactory: () => options as LockModuleOptions });
     await expect(serviceOf([made])).rejects.toBeInstanceOf(LockArgumentError);
   });
 
-  test('refuses bad options of the locker that it makes when it boots', async () => {
+  test('a module refuses bad options of the locker that it makes when it boots', async () => {
     await expect(serviceOf([LockModule.forRoot({ ttl: -1 })])).rejects.toBeInstanceOf(
       LockArgumentError,
     );
   });
 
-  test('refuses a name that only its factory gives', async () => {
+  test('a module refuses a name that only its factory gives', async () => {
     const useFactory = () => ({ name: 'late' }) as LockModuleOptions;
     await expect(serviceOf([LockModule.forRootAsync({ useFactory })])).rejects.toBeInstanceOf(
       LockArgumentError,
     );
   });
 
-  test('can be overridden in tests by its token', async () => {
+  test('a locker can be overridden in tests by its token', async () => {
     const locker = aLocker({ label: 'double' });
     const module = await Test.createTestingModule({
       imports: [LockModule.forRoot({ label: 'real' })],
@@ -164,7 +164,7 @@ describe('a module', () => {
     await expect(locker.tryLock('k')).resolves.not.toBeNull();
   });
 
-  test('that is disabled asks neither the store nor the locker it was given', async () => {
+  test('a module that is disabled asks neither its store nor its locker', async () => {
     const store = faultyStore(memoryStore());
     store.fail({ times: Infinity });
     for (const options of [{ store }, { locker: aLocker({ store }) }]) {
@@ -172,5 +172,51 @@ describe('a module', () => {
       await expect(service.run()).resolves.toBeDefined();
       await service.locker.withLock('other', () => {});
     }
+  });
+});
+
+describe('a second global locker of one name', () => {
+  const feature = (imported: DynamicModule): Type => {
+    @Module({ imports: [imported] })
+    class Feature {}
+    return Feature;
+  };
+
+  const boot = (...imports: (DynamicModule | Type)[]): Promise<unknown> =>
+    Test.createTestingModule({ imports }).compile();
+
+  test.each<{ what: string; second: () => DynamicModule }>([
+    { what: 'forRoot()', second: () => LockModule.forRoot() },
+    { what: 'forRootAsync()', second: () => LockModule.forRootAsync({ useFactory: () => ({}) }) },
+  ])(
+    'a second global locker by $what keeps the application from booting, and says what to do',
+    async ({ second }) => {
+      await expect(boot(feature(LockModule.forRoot()), feature(second()))).rejects.toThrow(
+        /two global lockers of the name 'default'.*Import it once, in the root module/,
+      );
+    },
+  );
+
+  test('a second global locker is named in the error', async () => {
+    const named = (): DynamicModule => LockModule.forRoot({ name: 'reports' });
+    await expect(boot(named(), feature(named()))).rejects.toThrow(
+      /'reports'.*LockModule\.forRoot\({ name: 'reports' }\)/,
+    );
+  });
+
+  test('one module that is imported twice is one locker', async () => {
+    const once = LockModule.forRoot();
+    await expect(boot(feature(once), feature(once))).resolves.toBeDefined();
+  });
+
+  test('lockers with other names, or that are not global, may be several', async () => {
+    const other = LockModule.forRoot({ name: 'reports' });
+    const local = LockModule.forRoot({ isGlobal: false });
+    await expect(boot(LockModule.forRoot(), other, feature(local))).resolves.toBeDefined();
+  });
+
+  test('two applications may have global lockers of one name', async () => {
+    await boot(LockModule.forRoot());
+    await expect(boot(LockModule.forRoot())).resolves.toBeDefined();
   });
 });

@@ -22,7 +22,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
   { how: 'declared', observe: () => service.declared() },
   { how: 'not declared', observe: () => service.plain() as Observable<unknown> },
 ])('an Observable that is returned ($how)', ({ observe }) => {
-  test('takes the lock when it is subscribed, until it is complete', async () => {
+  test('an Observable holds the lock from the subscription until it completes', async () => {
     const values = new Subject<string>();
     method.result = () => defer(() => concat(of(keyNow()), values));
     const observed = observe();
@@ -39,14 +39,14 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('lets it go when it fails, with the same error', async () => {
+  test('an Observable that fails releases the lock, with the same error', async () => {
     const error = new Error('of the source');
     method.result = () => defer(() => Promise.reject(error));
     await expect(lastValueFrom(observe())).rejects.toBe(error);
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('fails if the method throws', async () => {
+  test('an Observable fails if its method throws', async () => {
     const error = new Error('of the method');
     method.result = () => {
       throw error;
@@ -55,7 +55,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('lets it go when it is unsubscribed, after the source', async () => {
+  test('an Observable that is unsubscribed releases the lock after its source', async () => {
     let freeAtTeardown: Promise<boolean> | undefined;
     const torn = gate();
     method.result = () =>
@@ -71,7 +71,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     await lock.untilFree();
   });
 
-  test('lets it go when its subscriber has enough while it is being subscribed', async () => {
+  test('an Observable releases the lock when its subscriber has enough at once', async () => {
     method.result = () =>
       new Observable<number>((subscriber) => {
         for (let n = 0; !subscriber.closed; n += 1) subscriber.next(n);
@@ -80,7 +80,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     await lock.untilFree();
   });
 
-  test('does not wait for the lock any more when it is unsubscribed', async () => {
+  test('an Observable that is unsubscribed waits for the lock no more', async () => {
     let opened = 0;
     method.result = () => {
       opened += 1;
@@ -96,7 +96,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('runs for each subscriber in turn', async () => {
+  test('an Observable runs for one subscriber after the other', async () => {
     let running = 0;
     let most = 0;
     method.result = () =>
@@ -114,7 +114,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
     expect(most).toBe(1);
   });
 
-  test('does not run what its subscriber does under the lock', async () => {
+  test('what a subscriber does with a value does not run under the lock', async () => {
     method.result = () => of(1);
     const inside = observe().pipe(map(() => keyNow()));
     await expect(lastValueFrom(inside)).resolves.toBe('none');
@@ -122,7 +122,7 @@ describe.each<{ how: string; observe: () => Observable<unknown> }>([
 });
 
 describe('an Observable', () => {
-  test('that is declared and never subscribed takes nothing', async () => {
+  test('an Observable that is never subscribed takes no lock', async () => {
     let ran = false;
     method.result = () => {
       ran = true;
@@ -136,7 +136,7 @@ describe('an Observable', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that a promise resolves to keeps the lock from the method to its end', async () => {
+  test('an Observable that a promise resolves to keeps the lock until it completes', async () => {
     const values = new Subject<string>();
     method.result = () => values;
     const observed = (await service.later()) as Observable<unknown>;
@@ -151,7 +151,7 @@ describe('an Observable', () => {
     await expect(lastValueFrom(observed, { defaultValue: 'none' })).resolves.toBe('none');
   });
 
-  test('that a promise resolves to and nobody subscribes is freed by the ttl, with a warning', async () => {
+  test('an Observable that nobody subscribes to loses its lock with the ttl, and a warning is logged', async () => {
     method.result = () => of(1);
     const observed = await service.later();
     await expect(lock.isFree()).resolves.toBe(false);
@@ -167,7 +167,7 @@ describe('an Observable', () => {
     await expect(late).resolves.toBe(1);
   });
 
-  test('that is awaited first takes the lock when it is subscribed', async () => {
+  test('an Observable that is awaited first takes the lock when it is subscribed', async () => {
     method.result = () => defer(() => of(keyNow()));
     const observed = await (service.plain() as Promise<Observable<unknown>>);
     await expect(lock.isFree()).resolves.toBe(true);
@@ -175,7 +175,7 @@ describe('an Observable', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that is skipped has no values; or those that stand for it', async () => {
+  test('an Observable whose lock is busy has no values, or those that stand for it', async () => {
     method.result = () => of('ran');
     const other = await lock.locker.lock('k');
     const all = (values: Observable<unknown>) => lastValueFrom(values.pipe(toArray()));

@@ -66,30 +66,33 @@ class PerRequest extends Base {}
 class Transient extends Base {}
 
 describe('providers', () => {
-  test.each([Base, Inherits, WithProperty, Transient])('of class %o are locked', async (type) => {
-    const module = await compile(locker, { providers: [type] });
-    const service = await module.resolve(type);
-    await expect(service.run()).resolves.toBe('k');
-  });
+  test.each([Base, Inherits, WithProperty, Transient])(
+    'providers of class %o run under their locks',
+    async (type) => {
+      const module = await compile(locker, { providers: [type] });
+      const service = await module.resolve(type);
+      await expect(service.run()).resolves.toBe('k');
+    },
+  );
 
-  test('with decorators in base class and subclass have both', async () => {
+  test('providers with decorators in base class and subclass have both locks', async () => {
     const service = (await compile(locker, { providers: [WithProperty] })).get(WithProperty);
     await expect(service.other()).resolves.toBe('other');
     await expect(service.run()).resolves.toBe('k');
   });
 
-  test('that override a method have the lock of the base class when they call it', async () => {
+  test('an override has the lock of the base class when it calls super', async () => {
     const service = (await compile(locker, { providers: [Overrides] })).get(Overrides);
     await expect(service.run()).resolves.toEqual(['override', 'k']);
   });
 
-  test('that override a method with a lock of the same key take it once', async () => {
+  test('an override with the same key as its base class takes the lock once', async () => {
     const service = (await compile(locker, { providers: [OverridesLocked] })).get(OverridesLocked);
     await expect(service.run()).resolves.toEqual(['override', 'k', 'k']);
     await expect(holder()).resolves.toBeUndefined();
   });
 
-  test('that call themselves do not pass for overrides', async () => {
+  test('a method that calls itself does not pass for an override', async () => {
     const module = await compile(locker, { providers: [Base, OverridesLocked] });
     await expect(module.get(OverridesLocked).itself(0)).resolves.toBe('k');
     await expect(module.get(Base).itself(1)).rejects.toMatchObject({ code: 'LOCK_REENTRY' });
@@ -98,7 +101,7 @@ describe('providers', () => {
     });
   });
 
-  test('that live for a request are locked', async () => {
+  test('request-scoped providers run under their locks', async () => {
     const module = await compile(locker, { providers: [PerRequest] });
     const [first, second] = await Promise.all([
       module.resolve(PerRequest, ContextIdFactory.create()),
@@ -108,14 +111,14 @@ describe('providers', () => {
     await expect(Promise.all([first.run(), second.run()])).resolves.toEqual(['k', 'k']);
   });
 
-  test('show nothing of it', async () => {
+  test('an instance shows nothing of its locker in logs and comparisons', async () => {
     const service = (await compile(locker, { providers: [Base] })).get(Base);
     expect(Reflect.ownKeys(Object.assign({}, service))).toEqual([]);
   });
 });
 
 describe('instances that Nest did not construct', () => {
-  test('are locked: useFactory and useValue', async () => {
+  test('instances of useFactory and useValue run under their locks', async () => {
     const module = await compile(locker, {
       providers: [
         { provide: 'factory', useFactory: () => new Inherits() },
@@ -130,7 +133,7 @@ describe('instances that Nest did not construct', () => {
     }
   });
 
-  test('are locked: factories called for each request, or for each who asks', async () => {
+  test('instances of request-scoped and transient factories run under their locks', async () => {
     const module = await compile(locker, {
       providers: [
         {
@@ -155,7 +158,7 @@ describe('instances that Nest did not construct', () => {
     await expect(module.get<{ made: Base }>('user').made.run()).resolves.toBe('k');
   });
 
-  test('are locked before the application is initialized', async () => {
+  test('instances of factories run under their locks before the application is initialized', async () => {
     const module = await Test.createTestingModule({
       imports: [LockModule.forRoot({ locker })],
       providers: [
@@ -168,7 +171,7 @@ describe('instances that Nest did not construct', () => {
     await module.close();
   });
 
-  test('are locked with the locker that their module sees', async () => {
+  test('instances of factories use the locker that their module sees', async () => {
     const [left, right] = [aLocker({ label: 'left' }), aLocker({ label: 'right' })];
     class Labelled {
       @WithLock('k')
@@ -192,14 +195,14 @@ describe('instances that Nest did not construct', () => {
     await expect(module.get<Labelled>('right').run()).resolves.toBe('right');
   });
 
-  test('do not boot if their module does not see the locker', async () => {
+  test('an instance of a factory whose module does not see the locker does not boot', async () => {
     @Module({ providers: [{ provide: 'made', useFactory: () => new Base() }] })
     class Feature {}
     const own = LockModule.forRoot({ isGlobal: false });
     await expect(compile(null, { imports: [own, Feature] })).rejects.toThrow(/LockModule/);
   });
 
-  test('are not run unlocked where there is no LockModule at all', async () => {
+  test('an instance of a factory does not run unlocked where there is no LockModule', async () => {
     const module = await compile(null, {
       providers: [{ provide: 'made', useFactory: () => new Base() }],
     });

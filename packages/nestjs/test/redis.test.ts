@@ -76,7 +76,7 @@ const fire = (module: TestingModule, job: string): void =>
   void module.get(SchedulerRegistry).getCronJob(job).fireOnTick();
 
 describe('three applications on one Redis', () => {
-  test('run a scheduled method once for each tick, with half a second between their clocks', async () => {
+  test('three applications run a scheduled method once for each tick, half a second apart', async () => {
     const replicas = await Promise.all(['a', 'b', 'c'].map(replica));
     for (const tick of [1, 2, 3]) {
       for (const module of replicas) {
@@ -88,7 +88,7 @@ describe('three applications on one Redis', () => {
     expect(reports.map(({ tick }) => tick)).toEqual([1, 2, 3]);
   });
 
-  test('run it once if all are on time', async () => {
+  test('three applications run a scheduled method once if all are on time', async () => {
     const replicas = await Promise.all(['a', 'b', 'c'].map(replica));
     for (const module of replicas) fire(module, 'brief');
     await until(() => reports.length > 0);
@@ -98,7 +98,7 @@ describe('three applications on one Redis', () => {
     expect(reports).toHaveLength(1);
   });
 
-  test('run the calls of a method one after the other', async () => {
+  test('three applications run the calls of a method one after the other', async () => {
     const replicas = await Promise.all(['a', 'b', 'c'].map(replica));
     work.end('1');
     const calls = replicas.flatMap((module) => [
@@ -111,7 +111,7 @@ describe('three applications on one Redis', () => {
 });
 
 describe('at shutdown', () => {
-  test('what runs is waited for and released, and the client of the user stays open', async () => {
+  test('a shutdown waits for what runs, and leaves the client of the user open', async () => {
     const client = aClient();
     const module = await Test.createTestingModule({
       imports: [LockModule.forRoot({ store: redisStore(client) })],

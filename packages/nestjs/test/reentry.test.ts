@@ -49,26 +49,26 @@ describe('calls inside calls', () => {
     service = (await compile(locker, { providers: [Nested] })).get(Nested);
   });
 
-  test('with the same key are an error rather than a wait for ever', async () => {
+  test('a call inside a call with the same key is an error rather than a wait for ever', async () => {
     await expect(service.outer('reject')).rejects.toBeInstanceOf(LockReentryError);
     await expect(service.outer('itself')).rejects.toBeInstanceOf(LockReentryError);
     await expect(isFree(locker, 'n')).resolves.toBe(true);
   });
 
-  test('with the same key can join', async () => {
+  test('a call inside a call with the same key can join', async () => {
     await expect(service.outer('join')).resolves.toBeGreaterThan(0);
     await expect(isFree(locker, 'n')).resolves.toBe(true);
   });
 
-  test('with the same key and a single attempt find it busy', async () => {
+  test('a call inside a call with a single attempt finds the key busy', async () => {
     await expect(service.outer('skip')).resolves.toBeUndefined();
   });
 
-  test('with another key hold both', async () => {
+  test('a call inside a call with another key holds both locks', async () => {
     await expect(service.outer('other')).resolves.toEqual(['n', 'm']);
   });
 
-  test('a call beside them waits', async () => {
+  test('a call beside a chain of calls waits for it', async () => {
     const other = await locker.lock('n');
     const waiting = service.outer('other');
     await aMoment();
@@ -78,7 +78,7 @@ describe('calls inside calls', () => {
 });
 
 describe('assertLocked', () => {
-  test('throws outside of a lock, and for another key', async () => {
+  test('assertLocked throws outside of a lock, and for another key', async () => {
     expect(() => assertLocked()).toThrow(
       expect.objectContaining({ code: 'LOCK_MISSING' }) as Error,
     );

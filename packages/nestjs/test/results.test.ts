@@ -4,7 +4,7 @@ import { aMoment } from './kit/index.ts';
 import { ALL, collect, keyNow, lock, method, rows, service } from './kit/results.ts';
 
 describe('a result of which nothing is known before', () => {
-  test('is a promise like any other', async () => {
+  test('a result of unknown kind is a promise like any other', async () => {
     method.result = async () => keyNow();
     const value = service.plain() as Promise<unknown>;
     expect(value).toBeInstanceOf(Promise);
@@ -20,7 +20,7 @@ describe('a result of which nothing is known before', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('that is an Observable or an iterable keeps nothing until it is consumed, however late', async () => {
+  test('a result of unknown kind takes no lock until it is consumed, however late', async () => {
     method.result = () => defer(() => of(keyNow()));
     const observed = service.plain() as Observable<unknown>;
     await aMoment();
@@ -37,7 +37,7 @@ describe('a result of which nothing is known before', () => {
     await expect(lock.isFree()).resolves.toBe(true);
   });
 
-  test('runs once, however often it is awaited', async () => {
+  test('a result of unknown kind runs once, however often it is awaited', async () => {
     let runs = 0;
     method.result = async () => (runs += 1);
     const value = service.plain() as Promise<number>;

@@ -71,7 +71,7 @@ class Jobs {
 }
 
 describe('scheduled methods and listeners', () => {
-  test('run under their locks, whichever decorator is above', async () => {
+  test('scheduled methods and listeners run under their locks, whichever decorator is above', async () => {
     const module = await compile(aLocker(), {
       imports: [ScheduleModule.forRoot(), EventEmitterModule.forRoot()],
       providers: [Jobs],
@@ -135,7 +135,7 @@ async function threeReplicas(clock: VirtualClock): Promise<[Replica, Replica, Re
 }
 
 describe('a report on three replicas', () => {
-  test('runs on one of them while it runs, and for as long as it is held after that', async () => {
+  test('a report runs on one replica while it runs, and for as long as it is held after that', async () => {
     const clock = virtualClock();
     const replicas = await threeReplicas(clock);
     slow = gate();
@@ -154,7 +154,7 @@ describe('a report on three replicas', () => {
     expect(runs).toEqual(['1', '2']);
   });
 
-  test('runs once for each tick, whatever the skew of their clocks', async () => {
+  test('a report runs once for each tick, whatever the skew of the clocks', async () => {
     const clock = virtualClock();
     const replicas = await threeReplicas(clock);
     for (const tick of [1, 2, 3]) {
@@ -176,7 +176,7 @@ describe('a scheduled method that is not skipped', () => {
     Logger.overrideLogger(true);
   });
 
-  test('has its error logged by the scheduler', async () => {
+  test('a scheduled method that is not skipped has its error logged by the scheduler', async () => {
     locker = aLocker();
     const errors: unknown[] = [];
     const module = await compile(locker, {

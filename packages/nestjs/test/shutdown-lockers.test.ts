@@ -18,7 +18,7 @@ async function boot(options: LockModuleOptions): Promise<TestingModule> {
 }
 
 describe('when the application shuts down, a locker', () => {
-  test('of the user is left open, and so is what it holds by hand', async () => {
+  test('a shutdown leaves a locker of the user open, and what it holds by hand', async () => {
     const locker = aLocker({ store });
     const module = await boot({ locker });
     const byHand = await locker.lock('mine');
@@ -28,7 +28,7 @@ describe('when the application shuts down, a locker', () => {
     await byHand.release();
   });
 
-  test('of the module is closed, and waits for what is held by hand', async () => {
+  test('a shutdown closes a locker of the module, and waits for what is held by hand', async () => {
     const module = await boot({ store });
     const locker = module.get<Locker>(getLockerToken());
     const byHand = await locker.lock('mine');
@@ -43,7 +43,7 @@ describe('when the application shuts down, a locker', () => {
     await expect(locker.lock('another')).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
   });
 
-  test('that is private is closed too', async () => {
+  test('a shutdown closes the private locker of a disabled module', async () => {
     const mine = aLocker({ store });
     const module = await boot({ locker: mine, enabled: false });
     const locker = module.get<Locker>(getLockerToken());

@@ -91,7 +91,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
   { whose: 'its own', options: () => ({ store }) },
   { whose: "its user's", options: () => ({ locker: aLocker({ store }) }) },
 ])('an application that shuts down with a locker of $whose', ({ options }) => {
-  test('waits for what runs under a lock, and releases it', async () => {
+  test('a shutdown waits for what runs under a lock, and releases it', async () => {
     const module = await boot(options());
     const ran = module
       .get(Service)
@@ -109,7 +109,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await expect(isFree(outside, 'k')).resolves.toBe(true);
   });
 
-  test('waits no longer than it is told, and tells what still runs', async () => {
+  test('a shutdown waits no longer than it is told, and aborts the signal of what still runs', async () => {
     const module = await boot({ ...options(), shutdownTimeout: 100 });
     const ran = module.get(Service).run('a');
     await until(() => work.begun.length === 1);
@@ -123,7 +123,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await untilFree(outside, 'k');
   });
 
-  test('waits for as long as it takes, if it is told so', async () => {
+  test('a shutdown waits for as long as it takes, if it is told so', async () => {
     const module = await boot({ ...options(), shutdownTimeout: Infinity });
     const ran = module.get(Service).run('a');
     await until(() => work.begun.length === 1);
@@ -135,7 +135,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await Promise.all([ran, closed]);
   });
 
-  test('rejects those who wait, and gives out nothing afterwards', async () => {
+  test('a shutdown rejects calls that wait, and gives out nothing afterwards', async () => {
     const module = await boot(options());
     const service = module.get(Service);
     const ran = service.run('a');
@@ -151,7 +151,39 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     expect(work.begun).toEqual(['a']);
   });
 
-  test('does not wait for results that nobody consumes', async () => {
+  test('a shutdown serves the calls that wait, if it is told so', async () => {
+    const module = await boot({ ...options(), serveWaiting: true });
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const waiting = [service.run('b'), service.run('c')];
+    await aMoment();
+    const closed = closing(module);
+    await aMoment();
+    for (const name of ['a', 'b', 'c']) work.end(name);
+    await expect(Promise.all([ran, ...waiting])).resolves.toEqual(['a', 'b', 'c']);
+    await closed;
+    expect([log, work.most]).toEqual([['closed'], 1]);
+    await expect(isFree(outside, 'k')).resolves.toBe(true);
+    await expect(service.free()).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+  });
+
+  test('a shutdown rejects the calls that still wait when its time is over', async () => {
+    const module = await boot({ ...options(), serveWaiting: true, shutdownTimeout: 200 });
+    const service = module.get(Service);
+    const ran = service.run('a');
+    await until(() => work.begun.length === 1);
+    const waiting = service.run('b');
+    waiting.catch(() => {});
+    await aMoment();
+    await closing(module);
+    await expect(waiting).rejects.toMatchObject({ code: 'LOCKER_CLOSED' });
+    work.end('a');
+    await expect(ran).resolves.toBe('a');
+    expect(work.begun).toEqual(['a']);
+  });
+
+  test('a shutdown does not wait for results that nobody consumes', async () => {
     const module = await boot({ ...options(), shutdownTimeout: 20_000 });
     await module.get(Service).values();
     await expect(isFree(outside, 'values')).resolves.toBe(false);
@@ -161,7 +193,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await expect(isFree(outside, 'values')).resolves.toBe(true);
   });
 
-  test('still gives out what is free while it waits', async () => {
+  test('a shutdown gives out what is free while it waits', async () => {
     const module = await boot(options());
     const service = module.get(Service);
     const ran = service.run('a');
@@ -173,7 +205,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
     await Promise.all([ran, closed]);
   });
 
-  test('answers requests that run', async () => {
+  test('a shutdown lets running requests be answered', async () => {
     const { app, url } = await serve({
       imports: [LockModule.forRoot(options())],
       controllers: [Http],
@@ -194,7 +226,7 @@ describe.each<{ whose: string; options: () => LockModuleOptions }>([
 });
 
 describe('work that other providers finish at shutdown', () => {
-  test('is waited for', async () => {
+  test('a shutdown waits for work that other providers finish', async () => {
     const done = gate();
     @Module({ providers: [Service], exports: [Service] })
     class Feature {}

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { freePort } from '@holdfast/test-servers';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import type { Locker } from '@holdfast/core';
-import { Controller } from '@nestjs/common';
+import { Controller, Get, Injectable, type ExecutionContext } from '@nestjs/common';
 import {
   ClientProxyFactory,
   EventPattern,
@@ -19,7 +19,7 @@ import { MessageBody, SubscribeMessage, WebSocketGateway, WsException } from '@n
 import { from, lastValueFrom, toArray, type Observable } from 'rxjs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
-import { aLocker, atEnd, isFree, until, untilFree, Work } from './kit/index.ts';
+import { aLocker, atEnd, call, isFree, serve, until, untilFree, Work } from './kit/index.ts';
 
 let locker: Locker;
 let work: Work;
@@ -101,35 +101,41 @@ async function listen(module: TestingModule, log: Log): Promise<number> {
 }
 
 describe('message handlers', () => {
-  test.each(['method', 'request'])('are locked, and a busy lock is logged: %s', async (pattern) => {
-    const log = logger();
-    const client = await serveMessages({}, log);
-    const send = () => lastValueFrom(client.send(pattern, { id: '1' }));
-    const first = send();
-    await until(() => work.begun.length === 1);
-    await expect(send()).rejects.toMatchObject({
-      status: 'error',
-      message: 'Internal server error',
-    });
-    expect(log.error.mock.calls.map(([message]) => String(message))).toEqual([
-      expect.stringMatching(/busy/),
-    ]);
-    work.end('1');
-    await expect(first).resolves.toEqual({ key: 'order:1', id: '1' });
-    await untilFree(locker, 'order:1');
-  });
-
-  test.each(['method', 'request'])('have the errors that they are given: %s', async (pattern) => {
-    const exceptionFactory = (error: { code: string }) => new RpcException({ code: error.code });
-    const client = await serveMessages({ exceptionFactory }, logger());
-    await locker.withLock('order:1', async () => {
-      await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toEqual({
-        code: 'LOCK_NOT_ACQUIRED',
+  test.each(['method', 'request'])(
+    'handlers run under their locks, and a busy lock is logged: %s',
+    async (pattern) => {
+      const log = logger();
+      const client = await serveMessages({}, log);
+      const send = () => lastValueFrom(client.send(pattern, { id: '1' }));
+      const first = send();
+      await until(() => work.begun.length === 1);
+      await expect(send()).rejects.toMatchObject({
+        status: 'error',
+        message: 'Internal server error',
       });
-    });
-  });
+      expect(log.error.mock.calls.map(([message]) => String(message))).toEqual([
+        expect.stringMatching(/busy/),
+      ]);
+      work.end('1');
+      await expect(first).resolves.toEqual({ key: 'order:1', id: '1' });
+      await untilFree(locker, 'order:1');
+    },
+  );
 
-  test('can answer with Observables', async () => {
+  test.each(['method', 'request'])(
+    'handlers throw what the exceptionFactory makes: %s',
+    async (pattern) => {
+      const exceptionFactory = (error: { code: string }) => new RpcException({ code: error.code });
+      const client = await serveMessages({ exceptionFactory }, logger());
+      await locker.withLock('order:1', async () => {
+        await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toEqual({
+          code: 'LOCK_NOT_ACQUIRED',
+        });
+      });
+    },
+  );
+
+  test('message handlers can answer with Observables', async () => {
     const client = await serveMessages({}, logger());
     await expect(lastValueFrom(client.send('values', {}).pipe(toArray()))).resolves.toEqual([
       'values',
@@ -138,7 +144,7 @@ describe('message handlers', () => {
     await expect(isFree(locker, 'values')).resolves.toBe(true);
   });
 
-  test('of events run one after the other', async () => {
+  test('handlers of events run one after the other', async () => {
     const client = await serveMessages({}, logger());
     work.end('1');
     const emit = () => lastValueFrom(client.emit('event', { id: '1' }), { defaultValue: null });
@@ -212,7 +218,61 @@ describe('socket handlers', () => {
       send(event);
       await until(() => mapped.length === 1);
     });
-    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', event === 'request']]);
+    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', true]]);
     expect(log.error).not.toHaveBeenCalled();
   });
+});
+
+describe('a hybrid application', () => {
+  test.each([{ inheritAppConfig: false }, { inheritAppConfig: true }])(
+    'tells the exceptionFactory of a method whether it serves HTTP or messages: %o',
+    async (hybrid) => {
+      @Injectable()
+      class Shared {
+        @WithLock('shared', { wait: 0 })
+        async run(): Promise<string> {
+          return 'ran';
+        }
+      }
+
+      @Controller()
+      class Both {
+        constructor(private readonly shared: Shared) {}
+
+        @MessagePattern('both')
+        async message(): Promise<string> {
+          return this.shared.run();
+        }
+
+        @Get('both')
+        async request(): Promise<string> {
+          return this.shared.run();
+        }
+      }
+
+      const exceptionFactory = (error: { code: string }, context?: ExecutionContext): unknown =>
+        context?.getType() === 'rpc'
+          ? new RpcException({ code: error.code, handler: context.getHandler().name })
+          : undefined;
+      const { app, url } = await serve({
+        imports: [LockModule.forRoot({ locker, shutdownTimeout: 0, exceptionFactory })],
+        controllers: [Both],
+        providers: [Shared],
+      });
+      const port = await freePort();
+      const tcp = { transport: Transport.TCP, options: { host: HOST, port } } as const;
+      app.connectMicroservice(tcp, hybrid);
+      await app.startAllMicroservices();
+      const client = ClientProxyFactory.create(tcp);
+      atEnd(() => client.close());
+      await locker.withLock('shared', async () => {
+        await expect(lastValueFrom(client.send('both', {}))).rejects.toEqual({
+          code: 'LOCK_NOT_ACQUIRED',
+          handler: 'message',
+        });
+        await expect(call('GET', `${url}/both`)).resolves.toMatchObject({ status: 423 });
+      });
+      await expect(lastValueFrom(client.send('both', {}))).resolves.toBe('ran');
+    },
+  );
 });

@@ -92,6 +92,13 @@ class Orders {
     return this.both(id).catch((error: { code: string }) => error.code);
   }
 
+  @UseLock('upper')
+  @UseLock('lower')
+  @Get('stacked')
+  async stacked(): Promise<unknown> {
+    return lockNow();
+  }
+
   @UseLock(async (context) => requestOf(context).query.tenant ?? null)
   @Get('perhaps')
   async perhaps(): Promise<unknown> {
@@ -151,51 +158,60 @@ const get = async (url: string): Promise<unknown> => {
 };
 
 describe('a handler with a lock from the request', () => {
-  test.each(['both', 'both-below'])('takes it once with @WithLock on it: %s', async (path) => {
-    const url = await boot();
-    await get(`${url}/orders/1/${path}`);
-    expect(taken).toEqual(['order:1']);
-    await untilFree(locker, 'order:1');
-  });
+  test.each(['both', 'both-below'])(
+    '@UseLock and @WithLock with one key on one handler take it once: %s',
+    async (path) => {
+      const url = await boot();
+      await get(`${url}/orders/1/${path}`);
+      expect(taken).toEqual(['order:1']);
+      await untilFree(locker, 'order:1');
+    },
+  );
 
-  test('takes it once with @WithLock for one of its keys', async () => {
+  test('@WithLock for one of the keys of @UseLock takes nothing more', async () => {
     const url = await boot();
     await expect(get(`${url}/orders/1/covered`)).resolves.toMatchObject({ keys: ['order:1'] });
     expect(taken).toEqual(['order:1,all']);
   });
 
-  test('takes both if the keys differ', async () => {
+  test('@UseLock and @WithLock with different keys take both locks', async () => {
     const url = await boot();
     await get(`${url}/orders/1/two`);
     expect(taken).toEqual(['order:1', 'other']);
   });
 
-  test('is not the handler for methods that it calls', async () => {
+  test('the lowest of several @UseLock is the outermost, as Nest orders interceptors', async () => {
+    const url = await boot();
+    await expect(get(`${url}/orders/stacked`)).resolves.toMatchObject({ keys: ['upper'] });
+    expect(taken).toEqual(['lower', 'upper']);
+  });
+
+  test('a method that a handler calls does not pass for the handler', async () => {
     const url = await boot();
     await expect(call('GET', `${url}/orders/1/calls`)).resolves.toMatchObject({
       text: 'LOCK_REENTRY',
     });
   });
 
-  test('may do without, for a key that is null', async () => {
+  test('a handler whose key is null runs without a lock', async () => {
     const url = await boot();
     await expect(get(`${url}/orders/perhaps?tenant=t`)).resolves.toMatchObject({ keys: ['t'] });
     await expect(get(`${url}/orders/perhaps`)).resolves.toEqual({});
     expect(taken).toEqual(['t']);
   });
 
-  test('does not run if there is no key', async () => {
+  test('a handler whose key is undefined does not run', async () => {
     const url = await boot();
-    await expect(call('GET', `${url}/orders/bad-key`)).resolves.toMatchObject({ status: 500 });
+    await expect(call('GET', `${url}/orders/bad-key`)).resolves.toMatchObject({ status: 400 });
     expect(work.begun).toEqual([]);
   });
 
-  test('can have a named locker', async () => {
+  test('@UseLock takes the name of a locker', async () => {
     const url = await boot();
     await expect(get(`${url}/orders/named`)).resolves.toMatchObject({ label: 'of reports' });
   });
 
-  test('is released if its result is replaced', async () => {
+  test('a lock is released if the result of its handler is replaced', async () => {
     const url = await boot();
     await call('GET', `${url}/orders/replaced`);
     await untilFree(locker, 'replaced');
@@ -203,7 +219,7 @@ describe('a handler with a lock from the request', () => {
 });
 
 describe('a client that goes away', () => {
-  test('does not wait for the lock any more, and its handler never runs', async () => {
+  test('a client that leaves while it waits gets no lock, and its handler never runs', async () => {
     const url = await boot();
     const waiting: string[] = [];
     locker.on('waiting', ({ key }) => waiting.push(key));
@@ -218,7 +234,7 @@ describe('a client that goes away', () => {
     await expect(isFree(locker, 'slow')).resolves.toBe(true);
   });
 
-  test('does not abort the signal of a handler that does not want that', async () => {
+  test('a client that leaves does not abort the signal where `abortOnDisconnect` is false', async () => {
     const url = await boot();
     const client = connect('GET', `${url}/orders/kept`);
     await until(() => work.begun.length === 1);

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { LockArgumentError, memoryStore, type Locker } from '@holdfast/core';
 import { assertLocked, currentLock, LockModule, WithLock } from '@holdfast/nestjs';
 import { faultyStore, virtualClock } from '@holdfast/testing';
@@ -70,9 +71,7 @@ class Orders {
   @WithLock('lost', { maxHold: 50 })
   async long(): Promise<unknown> {
     const { signal } = assertLocked('lost');
-    await new Promise((resolve) => {
-      signal.addEventListener('abort', resolve);
-    });
+    if (!signal.aborted) await once(signal, 'abort');
     return signal.reason;
   }
 
@@ -86,7 +85,7 @@ const orders = async (): Promise<Orders> =>
   (await compile(locker, { providers: [Orders] })).get(Orders);
 
 describe('a method with a lock', () => {
-  test('runs one call after the other for one key, and other keys beside', async () => {
+  test('a method runs one call after the other for one key, and other keys beside', async () => {
     const service = await orders();
     const calls = [service.pay('1', 'a'), service.pay('1', 'b'), service.pay('2', 'c')];
     await until(() => work.begun.length === 2);
@@ -100,7 +99,7 @@ describe('a method with a lock', () => {
     await expect(Promise.all(calls)).resolves.toEqual(['a', 'b', 'c']);
   });
 
-  test('with default options two calls of 600 ms never run at once', async () => {
+  test('two calls of 600 ms never run at once with default options', async () => {
     const service = await orders();
     const calls = [service.pay('1', 'a'), service.pay('1', 'b')];
     setTimeout(() => work.end('a'), 600);
@@ -109,7 +108,7 @@ describe('a method with a lock', () => {
     expect(work.most).toBe(1);
   });
 
-  test('is held while it runs and free when it is done', async () => {
+  test('a lock is held while its method runs, and free when that is done', async () => {
     const service = await orders();
     const paid = service.pay('1');
     await until(() => work.begun.length === 1);
@@ -119,7 +118,7 @@ describe('a method with a lock', () => {
     await expect(isFree(locker, 'order:1')).resolves.toBe(true);
   });
 
-  test('may be a plain function that returns a promise', async () => {
+  test('a method may be a plain function that returns a promise', async () => {
     const service = await orders();
     const first = service.plain();
     expect(first).toBeInstanceOf(Promise);
@@ -131,7 +130,7 @@ describe('a method with a lock', () => {
     await expect(Promise.all([first, second])).resolves.toEqual(['plain', 'plain']);
   });
 
-  test('runs also if nobody waits for its promise', async () => {
+  test('a method runs also if nobody waits for its promise', async () => {
     const service = await orders();
     void service.plain();
     await until(() => work.begun.length === 1);
@@ -139,12 +138,12 @@ describe('a method with a lock', () => {
     await until(() => isFree(locker, 'plain'));
   });
 
-  test('is told when its lock is lost, and still has its say', async () => {
+  test('a method is told when its lock is lost, and its result still counts', async () => {
     const service = await orders();
     await expect(service.long()).resolves.toMatchObject({ code: 'LOCK_LOST', reason: 'max-hold' });
   });
 
-  test('keeps its lock for at least as long as asked', async () => {
+  test('a lock is kept for at least as long as `holdAtLeast`', async () => {
     const service = await orders();
     const began = performance.now();
     await service.brief();
@@ -204,7 +203,7 @@ describe('its key', () => {
     expect(work.begun).toEqual([]);
   });
 
-  test('no lock is told as an event', async () => {
+  test('a key that is null is told as an event', async () => {
     const service = await orders();
     const bypassed = vi.fn<() => void>();
     locker.on('bypassed', bypassed);
@@ -214,14 +213,14 @@ describe('its key', () => {
 });
 
 describe('errors', () => {
-  test('of the method come as the same object, and free the lock at once', async () => {
+  test('an error of the method comes as the same object, and the lock is free at once', async () => {
     const service = await orders();
     const error = new NotFoundException('no such order');
     await expect(service.fails(error)).rejects.toBe(error);
     await expect(isFree(locker, 'fails')).resolves.toBe(true);
   });
 
-  test('of the method are not masked by a release that fails', async () => {
+  test('an error of the method is not masked by a release that fails', async () => {
     const store = faultyStore(memoryStore());
     locker = aLocker({ store });
     const service = await orders();

@@ -58,7 +58,7 @@ describe('a worker of BullMQ', () => {
     return { module, queue: module.get<Queue>(getQueueToken('payments')), events };
   }
 
-  test('is locked by the data of its jobs, and still gets their token and signal', async () => {
+  test('a worker of BullMQ is locked by the data of its jobs, and gets their token and signal', async () => {
     expect(Reflect.get(Payments.prototype, 'process')).toHaveLength(3);
     const { queue, events } = await boot();
     const jobs = await Promise.all(['a', 'b'].map((name) => queue.add(name, { account: '1' })));
@@ -78,7 +78,7 @@ describe('a worker of BullMQ', () => {
     await expect(isFree(locker, 'account:1')).resolves.toBe(true);
   });
 
-  test('learns that a job is cancelled, under its lock, which is free then', async () => {
+  test('a worker of BullMQ learns that its job is cancelled, and its lock is free then', async () => {
     const { module, queue } = await boot();
     const job = await queue.add('cancelled', { account: '2' });
     await until(() => cancelled !== undefined);

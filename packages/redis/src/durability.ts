@@ -1,10 +1,9 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
-import { watchClient } from './connection/watch-client.ts';
-import { duplicateForWaiting } from './connection/duplicate.ts';
-import { lockKey, toWord } from './redis-keys.ts';
-import { run } from './scripts/script.ts';
-import { CONFIRM } from './scripts/confirm.ts';
+import type { ClientPort, Primary, WaitingConnection } from './connection/port.ts';
+import { ScriptSender } from './commands/script-sender.ts';
+import { lockKey } from './redis-keys.ts';
+import { CONFIRMATIONS } from './scripts/confirm.ts';
+import { toNumber } from './scripts/script.ts';
 import { slotOf } from './commands/slots.ts';
 import { checkTimeout } from './option-checks.ts';
 
@@ -38,9 +37,6 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A connection that can be told to wait for replicas; ioredis' clients all can. */
-type WaitingClient = RedisClient & { wait(replicas: number, ms: number): Promise<number> };
-
 /**
  * Waits until replicas have a grant, over connections of its own, because whatever is behind a `WAIT`
  * on a connection waits too. Only one wait is under way per server; the grants that are made meanwhile
@@ -55,30 +51,30 @@ export class Durability {
   private unwatch: (() => void) | undefined;
 
   constructor(
-    private readonly client: RedisClient | RedisCluster,
+    private readonly client: ClientPort,
     private readonly options: RedisDurability,
   ) {}
 
   /** @throws LockStoreError if too few replicas have the grant, or it is gone */
   async confirm(key: string, id: string): Promise<void> {
-    if (!isCluster(this.client)) return this.laneOf('', this.client).confirm(key, id);
-    const slot = slotOf((this.client.options.keyPrefix ?? '') + lockKey(key));
-    const masters = new Map(this.client.nodes('master').map((node) => [addressOf(node), node]));
+    const { client } = this;
+    const slot = client.isCluster ? slotOf(client.keyPrefix + lockKey(key)) : 0;
+    const masters = new Map(client.primaries().map((primary) => [primary.address, primary]));
     const [fallback = ''] = masters.keys();
     let address = this.addresses.get(slot) ?? fallback;
     // Each master is asked once at most.
     for (let asked = 0; asked <= masters.size; asked++) {
-      const node = masters.get(address) ?? masters.get(fallback);
-      if (node === undefined) break;
+      const primary = masters.get(address) ?? masters.get(fallback);
+      if (primary === undefined) break;
       try {
-        await this.laneOf(address, node).confirm(key, id);
+        await this.laneOf(primary).confirm(key, id);
         this.addresses.set(slot, address);
         return;
       } catch (error) {
         const moved = /^MOVED \d+ (\S+)$/.exec(error instanceof Error ? error.message : '');
         if (moved === null) throw error;
         this.addresses.delete(slot);
-        address = moved[1] as string;
+        address = client.addressOf(moved[1] as string);
       }
     }
     throw refused('No master of the cluster is known to have the lock.');
@@ -92,28 +88,28 @@ export class Durability {
     this.addresses.clear();
   }
 
-  private laneOf(address: string, node: RedisClient): Lane {
-    let lane = this.lanes.get(address);
+  private laneOf(primary: Primary): Lane {
+    let lane = this.lanes.get(primary.address);
     if (lane === undefined) {
-      const { keyPrefix } = this.client.options;
-      const connect = (): WaitingClient => duplicateForWaiting(node, keyPrefix) as WaitingClient;
-      lane = new Lane(connect, this.options);
-      this.lanes.set(address, lane);
+      lane = new Lane(primary, this.options);
+      this.lanes.set(primary.address, lane);
     }
     // The user may close the client.
-    this.unwatch ??= watchClient(this.client, { end: () => this.close() });
+    this.unwatch ??= this.client.watch({ closed: () => this.close() });
     return lane;
   }
 }
 
 /** One connection, and those whose grants it waits for. */
 class Lane {
-  private connection: WaitingClient | undefined;
+  private connection: WaitingConnection | undefined;
+  /** Of that connection. */
+  private sender: ScriptSender | undefined;
   private waiting: Waiting[] = [];
   private busy = false;
 
   constructor(
-    private readonly connect: () => WaitingClient,
+    private readonly primary: Primary,
     private readonly options: RedisDurability,
   ) {}
 
@@ -127,7 +123,7 @@ class Lane {
   close(): void {
     const { connection } = this;
     this.connection = undefined;
-    connection?.disconnect();
+    connection?.close();
     for (const { reject } of this.waiting.splice(0)) reject(refused('The store is closed.'));
   }
 
@@ -146,11 +142,14 @@ class Lane {
 
   private async confirmAll(group: readonly Waiting[]): Promise<void> {
     const { minReplicas, timeout } = this.options;
-    const connection = (this.connection ??= this.open());
-    const written = Promise.allSettled(group.map((one) => write(connection, one)));
+    if (this.connection?.state === 'closed') this.connection = undefined;
+    const connection = (this.connection ??= this.primary.open());
+    if (this.sender?.runner !== connection) this.sender = new ScriptSender(connection, true);
+    const { sender } = this;
+    const written = Promise.allSettled(group.map((one) => write(sender, one)));
     const confirmed = written.then(async (results) => {
       const wrote = results.some((result) => result.status === 'fulfilled' && result.value);
-      const replicas = wrote ? await connection.wait(minReplicas, timeout) : 0;
+      const replicas = wrote ? toNumber(await connection.wait(minReplicas, timeout)) : 0;
       for (const [index, { resolve, reject }] of group.entries()) {
         const result = results[index] as PromiseSettledResult<boolean>;
         if (result.status === 'rejected') reject(result.reason);
@@ -164,22 +163,21 @@ class Lane {
     } catch (error) {
       // An answer that is still to come is no answer to what is asked next.
       if (this.connection === connection) this.connection = undefined;
-      connection.disconnect();
+      connection.close();
       throw error;
     }
   }
-
-  private open(): WaitingClient {
-    const connection = this.connect();
-    // What fails here fails the grant that waits for it.
-    connection.on('error', () => {});
-    connection.connect().catch(() => {});
-    return connection;
-  }
 }
 
-function write(connection: RedisClient, { key, id }: Waiting): Promise<boolean> {
-  return run(connection, CONFIRM, 1, [lockKey(key), toWord(id)], (answer) => answer === 1);
+function write(sender: ScriptSender, one: Waiting): Promise<boolean> {
+  const { script, keysEach, writeKeys, writeArgs, read } = CONFIRMATIONS;
+  const words: string[] = [];
+  writeKeys(one, words);
+  writeArgs([one], words);
+  const failed = (error: unknown): never => {
+    throw error;
+  };
+  return sender.run<boolean>(script, keysEach, words, (answer) => read(answer, 0, one, 1), failed);
 }
 
 function within<T>(answer: Promise<T>, ms: number): Promise<T> {
@@ -193,9 +191,4 @@ function within<T>(answer: Promise<T>, ms: number): Promise<T> {
 
 function refused(message: string): LockStoreError {
   return new LockStoreError(message, { phase: 'acquire' });
-}
-
-function addressOf({ options }: RedisClient): string {
-  const { host = '', port = 0 } = options as { host?: string; port?: number };
-  return `${host}:${port}`;
 }

@@ -1,15 +1,16 @@
 import type { StoreEvent } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from './connection/client.ts';
+import type { ClientPort } from './connection/port.ts';
 
-/** An eviction policy that may drop locks, if a server has one. Rejects if a server does not tell. */
-export async function evictionPolicy(
-  client: RedisClient | RedisCluster,
-): Promise<string | undefined> {
-  const servers = isCluster(client) ? client.nodes('master') : [client];
-  const answers = await Promise.all(servers.map((server) => server.info('memory')));
-  return answers
-    .map((info) => /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1])
-    .find((policy) => policy !== undefined && policy !== 'noeviction');
+/**
+ * Of each server the eviction policy, if it may drop locks. One that does not answer keeps nobody from
+ * hearing of the others.
+ */
+export function evictionPolicies(client: ClientPort): readonly Promise<string | undefined>[] {
+  return client.primaries().map(async (server) => {
+    const info = await server.info('memory');
+    const policy = /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1];
+    return policy === 'noeviction' ? undefined : policy;
+  });
 }
 
 export function evictionWarning(policy: string): StoreEvent {

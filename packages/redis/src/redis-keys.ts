@@ -1,15 +1,9 @@
 /**
- * The keys of one lock: who holds it, who waits for it, and the last fencing token. The encoded key of
- * a lock holds no braces, so what is between these is the hash tag: all are in one slot.
+ * The keys of one lock: who holds it with the last fencing token, and who waits for it. The encoded key
+ * of a lock holds no braces, so what is between these is the hash tag: both are in one slot.
  */
 export const lockKey = (key: string): string => `{${key}}`;
 export const queueKey = (key: string): string => `{${key}}:queue`;
-export const tokenKey = (key: string): string => `{${key}}:token`;
-
-/** The encoded key of a lock, from what the server calls it, with or without a prefix. */
-export function keyOf(lock: string): string {
-  return lock.slice(lock.lastIndexOf('{') + 1, -1);
-}
 
 /** But for what the scripts have a use of their own for: `"` and `=` at the start. */
 const PLAIN = /^[!#-<>-~][!-~]*$/;

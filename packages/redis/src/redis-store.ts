@@ -3,6 +3,8 @@ import {
   type AcquireReply,
   type AcquireRequest,
   type InspectRequest,
+  type ListPage,
+  type ListRequest,
   type LockStore,
   type ReleaseRequest,
   type RenewReply,
@@ -13,17 +15,24 @@ import {
 } from '@holdfast/core';
 import { ScriptCalls } from './commands/script-calls.ts';
 import type { RedisClient, RedisCluster } from './connection/client.ts';
+import { ACCEPTED, portOf } from './connection/clients.ts';
+import type { ClientPort } from './connection/port.ts';
 import { checkDurability, Durability, type RedisDurability } from './durability.ts';
-import { evictionPolicy, evictionWarning } from './eviction.ts';
+import { evictionPolicies, evictionWarning } from './eviction.ts';
 import { toStoreError } from './commands/errors.ts';
 import { Subscriber } from './messages/subscriber.ts';
-import { fromWord, lockKey, queueKey, tokenKey } from './redis-keys.ts';
 import { Batcher } from './commands/batcher.ts';
-import { renewAll } from './commands/renew-all.ts';
-import { REFRESHES, Who, type Registration } from './scripts/codec.ts';
-import { FORCE_RELEASE } from './scripts/force-release.ts';
-import { INSPECT } from './scripts/inspect.ts';
-import { LEAVE } from './scripts/leave.ts';
+import { GrantedTokens } from './commands/granted-tokens.ts';
+import { ReadOnlyWatch } from './commands/read-only-watch.ts';
+import { GROUP_PATIENCE, renewAll } from './commands/renew-all.ts';
+import { listLocks } from './list.ts';
+import { checkRetention } from './option-checks.ts';
+import { AcquireWriter } from './scripts/acquire.ts';
+import { FORCED_RELEASES } from './scripts/force-release.ts';
+import { INSPECTIONS } from './scripts/inspect.ts';
+import { LEAVES } from './scripts/leave.ts';
+import { REFRESHES } from './scripts/refresh.ts';
+import { renewals } from './scripts/renew.ts';
 
 const CAPABILITIES: StoreCapabilities = {
   fencing: 'strict',
@@ -37,10 +46,19 @@ const CAPABILITIES: StoreCapabilities = {
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
   /**
-   * A grant counts only when so many replicas have it: otherwise it is released and refused, with a
-   * `LockStoreError`. Default: replicas are not asked.
+   * A grant counts only when so many replicas have it: otherwise it is refused, with a `LockStoreError`.
+   *
+   * @default replicas are not asked
    */
   durability?: RedisDurability | undefined;
+  /**
+   * How long a key is remembered after its last grant, in ms, so that its fencing tokens grow also if
+   * the clock of the server is set back: at least two leases, at most 24 h. Shorten it where keys never
+   * come again and there are many of them: each costs the server some 100 bytes for so long.
+   *
+   * @default 86_400_000 (24 h)
+   */
+  tokenRetention?: number | undefined;
 }
 
 /**
@@ -64,15 +82,18 @@ export function redisStore(
   client: RedisClient | RedisCluster,
   options: RedisStoreOptions = {},
 ): LockStore {
-  const known = client as Partial<RedisClient> | null | undefined;
-  if (typeof known?.evalsha !== 'function' || typeof known.duplicate !== 'function') {
-    throw new LockArgumentError('`redisStore()` takes a client of ioredis.');
-  }
+  const port = portOf(client);
+  if (port === undefined) throw new LockArgumentError(`\`redisStore()\` takes ${ACCEPTED}.`);
   if (typeof options !== 'object' || options === null) {
     throw new LockArgumentError('`options` must be an object.');
   }
-  const { durability } = options;
-  return new RedisStore(client, durability === undefined ? undefined : checkDurability(durability));
+  const { durability, tokenRetention } = options;
+  const retention = checkRetention(tokenRetention);
+  return new RedisStore(
+    port,
+    retention,
+    durability === undefined ? undefined : checkDurability(durability),
+  );
 }
 
 class RedisStore implements LockStore {
@@ -82,88 +103,111 @@ class RedisStore implements LockStore {
   private readonly inbox: Subscriber;
   private readonly outbox: Batcher;
   private readonly durability: Durability | undefined;
+  private readonly renewals: ReturnType<typeof renewals>;
+  private readonly tokens = new GrantedTokens();
+  private readonly readOnly: ReadOnlyWatch;
+  private unwatchScripts: (() => void) | undefined;
   /** Asked for once; a warning if it may drop locks. */
   private policy: 'unknown' | 'asked' | StoreEvent = 'unknown';
-  private last: Who | undefined;
+  private last: AcquireWriter | undefined;
+  /** By locker: the label with which it last asked and waits. */
+  private readonly labels = new Map<string, string>();
 
   constructor(
-    private readonly client: RedisClient | RedisCluster,
+    private readonly client: ClientPort,
+    private readonly retention: number,
     durability: RedisDurability | undefined,
   ) {
     this.durability = durability && new Durability(client, durability);
-    this.calls = new ScriptCalls(client);
+    this.readOnly = new ReadOnlyWatch(client, (event) => this.inbox.tell(event));
+    this.calls = new ScriptCalls(client, (error) => this.readOnly.failed(error));
+    this.renewals = renewals(retention);
     this.inbox = new Subscriber(client, this.calls);
     this.outbox = new Batcher(
       this.calls,
       () => this.inbox.live,
-      ({ request, who, heard }, reply) => {
+      ({ request, writer, heard }, reply) => {
         const { key, id, wait } = request;
-        const { member } = who;
-        if (reply.granted) this.inbox.granted(member, key, id, heard);
-        else if (wait) this.inbox.registered(member, key, heard);
+        const { member, client: locker, label } = writer;
+        if (reply.granted) {
+          this.tokens.granted(id, reply.token, reply.tokens);
+          this.readOnly.succeeded();
+          this.inbox.granted(member, key, id, heard);
+        } else if (wait) {
+          this.labels.set(locker, label);
+          this.inbox.registered(member, key, heard);
+        }
         if (this.policy === 'unknown') this.askForPolicy();
       },
     );
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
-    const who = this.whoAsks(request);
-    this.inbox.asks(who.member, request.key);
-    const reply = this.outbox.acquire(request, who);
+    const writer = this.writerFor(request);
+    const reply = this.outbox.acquire(request, writer);
     return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    this.inbox.released(request.key, request.id);
-    return this.outbox.release(request);
+    const { key, id, keepFor } = request;
+    this.inbox.released(id);
+    return this.outbox.release({ key, id, keepFor, lastToken: this.tokens.take(id) });
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    return renewAll(this.calls, requests);
+    return renewAll(this.calls, this.renewals, requests);
   }
 
-  async refresh(client: string, keys: readonly string[]): Promise<readonly number[]> {
+  async refresh(client: string, keys: readonly string[]): Promise<readonly (number | Error)[]> {
     const member = this.inbox.memberOf(client);
+    const label = this.labels.get(client) ?? '-';
     const heard = this.inbox.live;
-    const places = keys.map((key): Registration => ({ member, key }));
-    const hints = await this.calls.all(REFRESHES, places);
-    return hints.map((hint, index) => {
-      if (hint instanceof Error) throw hint;
-      if (hint > 0) this.inbox.registered(member, keys[index] as string, heard);
-      return hint;
-    });
+    const places = keys.map((key) => ({ member, key, label }));
+    const hints = await this.calls.all(REFRESHES, places, GROUP_PATIENCE);
+    for (const [index, hint] of hints.entries()) {
+      if (hint instanceof Error || hint <= 0) continue;
+      this.inbox.registered(member, keys[index] as string, heard);
+    }
+    return hints;
   }
 
-  async leave(client: string, key: string): Promise<void> {
-    await this.calls.one('release', LEAVE, namesOf(key), [this.inbox.memberOf(client)]);
+  leave(client: string, key: string): Promise<void> {
+    const member = this.inbox.memberOf(client);
+    this.inbox.left(member, key);
+    return this.calls.one(LEAVES, { member, key });
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
     const { policy } = this;
     if (typeof policy === 'object') queueMicrotask(() => listener(policy));
+    this.unwatchScripts ??= this.calls.watch();
     const leave = this.inbox.listen(client, listener);
-    if (this.durability === undefined) return leave;
     return () => {
       leave();
-      if (this.inbox.isIdle) this.durability?.close();
+      this.labels.delete(client);
+      if (!this.inbox.isIdle) return;
+      this.unwatchScripts?.();
+      this.unwatchScripts = undefined;
+      this.durability?.close();
     };
   }
 
-  async inspect({ key, client }: InspectRequest): Promise<StoredGrant | null> {
-    const member = this.inbox.memberOf(client);
-    const names = [...namesOf(key), tokenKey(key)];
-    const answer = await this.calls.one('inspect', INSPECT, names, [member]);
-    if (answer === null) return null;
-    const [owner, label, fencingToken, left, waiters] = answer as InspectAnswer;
-    const remaining = left < 0 ? undefined : left;
-    return { owner: fromWord(owner), label: fromWord(label), fencingToken, remaining, waiters };
+  inspect({ key, client }: InspectRequest): Promise<StoredGrant | null> {
+    return this.calls.one(INSPECTIONS, { key, member: this.inbox.memberOf(client) });
   }
 
-  async forceRelease(key: string): Promise<boolean> {
-    return (await this.calls.one('force-release', FORCE_RELEASE, namesOf(key), [])) === 1;
+  list(request: ListRequest): Promise<ListPage> {
+    return listLocks(this.calls, this.inbox.memberOf(request.client), request);
   }
 
-  /** A grant that too few replicas have is released and refused. */
+  forceRelease(key: string): Promise<boolean> {
+    return this.calls.one(FORCED_RELEASES, key);
+  }
+
+  /**
+   * A grant that too few replicas have is refused. The locker asks for it again or takes it back, as it
+   * does with whatever failed; if it were released here, a later attempt might lose it.
+   */
   private async confirmed(
     { key, id }: AcquireRequest,
     asked: Promise<AcquireReply>,
@@ -177,34 +221,27 @@ class RedisStore implements LockStore {
       await durability.confirm(key, id);
       return reply;
     } catch (error) {
-      // Before the refusal, so that who tries again at once does not find its own grant.
-      await this.release({ key, id }).catch(() => {});
       throw toStoreError(error, this.client, 'acquire');
     }
   }
 
-  private whoAsks({ client, label }: AcquireRequest): Who {
+  private writerFor({ client, label }: AcquireRequest): AcquireWriter {
     const { last } = this;
     // Most often there is one locker.
     if (last?.client === client && last.label === label) return last;
-    return (this.last = new Who(client, label, this.inbox.memberOf(client)));
+    const member = this.inbox.memberOf(client);
+    return (this.last = new AcquireWriter(client, label, member, this.retention));
   }
 
   /** After the first answer, so that it is no part of it. */
   private askForPolicy(): void {
     this.policy = 'asked';
     const warn = (policy: string | undefined): void => {
-      if (policy === undefined) return;
+      if (policy === undefined || typeof this.policy === 'object') return;
       this.policy = evictionWarning(policy);
       this.inbox.tell(this.policy);
     };
     // Whoever may not ask is not warned.
-    evictionPolicy(this.client).then(warn, () => {});
+    for (const answer of evictionPolicies(this.client)) answer.then(warn, () => {});
   }
-}
-
-type InspectAnswer = [owner: string, label: string, token: number, left: number, waiters: number];
-
-function namesOf(key: string): [lock: string, queue: string] {
-  return [lockKey(key), queueKey(key)];
 }

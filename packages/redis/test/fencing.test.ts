@@ -1,9 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Locker } from '@holdfast/core';
+import { createLocker, LockArgumentError, type Locker } from '@holdfast/core';
+import { redisStore, type RedisStoreOptions } from '@holdfast/redis';
 import { describe, expect } from 'vitest';
 import { fails, test, until, waiting, type Site } from './site.ts';
 
-const TOKEN = '{holdfast:key}:token';
+/** Holds the last token of a lock that is free. */
+const LOCK = '{holdfast:key}';
+
+const HOUR = 3_600_000;
 
 const take = async (locker: Locker): Promise<number> => {
   const lock = await locker.lock('key', { wait: 10_000 });
@@ -15,7 +19,7 @@ const forgetting: Record<string, (site: Site) => unknown> = {
   'a release': () => {},
   FLUSHALL: ({ admin }) => admin.flushall(),
   'a restart without persistence': (site) => site.restart(),
-  'an evicted token': ({ admin }) => admin.del(TOKEN),
+  'an evicted key': ({ admin }) => admin.del(LOCK),
   'SCRIPT FLUSH': ({ admin }) => admin.script('FLUSH'),
 };
 
@@ -52,23 +56,55 @@ describe.concurrent('fencing tokens grow', () => {
   test('above one that is ahead of the clock, in digits', async ({ site }) => {
     const locker = site.locker();
     for (const start of [2 ** 52 + 12_345, 9_007_199_254_730_000]) {
-      await site.admin.set(TOKEN, `0 ${start} 1`);
+      await site.admin.set(LOCK, start);
       expect(await take(locker)).toBe(start + 1);
       expect(await take(locker)).toBe(start + 2);
-      expect(await site.admin.get(TOKEN)).toBe(`0 ${start + 2} 1`);
-      expect(await site.admin.pttl(TOKEN)).toBe(-1);
+      expect(await site.admin.get(LOCK)).toBe(`${start + 2}`);
     }
   });
 
-  test('are kept for a day and more, but not for ever', async ({ site }) => {
+  test('are remembered for 24 to 25 hours after the last grant', async ({ site }) => {
     const locker = site.locker();
     await take(locker);
-    const day = 86_400_000;
-    expect(await site.admin.pttl(TOKEN)).toBeGreaterThan(2 * day);
-    // What the first grant of a later day finds.
-    await site.admin.set(TOKEN, `${Math.floor((Date.now() - 2 * day) / 1_000)} 0 1`, 'PX', day);
-    await take(locker);
-    expect(await site.admin.pttl(TOKEN)).toBeGreaterThan(2 * day);
+    const remembered = await site.admin.pttl(LOCK);
+    expect(remembered).toBeGreaterThan(24 * HOUR);
+    expect(remembered).toBeLessThanOrEqual(25 * HOUR);
+    // A later grant counts anew, also where the expiry was taken away.
+    for (const disturb of [site.admin.pexpire(LOCK, HOUR), site.admin.persist(LOCK)]) {
+      await disturb;
+      await take(locker);
+      expect(await site.admin.pttl(LOCK)).toBeGreaterThan(24 * HOUR);
+    }
+  });
+
+  test('are remembered for two leases, where those are longer', async ({ site }) => {
+    const lock = await site.locker({ ttl: 20 * HOUR }).lock('key');
+    expect(await site.admin.pttl(LOCK)).toBeGreaterThan(39 * HOUR);
+    await lock.release();
+    expect(await site.admin.pttl(LOCK)).toBeGreaterThan(39 * HOUR);
+  });
+
+  test('are remembered for as long as `tokenRetention` says', async ({ site }) => {
+    const store = redisStore(site.client(), { tokenRetention: 60_000 });
+    const locker = createLocker({ store, ttl: 1_000 });
+    site.onEnd(() => locker.close());
+    const lock = await locker.lock('key');
+    await lock.extend();
+    await lock.release();
+    const remembered = await site.admin.pttl(LOCK);
+    expect(remembered).toBeGreaterThan(30_000);
+    expect(remembered).toBeLessThanOrEqual(60_000);
+    // Never for less than a lease, however long that is made.
+    const longer = await locker.lock('key', { ttl: 600_000 });
+    expect(await site.admin.pttl(LOCK)).toBeGreaterThan(1_100_000);
+    await longer.release();
+  });
+
+  test('refuse a `tokenRetention` that cannot be meant', ({ site }) => {
+    for (const tokenRetention of [0, -1, Number.NaN, Infinity, 86_400_001, null, '1']) {
+      const options = { tokenRetention } as RedisStoreOptions;
+      expect(() => redisStore(site.client(), options)).toThrow(LockArgumentError);
+    }
   });
 
   test('and are passed on by nobody to a second holder', async ({ site }) => {

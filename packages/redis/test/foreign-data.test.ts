@@ -1,6 +1,7 @@
 import { LockStoreError } from '@holdfast/core';
 import type { Redis } from 'ioredis';
 import { describe, expect } from 'vitest';
+import { isFree } from './kit.ts';
 import { fails, test } from './site.ts';
 
 const LOCK = '{holdfast:key}';
@@ -10,18 +11,7 @@ const foreign: Record<string, { key: string; put: (admin: Redis) => unknown }> =
   'text in the key of the lock': { key: LOCK, put: (admin) => admin.set(LOCK, 'theirs') },
   'a number in the key of the lock': { key: LOCK, put: (admin) => admin.set(LOCK, '42') },
   'a hash in the key of the lock': { key: LOCK, put: (admin) => admin.hset(LOCK, 'a', 'b') },
-  'text in the key of the tokens': {
-    key: `${LOCK}:token`,
-    put: (admin) => admin.set(`${LOCK}:token`, 'theirs'),
-  },
-  'a list in the key of the tokens': {
-    key: `${LOCK}:token`,
-    put: (admin) => admin.rpush(`${LOCK}:token`, 'a'),
-  },
-  'text in the key of the queue': {
-    key: `${LOCK}:queue`,
-    put: (admin) => admin.set(`${LOCK}:queue`, 'theirs'),
-  },
+  'a number that is too large': { key: LOCK, put: (admin) => admin.set(LOCK, '9'.repeat(16)) },
 };
 
 describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
@@ -34,11 +24,9 @@ describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
       const { error, after } = await fails(attempt);
       expect(error).toBeInstanceOf(LockStoreError);
       expect(error).toMatchObject({ permanent: true });
-      expect((error as Error).message).toMatch(/not of Holdfast/);
+      expect((error as Error).message).toMatch(/did not write/);
       expect(after).toBeLessThan(2_000);
     }
-    // Who is told of an error has no lock, and nobody else is kept out by it.
-    if (key !== LOCK) expect(await admin.exists(LOCK)).toBe(0);
     await locker.inspect('key').catch((error: unknown) => {
       expect(error).toBeInstanceOf(LockStoreError);
     });
@@ -78,6 +66,24 @@ describe.concurrent('data that comes while the lock is held', () => {
     const lock = await locker.lock('key');
     await site.admin.set(`${LOCK}:queue`, 'theirs');
     expect(await lock.release()).toBe(true);
-    expect(await site.admin.exists(LOCK)).toBe(0);
+    expect(await isFree(site.admin, LOCK)).toBe(true);
+  });
+});
+
+describe.concurrent.each(['a list', 'text'])('%s in the key of the queue', (kind) => {
+  test('is an error at once for those who would wait, and is left as it was', async ({ site }) => {
+    const { admin } = site;
+    const queue = `${LOCK}:queue`;
+    await (kind === 'text' ? admin.set(queue, 'theirs') : admin.rpush(queue, 'theirs'));
+    const before = await admin.dumpBuffer(queue);
+    const lock = await site.locker().lock('key');
+    const { error, after } = await fails(site.locker().lock('key'));
+    expect(error).toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE', permanent: true });
+    expect(after).toBeLessThan(2_000);
+    await lock.extend();
+    expect(await lock.release()).toBe(true);
+    expect(await site.locker().tryLock('key')).not.toBeNull();
+    expect(await admin.dumpBuffer(queue)).toEqual(before);
+    expect(await admin.ttl(queue)).toBe(-1);
   });
 });

@@ -47,6 +47,15 @@ export class Bench {
   }
 }
 
+/** What a key of a lock holds that is free: its last fencing token. */
+const REMEMBERED = /^\d{16}$/;
+
+/** Whether a lock is free, by what its key holds. */
+export async function isFree(admin: Redis, key: string): Promise<boolean> {
+  const value = await admin.get(key);
+  return value === null || REMEMBERED.test(value);
+}
+
 /** How often the server was asked to run a script: all that a store ever asks about locks. */
 export async function calls(admin: Redis): Promise<number> {
   const stats = await admin.info('commandstats');

@@ -3,7 +3,9 @@ import { redisStore } from '@holdfast/redis';
 import { redisBinary, startRedis } from '@holdfast/test-servers';
 import { Cluster } from 'ioredis';
 import { describe, expect } from 'vitest';
-import { fails, test, until } from './site.ts';
+import type { ClientPort } from '../src/connection/port.ts';
+import { toStoreError } from '../src/commands/errors.ts';
+import { fails, Site, test, until } from './site.ts';
 
 /** It is told at once, also to those who would wait. */
 async function refusesAtOnce(locker: Locker, message: RegExp): Promise<void> {
@@ -30,7 +32,72 @@ describe.concurrent('what trying again cannot heal is an error at once', () => {
   test('a user that may not run scripts', async ({ site }) => {
     await site.admin.acl('SETUSER', 'reader', 'on', '>secret', '~*', '&*', '+@read', '+info');
     const client = site.client({ username: 'reader', password: 'secret' });
-    await refusesAtOnce(site.locker({}, client), /credentials/);
+    await refusesAtOnce(site.locker({}, client), /may not run EVAL/);
+  });
+
+  test.for([
+    [
+      'a command inside its scripts',
+      ['~*', '&*', '+@all', '-get'],
+      /but not a command that the scripts need/,
+    ],
+    ['the keys of the lock', ['~other:*', '&*', '+@all'], /grant it `~\{<namespace>:\*`/],
+    ['EVAL', ['~*', '&*', '+@all', '-eval'], /may not run EVAL: grant it `\+eval`/],
+  ] as const)('a user that may not use %s', async ([, rights, message], { site }) => {
+    await site.admin.acl('SETUSER', 'limited', 'on', '>secret', ...rights);
+    const client = site.client({ username: 'limited', password: 'secret' });
+    await refusesAtOnce(site.locker({}, client), message);
+  });
+
+  test('a server on which EVAL has another name', async () => {
+    const site = await Site.start(['--rename-command', 'EVAL', '']);
+    try {
+      await refusesAtOnce(site.locker(), /does not know EVAL\b/);
+    } finally {
+      await site.end();
+    }
+  });
+
+  test('a server on which EVALSHA has another name', async () => {
+    const site = await Site.start(['--rename-command', 'EVALSHA', '']);
+    try {
+      const locker = site.locker();
+      await fails(locker.inspect('key'));
+      const { error } = await fails(locker.inspect('key'));
+      expect(error).toMatchObject({ permanent: true });
+      expect(String(error)).toMatch(/does not know EVALSHA\b/);
+    } finally {
+      await site.end();
+    }
+  });
+
+  test('a client that listens to messages, where that can do nothing else', async ({ site }) => {
+    const client = site.client();
+    await client.subscribe('news');
+    const { error } = await fails(client.get('anything'));
+    const locker = site.locker({}, client);
+    // With the newer protocol, a client can do both.
+    if (error === undefined) expect(await locker.tryLock('key')).not.toBeNull();
+    else await refusesAtOnce(locker, /subscriber mode/);
+  });
+
+  test('a server that lacks a command of the scripts, as those before 6.2 do', async () => {
+    const site = await Site.start(['--rename-command', 'GET', '']);
+    try {
+      await refusesAtOnce(site.locker(), /needs Redis 6\.2 or later/);
+    } finally {
+      await site.end();
+    }
+  });
+
+  test('a server before 6.2, by its answer to a new lock', () => {
+    const client = { state: 'ready' } as ClientPort;
+    const answer = new Error(
+      'ERR Error running script (call to f_6b1bf486): @user_script:24: ERR syntax error',
+    );
+    const error = toStoreError(answer, client, 'acquire');
+    expect(error).toMatchObject({ permanent: true, cause: { message: answer.message } });
+    expect(String(error)).toMatch(/needs Redis 6\.2 or later/);
   });
 
   test('a client that was disconnected', async ({ site }) => {

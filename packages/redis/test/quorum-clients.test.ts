@@ -36,6 +36,8 @@ test('only lists of different clients of single servers are taken', () => {
     [cluster],
     [null],
     ['x'],
+    // As of some other library, which does not tell whether it is connected.
+    [{ evalsha: async () => 1, eval: async () => 1, duplicate: () => client, on: () => {} }],
   ];
   for (const clients of wrong) {
     expect(() => redisQuorum(clients as RedisClient[])).toThrow(LockArgumentError);

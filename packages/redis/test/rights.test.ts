@@ -1,22 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import type { Locker } from '@holdfast/core';
 import { describe, expect } from 'vitest';
+import { documentedRights } from './documented-rights.ts';
 import { test, until, waiting, type Site } from './site.ts';
 
-/** The rights that the README says will do. */
-async function documented(): Promise<string[]> {
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const line = readme.split('\n').find((one) => one.startsWith('- A user with these rights'));
-  const words = [...(line ?? '').matchAll(/`([^`]+)`/g)].flatMap(([, quoted = '']) =>
-    quoted.replaceAll('<namespace>', 'holdfast').split(' '),
-  );
-  // Not all keys, but those of the namespace.
-  return words.filter((word) => word !== '~*' && /^[~&+]/.test(word));
-}
-
 async function restricted(site: Site): Promise<() => Locker> {
-  const rights = await documented();
-  expect(rights.length).toBeGreaterThan(20);
+  const rights = await documentedRights();
   await site.admin.acl('SETUSER', 'locks', 'on', '>secret', 'resetchannels', ...rights);
   return () => site.locker({}, site.client({ username: 'locks', password: 'secret' }));
 }

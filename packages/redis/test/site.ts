@@ -62,11 +62,14 @@ export class Site {
     });
   }
 
-  /** Kills the server, and starts another at the same address, with nothing in it. */
+  /**
+   * Kills the server, and starts another behind the proxy, with nothing in it. Not on the same port,
+   * which somebody else may have taken meanwhile.
+   */
   async restart(): Promise<void> {
-    const { port } = this.server;
     await this.server.stop();
-    this.target.server = await startRedis(redisBinary(), { args: this.args, port });
+    this.target.server = await startRedis(redisBinary(), { args: this.args });
+    this.admin.options.port = this.server.port;
   }
 
   /** Makes all that saves the server's data fail, or work again. */

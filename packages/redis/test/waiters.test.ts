@@ -8,9 +8,14 @@ import { test, until, waiting, type Site } from './site.ts';
 /** Counts the acquisitions that a client sends. */
 function counting(client: Redis, asked: { count: number }): Redis {
   const evalsha = client.evalsha.bind(client) as (...words: unknown[]) => Promise<unknown>;
+  const evaluate = client.eval.bind(client) as (...words: unknown[]) => Promise<unknown>;
   client.evalsha = (...words: unknown[]) => {
     if (words[0] === ACQUIRE.sha) asked.count += 1;
     return evalsha(...words);
+  };
+  client.eval = (...words: unknown[]) => {
+    if (words[0] === ACQUIRE.source) asked.count += 1;
+    return evaluate(...words);
   };
   return client;
 }

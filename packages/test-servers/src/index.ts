@@ -12,10 +12,13 @@ declare module 'vitest' {
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
 export { gate, type Gate } from './gate.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
+export { makeCertificate, type TestCertificate } from './certificate.ts';
+export { redisCommand, type RedisAddress } from './redis-command.ts';
 export {
-  redisCommand,
   startRedisCluster,
   startRedisSentinel,
+  startRedisWith,
+  startReplicated,
   type TestCluster,
   type TestSentinel,
 } from './redis-topologies.ts';

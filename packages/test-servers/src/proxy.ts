@@ -7,7 +7,11 @@ type Rule = (chunk: Buffer, pair: Pair) => void;
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
+  /** The first that the client has sent. */
+  said: string;
 }
+
+const REMEMBERED = 2_000;
 
 /** A server behind a connection on which things go wrong. */
 export interface FaultProxy {
@@ -34,6 +38,8 @@ export interface FaultProxy {
   truncateNextReply(bytes: number): void;
   /** The next request is not delivered: its connection is cut instead. */
   cutNextRequest(): void;
+  /** Connections that have sent something like this get no more replies; those to come do. */
+  silence(sent: RegExp): void;
   /** Cuts all connections. */
   cutAll(): void;
   stop(): Promise<void>;
@@ -52,10 +58,11 @@ class Proxy implements FaultProxy {
   ) {
     listener.on('connection', (client: Socket) => {
       const server = connect(target.port, target.host);
-      const pair = { client, server };
+      const pair: Pair = { client, server, said: '' };
       this.pairs.add(pair);
       client.on('data', (chunk: Buffer) => {
         this.requests += 1;
+        if (pair.said.length < REMEMBERED) pair.said += chunk.toString('latin1');
         this.onRequest(chunk, pair);
       });
       server.on('data', (chunk: Buffer) => this.onReply(chunk, pair));
@@ -127,6 +134,13 @@ class Proxy implements FaultProxy {
     };
   }
 
+  silence(sent: RegExp): void {
+    const silent = new Set([...this.pairs].filter(({ said }) => sent.test(said)));
+    this.onReply = (chunk, pair) => {
+      if (!silent.has(pair)) forward('client')(chunk, pair);
+    };
+  }
+
   cutAll(): void {
     for (const { client } of this.pairs) client.resetAndDestroy();
   }
@@ -164,9 +178,9 @@ function drain(socket: Socket, queue: { chunk: Buffer; due: number }[]): void {
   if (queue[0] !== undefined) setTimeout(() => drain(socket, queue), queue[0].due - now);
 }
 
-const forward = (to: keyof Pair): Rule => delayed(to, 0);
+const forward = (to: 'client' | 'server'): Rule => delayed(to, 0);
 
-function delayed(to: keyof Pair, ms: number): Rule {
+function delayed(to: 'client' | 'server', ms: number): Rule {
   return (chunk, pair) => deliver(pair[to], chunk, ms);
 }
 

@@ -123,6 +123,8 @@ export interface RedisOptions {
   args?: readonly string[] | undefined;
   /** Default: any that is free. */
   port?: number | undefined;
+  /** Whether it listens with TLS only; what that needs is among {@link args}. */
+  tls?: boolean | undefined;
   /** Instead of a folder of its own, which is removed with the server. */
   folder?: string | undefined;
 }
@@ -133,7 +135,9 @@ export async function startRedis(binary: string, options: RedisOptions = {}): Pr
     const port = options.port ?? (await freePort());
     const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'holdfast-redis-')));
     const quiet = ['--save', '', '--appendonly', 'no', '--dir', folder];
-    const listen = ['--bind', HOST, '--port', String(port)];
+    const listen = ['--bind', HOST];
+    if (options.tls === true) listen.push('--port', '0', '--tls-port', String(port));
+    else listen.push('--port', String(port));
     const child = launch(binary, [...listen, ...quiet, ...(options.args ?? [])], folder);
     const server = new ServerProcess(child, folder, port);
     try {

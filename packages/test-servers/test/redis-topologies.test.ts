@@ -1,7 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
-import { redisBinary, redisCommand, startRedisCluster, startRedisSentinel } from '../src/index.ts';
+import {
+  makeCertificate,
+  redisBinary,
+  redisCommand,
+  startRedisCluster,
+  startRedisSentinel,
+  startRedisWith,
+} from '../src/index.ts';
 
 test('a cluster serves all its slots', { timeout: 40_000 }, async () => {
   const cluster = await startRedisCluster(redisBinary());
@@ -57,3 +64,56 @@ test.for(Object.entries(endings))(
     }
   },
 );
+
+test('a server with TLS is trusted by its certificate, and by nothing else', async () => {
+  const tls = makeCertificate(['redis.test']);
+  const server = await startRedisWith(redisBinary(), { tls, password: 'secret' });
+  try {
+    const { host, port } = server;
+    expect(await redisCommand({ host, port, ca: tls.ca, password: 'secret' }, 'PING')).toBe(
+      '+PONG\r\n',
+    );
+    const other = makeCertificate();
+    other.remove();
+    const untrusted = { host, port, ca: other.ca, password: 'secret' };
+    await expect(redisCommand(untrusted, 'PING')).rejects.toThrow('certificate');
+    await expect(redisCommand({ host, port, ca: tls.ca }, 'PING')).rejects.toThrow('NOAUTH');
+  } finally {
+    await server.stop();
+    tls.remove();
+  }
+});
+
+test('a cluster with a password, TLS and replicas passes a shard to a replica', async () => {
+  const tls = makeCertificate();
+  const cluster = await startRedisCluster(redisBinary(), 2, [], {
+    tls,
+    password: 'secret',
+    replicas: true,
+  });
+  try {
+    const [replica] = cluster.replicas;
+    if (replica === undefined) throw new Error('There is no replica.');
+    await cluster.promote(replica);
+    expect(await cluster.command(replica, 'INFO', 'replication')).toContain('role:master');
+  } finally {
+    await cluster.stop();
+    tls.remove();
+  }
+});
+
+test('a slot moves with its keys from one master to another', async () => {
+  const cluster = await startRedisCluster(redisBinary(), 2);
+  try {
+    const [from, to] = cluster.masters;
+    if (from === undefined || to === undefined) throw new Error('There are no two masters.');
+    // The slot of `{a}` is 15495, that of `{b}` 3300.
+    await cluster.command(from, 'SET', '{b}:1', 'one');
+    await cluster.command(from, 'SET', '{b}:2', 'two');
+    await cluster.moveSlot(3_300, from, to);
+    expect(await cluster.command(to, 'GET', '{b}:2')).toContain('two');
+    await expect(cluster.command(from, 'GET', '{b}:1')).rejects.toThrow('MOVED');
+  } finally {
+    await cluster.stop();
+  }
+});

@@ -250,7 +250,7 @@ class Faulty implements FaultyStore {
     return this.run('release', () => this.inner.release(request));
   }
 
-  refresh(client: string, keys: readonly string[]): MaybePromise<readonly number[]> {
+  refresh(client: string, keys: readonly string[]): MaybePromise<readonly (number | Error)[]> {
     return this.run('refresh', () => this.inner.refresh?.(client, keys) ?? []);
   }
 

@@ -23,3 +23,11 @@ export class PaymentWithCharges extends Payment {
   @ApiProperty({ description: 'How often the bank was asked for the money' })
   readonly charges!: number;
 }
+
+export class Captured {
+  @ApiProperty()
+  readonly order!: string;
+
+  @ApiProperty({ description: 'All that has been captured, in cents' })
+  readonly captured!: number;
+}

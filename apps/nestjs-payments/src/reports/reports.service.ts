@@ -1,8 +1,7 @@
 import { currentLock, WithLock } from '@holdfast/nestjs';
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Cron, SchedulerRegistry } from '@nestjs/schedule';
-import type { Payment } from '../payments/payment.ts';
-import { Storage } from '../storage/storage.ts';
+import { Ledger } from '../storage/ledger.ts';
 import type { Report } from './report.ts';
 
 const SCHEDULE = process.env['REPORT_CRON'] ?? '0 * * * * *';
@@ -13,7 +12,7 @@ export class ReportsService implements OnApplicationBootstrap {
   private due = new Date();
 
   constructor(
-    private readonly storage: Storage,
+    private readonly ledger: Ledger,
     private readonly scheduler: SchedulerRegistry,
   ) {}
 
@@ -39,15 +38,12 @@ export class ReportsService implements OnApplicationBootstrap {
    */
   @WithLock((tick: string) => `report:${tick}`, { onLocked: 'skip', holdAtLeast: 600_000 })
   async report(tick: string): Promise<void> {
-    const payments = await this.storage.entries<Payment>('payments');
-    const total = payments.reduce((sum, { amount }) => sum + amount, 0);
-    const by = String(currentLock()?.label);
-    const report: Report = { tick, payments: payments.length, total, by };
-    await this.storage.append('reports', report);
+    const { payments, total } = await this.ledger.totals();
+    await this.ledger.addReport({ tick, payments, total, by: String(currentLock()?.label) });
   }
 
   async list(): Promise<Report[]> {
-    return this.storage.entries<Report>('reports');
+    return this.ledger.reports();
   }
 
   /** The first tick after another. */

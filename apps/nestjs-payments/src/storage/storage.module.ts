@@ -1,37 +1,40 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Locker } from '@holdfast/core';
 import { InjectLocker } from '@holdfast/nestjs';
 import { Global, Injectable, Module, type OnApplicationShutdown } from '@nestjs/common';
-import { Redis } from 'ioredis';
-import { MemoryStorage } from './memory.storage.ts';
-import { RedisStorage } from './redis.storage.ts';
-import { Storage } from './storage.ts';
+import { Ledger } from './ledger.ts';
+import { Locks } from './locks.ts';
 
-const REDIS_URL = process.env['REDIS_URL'] ?? '';
-
-/** Ends the connection, after the locks: the order in which Nest shuts modules down varies. */
+/** Ends the connections, after the locks: the order in which Nest shuts modules down varies. */
 @Injectable()
 class StorageShutdown implements OnApplicationShutdown {
   constructor(
-    private readonly storage: Storage,
+    private readonly ledger: Ledger,
+    private readonly locks: Locks,
     @InjectLocker() private readonly locker: Locker,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
     await this.locker.close({ drain: 10_000 });
-    await this.storage.close();
+    await this.locks.close();
+    this.ledger.close();
   }
 }
+
+/** A file of this process's own, unless replicas share one. */
+const databaseUrl = (): string =>
+  process.env['DATABASE_URL'] ??
+  `file:${join(mkdtempSync(join(tmpdir(), 'holdfast-payments-')), 'payments.db')}`;
 
 @Global()
 @Module({
   providers: [
-    {
-      provide: Storage,
-      useFactory: () =>
-        REDIS_URL === '' ? new MemoryStorage() : new RedisStorage(new Redis(REDIS_URL)),
-    },
+    { provide: Ledger, useFactory: () => Ledger.open(databaseUrl()) },
+    { provide: Locks, useFactory: () => Locks.open(process.env['REDIS_URL']) },
     StorageShutdown,
   ],
-  exports: [Storage],
+  exports: [Ledger, Locks],
 })
 export class StorageModule {}

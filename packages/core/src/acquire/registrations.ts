@@ -46,7 +46,7 @@ export class Registrations {
     const asked = [...this.contenders];
     const sentAt = time.now();
     this.schedule();
-    calls.send<readonly number[]>({
+    calls.send<readonly (number | Error)[]>({
       phase: 'acquire',
       timeout: settings.storeTimeout ?? REFRESH_TIMEOUT,
       send: () =>
@@ -57,7 +57,12 @@ export class Registrations {
       answered: (hints) => {
         for (const [index, [stored, contender]] of asked.entries()) {
           const hint = hints[index];
-          if (hint !== undefined && this.contenders.get(stored) === contender) contender.hint(hint);
+          if (hint === undefined || this.contenders.get(stored) !== contender) continue;
+          if (hint instanceof Error) {
+            contender.unheard(calls.errorFrom('acquire', undefined, hint), sentAt);
+          } else {
+            contender.hint(hint);
+          }
         }
       },
       failed: (error) => {

@@ -37,7 +37,13 @@ export class MemoryQueues {
     const { registered } = queue;
     if (queue.reservedFor !== undefined) {
       if (now < queue.reservedUntil) return queue.reservedFor;
-      registered.delete(queue.reservedFor);
+      const client = queue.reservedFor;
+      const renewed = registered.get(client);
+      registered.delete(client);
+      // One that has registered anew since then waits behind the others.
+      if (renewed !== undefined && renewed.until - REGISTRATION >= queue.reservedUntil) {
+        registered.set(client, { ...renewed, since: renewed.until - REGISTRATION });
+      }
       queue.reservedFor = undefined;
     }
     const next = this.first(queue, now);

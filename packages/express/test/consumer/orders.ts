@@ -1,5 +1,5 @@
 import { createLocker, type Lock } from '@holdfast/core';
-import { getLock, lockRoute, type LockRouteOptions } from '@holdfast/express';
+import { getLock, lockRoute, type LockRouteOptions, type PathParams } from '@holdfast/express';
 import { expectTypeOf } from 'expect-type';
 import express, { Router, type Request, type RequestHandler, type Response } from 'express';
 
@@ -112,6 +112,61 @@ orderLock.handler((req: Paying & { lock: Lock }, res: Response<{ ok: boolean }>)
   expectTypeOf(req.body.amount).toEqualTypeOf<number>();
   res.json({ ok: true });
 });
+
+// With a path, its parameters are known and no others.
+const pathLock = lockRoute<'/shops/:shop/orders/:id'>({
+  locker,
+  key: (req) => {
+    expectTypeOf(req.params).toEqualTypeOf<{ shop: string; id: string }>();
+    // @ts-expect-error a misspelt parameter
+    req.params.ids;
+    return `order:${req.params.shop}:${req.params.id}`;
+  },
+  holdAtLeast: async (req) => req.params.id.length,
+});
+app.post(
+  '/shops/:shop/orders/:id/ship',
+  pathLock.handler((req) => {
+    expectTypeOf(req.lock).toEqualTypeOf<Lock>();
+    // @ts-expect-error a misspelt parameter
+    req.params.shops;
+  }),
+);
+expectTypeOf<PathParams<'/a/:x-:y.:z'>>().toEqualTypeOf<{ x: string; y: string; z: string }>();
+expectTypeOf<PathParams<'/a/:x/:y?'>>().toEqualTypeOf<{ x: string; y?: string | undefined }>();
+expectTypeOf<PathParams<'/a/:x(\\d+)/b'>>().toEqualTypeOf<{ x: string }>();
+expectTypeOf<PathParams<'/files/*path'>>().toEqualTypeOf<{ path: string[] }>();
+expectTypeOf<PathParams<'/:user/*path/:end'>>().toEqualTypeOf<{
+  user: string;
+  path: string[];
+  end: string;
+}>();
+expectTypeOf<PathParams<'/orders'>>().toEqualTypeOf<{}>();
+expectTypeOf<PathParams<string>>().toEqualTypeOf<Record<string, string>>();
+expectTypeOf<PathParams<'/a{/:x}'>['x']>().toEqualTypeOf<string | undefined>();
+lockRoute<'/files/*path'>({
+  locker,
+  key: (req) => (req.params.path.length > 1 ? `file:${req.params.path}` : null),
+}).handler((req) => {
+  expectTypeOf(req.params.path).toEqualTypeOf<string[]>();
+  expectTypeOf(req.lock).toEqualTypeOf<Lock | undefined>();
+});
+
+// The options of a lock, for all requests or by the request.
+lockRoute({
+  locker,
+  key: 'k',
+  reentry: 'join',
+  holdAtLeast: 100,
+  maxHold: (req) => Number(req.params.hold),
+  owner: (req) => req.path,
+  renew: true,
+  onLost: (error) => expectTypeOf(error.reason).toBeString(),
+});
+// @ts-expect-error the signal is its own
+lockRoute({ locker, key: 'k', signal: AbortSignal.timeout(1) });
+// @ts-expect-error there is no such way to enter again
+lockRoute({ locker, key: 'k', reentry: 'maybe' });
 
 // Mistakes are told.
 // @ts-expect-error a key function must answer

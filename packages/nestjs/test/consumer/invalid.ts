@@ -45,6 +45,24 @@ export class Service {
   @WithLock('constant', { onLocked: 'retry' }) // argument
   async badReaction(): Promise<void> {}
 
+  @WithLock('constant', { onLocked: 'skip' }) // skip
+  async skipped(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('constant', { onLocked: () => 'text' }) // instead
+  async insteadOfNumber(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('constant', { onLocked: (error) => error.code }) // instead
+  async codeOfNumber(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('constant', { wiat: 5 }) // literal
+  async misspelt(): Promise<void> {}
+
   @UseLock((context) => context.getArgs().length) // argument
   badRequestKey(): void {}
 }

@@ -7,9 +7,11 @@ import {
   InjectLocker,
   LockInterceptor,
   LockModule,
+  provideLocker,
   UseLock,
   WithLock,
   type ContextKeyFunction,
+  type LockHttpException,
   type LockKeyFunction,
   type LockModuleAsyncOptions,
   type LockModuleOptions,
@@ -24,6 +26,8 @@ interface Dto {
   readonly id: string;
   readonly amount?: number;
 }
+
+declare const ofMethod: WithLockOptions;
 
 export class Service {
   constructor(@InjectLocker() readonly locker: Locker) {}
@@ -124,6 +128,45 @@ export class Service {
   })
   async options(): Promise<void> {}
 
+  @WithLock('skip', { onLocked: 'skip' })
+  async skipNumber(): Promise<number | undefined> {
+    return 1;
+  }
+
+  @WithLock('skip', { onLocked: 'skip' })
+  skipValues(): Observable<number> {
+    return of(1);
+  }
+
+  @WithLock('instead', { onLocked: () => 0 })
+  async insteadOfNumber(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('instead', { onLocked: async (error) => `${error.code}` })
+  async insteadOfText(): Promise<string> {
+    return 'text';
+  }
+
+  @WithLock('mapped', {
+    onLocked: () => {
+      throw new Error('busy');
+    },
+  })
+  async mapped(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('throws', { onLocked: 'throw', statusCode: 409, retryAfter: 5 })
+  async throws(): Promise<number> {
+    return 1;
+  }
+
+  @WithLock('unknown', ofMethod)
+  async unknown(): Promise<number> {
+    return 1;
+  }
+
   @WithLock('skip', { onLocked: 'skip' } satisfies WithLockOptions)
   async skip(): Promise<void> {
     const lock: Lock = assertLocked('skip');
@@ -177,10 +220,14 @@ export const modules: DynamicModule[] = [
   }),
   LockModule.forRoot({ ttl: 5_000, name: 'reports', isGlobal: false, shutdownTimeout: 1_000 }),
   LockModule.forRoot(ofLocker),
+  LockModule.forRoot({ statusCode: 409, retryAfter: 5, serveWaiting: true }),
   LockModule.forRoot({ enabled: false, name: undefined }),
   LockModule.forRootAsync({ useFactory: (ttl: number) => ({ ttl }), inject: ['TTL'] }),
   LockModule.forRootAsync({ useFactory: async () => ({ locker: createLocker() }) }),
   LockModule.forRootAsync(asynchronous),
   LockModule.forRootAsync({ useExisting: Factory }),
 ];
+export const provided: Service = provideLocker(new Service(createLocker()), createLocker());
+export const codeOf = (exception: LockHttpException): string =>
+  `${exception.code} ${exception.getStatus()} ${exception.cause.code}`;
 export const token: symbol = getLockerToken('reports');

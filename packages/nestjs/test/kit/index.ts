@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { request, type ClientRequest, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { inspect } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createLocker, type Locker } from '@holdfast/core';
 import { gate, type Gate } from '@holdfast/test-servers';
-import type { INestApplication, ModuleMetadata } from '@nestjs/common';
+import type { INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { afterEach, expect, vi } from 'vitest';
@@ -108,9 +109,10 @@ export async function serve(
   metadata: ModuleMetadata,
   adapter: 'express' | 'fastify' = 'express',
   prepare: (app: INestApplication) => unknown = () => {},
+  logger: LoggerService | false = false,
 ): Promise<Served> {
   const module = await Test.createTestingModule(metadata).compile();
-  const options = { logger: false } as const;
+  const options = { logger } as const;
   const app =
     adapter === 'fastify'
       ? module.createNestApplication(await fastify(), options)
@@ -120,6 +122,22 @@ export async function serve(
   atEnd(() => app.close());
   const { port } = app.getHttpServer().address() as AddressInfo;
   return { app, url: `http://127.0.0.1:${port}` };
+}
+
+/** A logger that keeps what would be printed as a warning or an error, objects as the console shows them. */
+export class LogBook implements LoggerService {
+  readonly warnings: string[] = [];
+  readonly errors: string[] = [];
+
+  log(): void {}
+
+  warn(...what: unknown[]): void {
+    this.warnings.push(what.map((one) => (typeof one === 'string' ? one : inspect(one))).join(' '));
+  }
+
+  error(...what: unknown[]): void {
+    this.errors.push(what.map((one) => (typeof one === 'string' ? one : inspect(one))).join(' '));
+  }
 }
 
 /** Loaded by those who need it: it takes its time. */

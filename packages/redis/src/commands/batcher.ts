@@ -1,6 +1,10 @@
-import type { AcquireReply, AcquireRequest, ReleaseRequest } from '@holdfast/core';
+import type { AcquireReply, AcquireRequest } from '@holdfast/core';
 import type { ScriptCalls, Outcome } from './script-calls.ts';
-import { ACQUISITIONS, RELEASES, type Wanted, type Who } from '../scripts/codec.ts';
+import { ACQUISITIONS, type AcquireWriter, type Wanted } from '../scripts/acquire.ts';
+import { RELEASES, type EndedGrant } from '../scripts/release.ts';
+
+/** So many promises may be between tasks that were woken together and what they ask for. */
+const HOPS = 24;
 
 /** An acquisition that is sent. */
 interface Sent extends Wanted {
@@ -27,22 +31,24 @@ class QueuedAcquire extends Queued<AcquireReply> implements Sent {
 
   constructor(
     readonly request: AcquireRequest,
-    readonly who: Who,
+    readonly writer: AcquireWriter,
   ) {
     super();
   }
 }
 
-class QueuedRelease extends Queued<boolean> implements ReleaseRequest {
+class QueuedRelease extends Queued<boolean> implements EndedGrant {
   readonly key: string;
   readonly id: string;
   readonly keepFor: number | undefined;
+  readonly lastToken: number | undefined;
 
-  constructor({ key, id, keepFor }: ReleaseRequest) {
+  constructor({ key, id, keepFor, lastToken }: EndedGrant) {
     super();
     this.key = key;
     this.id = id;
     this.keepFor = keepFor;
+    this.lastToken = lastToken;
   }
 }
 
@@ -51,9 +57,9 @@ type OnAnswer = (sent: Sent, reply: AcquireReply) => void;
 
 /**
  * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
- * message cost little more than one. A tick lasts until all that is ready to run has run, promises
- * included, so that tasks that were woken together also ask together. Whoever asks while nothing is
- * under way is not kept waiting.
+ * message cost little more than one. A tick lasts for some turns of the promises that are ready to run,
+ * so that tasks that were woken together also ask together. Whoever asks while nothing is under way is
+ * not kept waiting.
  */
 export class Batcher {
   private releases: QueuedRelease[] = [];
@@ -102,19 +108,19 @@ export class Batcher {
     private readonly onAnswer: OnAnswer,
   ) {}
 
-  acquire(request: AcquireRequest, who: Who): Promise<AcquireReply> {
+  acquire(request: AcquireRequest, writer: AcquireWriter): Promise<AcquireReply> {
     if (this.isIdle()) {
       this.open = 1;
-      const sent: Sent = { request, who, heard: this.isHeard() };
+      const sent: Sent = { request, writer, heard: this.isHeard() };
       return this.calls.alone(ACQUISITIONS, sent, this.acquired);
     }
-    const queued = new QueuedAcquire(request, who);
+    const queued = new QueuedAcquire(request, writer);
     this.acquires.push(queued);
     this.schedule();
     return queued.answer;
   }
 
-  release(request: ReleaseRequest): Promise<boolean> {
+  release(request: EndedGrant): Promise<boolean> {
     if (this.isIdle()) {
       this.open = 1;
       return this.calls.alone(RELEASES, request, this.released);
@@ -143,10 +149,17 @@ export class Batcher {
   private schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
-    process.nextTick(() => {
-      this.scheduled = false;
-      this.flush();
-    });
+    void this.flushSoon();
+  }
+
+  /**
+   * By promises alone: test runners put clocks of their own in the place of `process.nextTick()`, which
+   * would never come.
+   */
+  private async flushSoon(): Promise<void> {
+    for (let hop = 0; hop < HOPS; hop++) await Promise.resolve();
+    this.scheduled = false;
+    this.flush();
   }
 
   private flush(): void {

@@ -1,33 +1,13 @@
-import type { StorePhase } from '@holdfast/core';
-import { isCluster, type RedisClient, type RedisCluster } from '../connection/client.ts';
-import { isForeign, toStoreError } from './errors.ts';
+import type { ClientPort } from '../connection/port.ts';
 import { lockKey } from '../redis-keys.ts';
-import { run, type Script } from '../scripts/script.ts';
+import type { ManyCall } from '../scripts/script.ts';
+import { GroupWait } from './group-wait.ts';
+import { isCrossSlot, isForeign, toStoreError } from './errors.ts';
+import { ScriptSender, watchScripts } from './script-sender.ts';
 import { slotOf } from './slots.ts';
 
 /** The most locks in one script call: while it runs, the server serves nobody else. */
 const MOST = 200;
-
-/**
- * The most where callers wait for the answers. Of many locks, the server then works on some while the
- * client works on others: with 64, in turns, one call for all takes half as long again.
- */
-export const AWAITED = 16;
-
-/** How one script call is made about many locks. */
-export interface ManyCall<Q, R> {
-  readonly phase: StorePhase;
-  readonly script: Script;
-  /** The most requests in one call, if not {@link MOST}. */
-  readonly most?: number;
-  readonly keyOf: (request: Q) => string;
-  /** How many KEYS each request has. */
-  readonly keysEach: number;
-  readonly writeKeys: (request: Q, words: string[]) => void;
-  readonly writeArgs: (requests: readonly Q[], words: string[]) => void;
-  /** From the script's answer, the part about one request of so many. */
-  readonly read: (answer: unknown, index: number, request: Q, count: number) => R;
-}
 
 /** What becomes of a request, with its place among those it was sent with: one of these is called, once. */
 export interface Outcome<Q, R> {
@@ -43,23 +23,28 @@ interface Group<Q> {
 
 /** Sends scripts to the server: the one, or in a cluster the one that has the slot. */
 export class ScriptCalls {
-  private readonly cluster: boolean;
+  private readonly sender: ScriptSender;
+  /** Whether one request may be about one slot only. */
+  private bySlot: boolean;
 
-  constructor(readonly client: RedisClient | RedisCluster) {
-    this.cluster = isCluster(client);
+  /** @param onError told what the client failed with, before it is looked at */
+  constructor(
+    readonly client: ClientPort,
+    private readonly onError: (error: unknown) => void = () => {},
+  ) {
+    this.bySlot = client.isCluster;
+    const serverOf = (lock: string): string => client.primaryOf(slotOf(client.keyPrefix + lock));
+    this.sender = new ScriptSender(client, false, client.isCluster ? serverOf : undefined);
+  }
+
+  /** Looks after the connection of the client until the returned function is called. */
+  watch(): () => void {
+    return watchScripts(this.client, this.sender);
   }
 
   /** About one lock. */
-  one(
-    phase: StorePhase,
-    script: Script,
-    keys: readonly string[],
-    args: readonly string[],
-  ): Promise<unknown> {
-    const { client } = this;
-    return run<unknown>(client, script, keys.length, [...keys, ...args], itself, (error) => {
-      throw toStoreError(error, client, phase);
-    });
+  one<Q, R>(call: ManyCall<Q, R>, request: Q): Promise<R> {
+    return this.alone(call, request, () => {});
   }
 
   /** As {@link many}, for one request, as a promise. `ended` is told first, without a reply if it failed. */
@@ -70,7 +55,7 @@ export class ScriptCalls {
   ): Promise<R> {
     const failed = (error: unknown): never => {
       ended(request);
-      throw toStoreError(error, this.client, call.phase);
+      throw this.errorOf(error, call);
     };
     const answered = (answer: unknown): R => {
       let reply: R;
@@ -88,49 +73,56 @@ export class ScriptCalls {
   /** About many locks, in as few calls as may be. */
   many<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], outcome: Outcome<Q, R>): void {
     if (requests.length === 0) return;
+    this.sendGroup(call, { requests, placeOf: itself }, outcome);
+  }
+
+  /**
+   * As {@link many}, with all answers in order; an error for a request that failed. Servers that answer
+   * do not wait for one that does not: when nothing has come for `patience` ms since the last answer,
+   * what is still open has failed.
+   */
+  all<Q, R>(
+    call: ManyCall<Q, R>,
+    requests: readonly Q[],
+    patience?: number,
+  ): Promise<(R | Error)[]> {
+    return new Promise((resolve) => {
+      const wait = new GroupWait<R>(requests.length, patience, resolve);
+      this.many(call, requests, {
+        answered: (_request, reply, place) => wait.settle(reply, place),
+        failed: (_request, error, place) => wait.settle(asError(error), place),
+      });
+    });
+  }
+
+  private sendGroup<Q, R>(call: ManyCall<Q, R>, whole: Group<Q>, outcome: Outcome<Q, R>): void {
     const { most = MOST } = call;
-    const whole: Group<Q> = { requests, placeOf: itself };
-    if (requests.length === 1 || (!this.cluster && requests.length <= most)) {
+    const { length } = whole.requests;
+    if (length === 1 || (!this.bySlot && length <= most)) {
       this.send(call, whole, outcome);
       return;
     }
-    for (const group of this.cluster ? this.bySlot(call, requests) : [whole]) {
+    for (const group of this.bySlot ? this.groupsOf(call, whole) : [whole]) {
       for (let from = 0; from < group.requests.length; from += most) {
         this.send(call, part(group, from, from + most), outcome);
       }
     }
   }
 
-  /** As {@link many}, with all answers in order; an error for a request that failed. */
-  all<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[]): Promise<(R | Error)[]> {
-    return new Promise((resolve) => {
-      const replies = Array<R | Error>(requests.length);
-      let open = requests.length;
-      const settle = (reply: R | Error, place: number): void => {
-        replies[place] = reply;
-        open -= 1;
-        if (open === 0) resolve(replies);
-      };
-      if (open === 0) resolve(replies);
-      this.many(call, requests, {
-        answered: (_request, reply, place) => settle(reply, place),
-        failed: (_request, error, place) => settle(error as Error, place),
-      });
-    });
-  }
-
-  private bySlot<Q, R>({ keyOf }: ManyCall<Q, R>, requests: readonly Q[]): Group<Q>[] {
-    const prefix = this.client.options.keyPrefix ?? '';
+  /** Those of one slot each. */
+  private groupsOf<Q, R>({ keyOf }: ManyCall<Q, R>, whole: Group<Q>): Group<Q>[] {
+    const { requests, placeOf } = whole;
+    const { keyPrefix: prefix } = this.client;
     const slots = new Map<number, number[]>();
-    for (const [place, request] of requests.entries()) {
+    for (const [index, request] of requests.entries()) {
       const slot = slotOf(prefix + lockKey(keyOf(request)));
-      const places = slots.get(slot);
-      if (places === undefined) slots.set(slot, [place]);
-      else places.push(place);
+      const indexes = slots.get(slot);
+      if (indexes === undefined) slots.set(slot, [index]);
+      else indexes.push(index);
     }
-    return Array.from(slots.values(), (places) => ({
-      requests: places.map((place) => requests[place] as Q),
-      placeOf: (index) => places[index] as number,
+    return Array.from(slots.values(), (indexes) => ({
+      requests: indexes.map((index) => requests[index] as Q),
+      placeOf: (index) => placeOf(indexes[index] as number),
     }));
   }
 
@@ -138,6 +130,12 @@ export class ScriptCalls {
     const { requests } = group;
     const count = requests.length;
     const failed = (error: unknown, from = 0): void => {
+      if (count > 1 && isCrossSlot(error)) {
+        // Shards behind one address. Nothing has been done: from now on each slot is asked by itself.
+        this.bySlot = true;
+        this.sendGroup(call, group, outcome);
+        return;
+      }
       // Data of somebody else in the key of one lock is no harm to the others.
       if (count > 1 && isForeign(error)) {
         for (let index = 0; index < count; index++) {
@@ -145,7 +143,7 @@ export class ScriptCalls {
         }
         return;
       }
-      const cause = toStoreError(error, this.client, call.phase);
+      const cause = this.errorOf(error, call);
       for (let index = from; index < count; index++) {
         outcome.failed(requests[index] as Q, cause, group.placeOf(index));
       }
@@ -176,11 +174,19 @@ export class ScriptCalls {
     const words: string[] = [];
     for (const request of requests) call.writeKeys(request, words);
     call.writeArgs(requests, words);
-    return run(this.client, call.script, requests.length * call.keysEach, words, answered, failed);
+    return this.sender.run(call.script, requests.length * call.keysEach, words, answered, failed);
+  }
+
+  private errorOf<Q, R>(error: unknown, { phase }: ManyCall<Q, R>): unknown {
+    this.onError(error);
+    return toStoreError(error, this.client, phase);
   }
 }
 
 const itself = <T>(value: T): T => value;
+
+const asError = (error: unknown): Error =>
+  error instanceof Error ? error : new Error(String(error));
 
 const part = <Q>({ requests, placeOf }: Group<Q>, from: number, to: number): Group<Q> => ({
   requests: requests.slice(from, to),

@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import type { StoreEvent, StoreLoss } from '@holdfast/core';
+import type { StoreEvent } from '@holdfast/core';
 import type { ScriptCalls } from '../commands/script-calls.ts';
-import { canShard, type RedisClient, type RedisCluster } from '../connection/client.ts';
-import { watchClient } from '../connection/watch-client.ts';
-import { duplicate } from '../connection/duplicate.ts';
-import { CatchUp } from './catch-up.ts';
-import { fromWord, keyOf, toWord } from '../redis-keys.ts';
-import { INBOX } from '../scripts/lua.ts';
-import { ShardChannels } from './shard-channels.ts';
+import type { ClientPort } from '../connection/port.ts';
+import { toWord } from '../redis-keys.ts';
+import type { KnownGrant } from '../scripts/loss.ts';
+import { RESERVATIONS, type Registration } from '../scripts/reserved.ts';
+import { channelOf, namespaceOf, readMessage } from './channels.ts';
+import { LiveConnection } from './live-connection.ts';
+import { LossChecks } from './loss-checks.ts';
+import { Waits } from './waits.ts';
 
 type Listener = (event: StoreEvent) => void;
 
@@ -15,34 +16,48 @@ type Listener = (event: StoreEvent) => void;
 const HELD_LONG = 120;
 
 /**
- * The messages to the lockers of one store: one connection of our own with one channel, opened on the
- * first wait, or for the first lock that is held for a while. Messages are hints: whatever they tell is
- * found out without them, only later.
+ * The messages to the lockers of one store: one connection of our own, opened on the first wait, or
+ * for the first lock that is held for a while. A message is a hint: what it says is found out without
+ * it, only later, and it is checked before anything is lost by it.
  */
 export class Subscriber {
-  /** Whether messages arrive. */
-  live = false;
-  private readonly id: string;
+  /** Unguessable: who knows it can send messages to this store. */
+  private readonly id = randomBytes(12).toString('base64url');
   private readonly listeners = new Map<string, Listener>();
-  private readonly missed: CatchUp;
-  private readonly shards: ShardChannels | undefined;
-  private connection: RedisClient | RedisCluster | undefined;
+  private readonly connection: LiveConnection;
+  private readonly waits = new Waits();
+  private readonly losses: LossChecks;
   private holdTimer: NodeJS.Timeout | undefined;
+  /** By id, in the order of their making: what is held of which no message could tell a loss so far. */
+  private readonly unheard = new Map<string, KnownGrant>();
+  /** Messages are long in coming: what would be remembered for that long is left to renewals. */
+  private givenUp = false;
+  /** Whether locks may be held that are not in {@link unheard}, and of which a message may be missed. */
+  private forgotten = false;
   private away = false;
   private unwatchClient = (): void => {};
+  /** The start of the last lock's key, with what ends the namespace. */
+  private namespace = '';
   private lastClient: string | undefined;
   private lastMember = '';
 
   constructor(
-    private readonly client: RedisClient | RedisCluster,
-    calls: ScriptCalls,
+    private readonly port: ClientPort,
+    private readonly calls: ScriptCalls,
   ) {
-    const sharded = canShard(client);
-    // The first letter tells senders how to send.
-    this.id = (sharded ? 's' : 'p') + randomBytes(6).toString('base64url');
-    this.missed = new CatchUp(calls, (event, member) => this.deliver(member, event));
-    if (sharded)
-      this.shards = new ShardChannels(client.options.keyPrefix ?? '', this.id, this.missed);
+    this.losses = new LossChecks(calls, ({ member, key, id }, reason) =>
+      this.deliver(member, { type: 'lost', key, id, reason }),
+    );
+    this.connection = new LiveConnection(port, {
+      live: (isNew) => this.nowLive(isNew),
+      message: (text) => this.heard(text),
+      dead: (reason) => this.warn(reason),
+    });
+  }
+
+  /** Whether messages arrive. */
+  get live(): boolean {
+    return this.connection.live;
   }
 
   /** Whether no locker uses the store. */
@@ -75,26 +90,33 @@ export class Subscriber {
    * not arrive.
    */
   registered(member: string, key: string, heard: boolean): void {
-    if (this.listeners.size === 0) return;
-    this.open();
-    if (this.shards !== undefined) this.shards.subscribe({ member, key });
-    else if (!heard) this.missed.wait({ member, key }, this.live);
+    if (this.isIdle) return;
+    const registration = { member, key };
+    const unheard = this.listenFor(key) || !heard;
+    this.connection.open();
+    this.waits.registered(registration, unheard && !this.live);
+    if (unheard && this.live) this.lookUp([registration]);
   }
 
   /** As {@link registered}, for a grant. */
   granted(member: string, key: string, id: string, heard: boolean): void {
-    if (heard || this.listeners.size === 0) return;
-    this.missed.grant({ member, key, id }, this.live);
-    if (!this.live && this.connection === undefined) this.watchHolds();
+    if (this.isIdle) return;
+    this.waits.ended(member, key);
+    if (!this.listenFor(key) && heard) return;
+    if (this.live) {
+      this.losses.ask([{ member, key, id }]);
+    } else if (!this.givenUp) {
+      this.unheard.set(id, { member, key, id });
+      if (this.holdTimer === undefined) this.watchHolds();
+    }
   }
 
-  released(key: string, id: string): void {
-    this.missed.released(key, id);
+  released(id: string): void {
+    if (this.unheard.size > 0) this.unheard.delete(id);
   }
 
-  /** A client asks: what it was told before is used up. */
-  asks(member: string, key: string): void {
-    this.missed.asks(member, key);
+  left(member: string, key: string): void {
+    this.waits.ended(member, key);
   }
 
   /** Tells all lockers. */
@@ -102,101 +124,100 @@ export class Subscriber {
     for (const listener of this.listeners.values()) listener(event);
   }
 
-  private readonly onMessage = (_channel: string, message: string): void => {
-    const [type, member = '', ...words] = message.split(' ');
-    const key = keyOf(message);
-    if (type === 'wake') {
-      const registration = { member, key };
-      this.shards?.heard(registration);
-      if (!this.missed.isRepeatedWake(registration)) this.deliver(member, { type: 'wake', key });
-    } else if (type === 'lost') {
-      const [reason, word = ''] = words;
-      const id = fromWord(word);
-      if (this.missed.isRepeatedLoss(key, id)) return;
-      this.deliver(member, { type: 'lost', key, id, reason: reason as StoreLoss });
-    }
-  };
+  /** Whoever has sent it: nothing in here throws. */
+  private heard(text: string): void {
+    const message = readMessage(text);
+    if (message === undefined || !this.listeners.has(message.member)) return;
+    if (message.type === 'lost') this.losses.hint(message);
+    else this.wake(message);
+  }
+
+  private wake(registration: Registration): void {
+    const { member, key } = registration;
+    if (this.waits.woken(registration)) this.deliver(member, { type: 'wake', key });
+  }
 
   private deliver(member: string, event: StoreEvent): void {
     this.listeners.get(member)?.(event);
   }
 
+  private nowLive(isNew: boolean): void {
+    this.lookUp(this.waits.takeUnheard());
+    const held = [...this.unheard.values()];
+    this.unheard.clear();
+    if (held.length > 0) this.losses.ask(held);
+    if (isNew && this.forgotten) this.tell({ type: 'reconnected' });
+    this.forgotten = true;
+    this.givenUp = false;
+  }
+
+  /** Who registered before messages arrived may have been woken before, too. */
+  private lookUp(registrations: readonly Registration[]): void {
+    this.calls.many(RESERVATIONS, registrations, {
+      answered: (registration, reserved) => {
+        if (reserved) this.wake(registration);
+      },
+      failed: () => {},
+    });
+  }
+
+  private warn(reason: string): void {
+    this.givenUp = true;
+    this.forgotten = true;
+    this.unheard.clear();
+    const message =
+      'Cannot receive wake-up messages from Redis, so waiters are woken by timers instead, later: ' +
+      reason;
+    this.tell({ type: 'warning', code: 'HOLDFAST_REDIS_NO_MESSAGES', message });
+  }
+
+  /** @returns whether its channel is a new one */
+  private listenFor(key: string): boolean {
+    // Most often there is one namespace.
+    if (this.namespace !== '' && key.startsWith(this.namespace)) return false;
+    const namespace = namespaceOf(key);
+    this.namespace = key.slice(0, namespace.length + 1);
+    return this.connection.add(channelOf(this.port.keyPrefix, namespace, this.id));
+  }
+
   /** Opens the connection as soon as a lock has been held for a while. */
-  private watchHolds(): void {
-    if (this.holdTimer !== undefined) return;
+  private watchHolds(before?: string): void {
     this.holdTimer = setTimeout(() => {
       this.holdTimer = undefined;
-      const { grants } = this.missed;
-      if (grants.nextTurn()) this.open();
-      else if (grants.size > 0) this.watchHolds();
+      const [oldest] = this.unheard.keys();
+      if (oldest === undefined) return;
+      if (oldest === before) this.connection.open();
+      else this.watchHolds(oldest);
     }, HELD_LONG);
     this.holdTimer.unref();
   }
 
-  private open(): void {
-    if (this.connection !== undefined || this.client.status === 'end') return;
-    const connection = duplicate(this.client);
-    this.connection = connection;
-    this.shards?.attach(connection as RedisCluster);
-    // What fails here fails for the user's client too, which tells of it.
-    connection.on('error', () => {});
-    connection.on('message', this.onMessage);
-    connection.on('smessage', this.onMessage);
-    connection.on('ready', () => this.subscribe(connection));
-    connection.on('close', () => {
-      if (this.connection === connection) this.live = false;
-    });
-    connection.on('end', () => {
-      if (this.connection === connection) this.connection = undefined;
-    });
-    connection.connect().catch(() => {});
-    this.missed.opening();
-  }
-
-  private subscribe(connection: RedisClient | RedisCluster): void {
-    const current = (): boolean => this.connection === connection;
-    connection.subscribe(INBOX + this.id).then(
-      () => {
-        if (!current()) return;
-        this.live = true;
-        if (!this.missed.recover()) this.tell({ type: 'reconnected' });
-      },
-      (error: unknown) => {
-        if (!current() || connection.status !== 'ready') return;
-        const message = `Locks are passed on late, because messages do not arrive: ${String(error)}`;
-        this.tell({ type: 'warning', code: 'HOLDFAST_REDIS_NO_MESSAGES', message });
-      },
-    );
-  }
-
   private close(): void {
-    const { connection } = this;
-    this.connection = undefined;
-    this.live = false;
     clearTimeout(this.holdTimer);
     this.holdTimer = undefined;
-    this.missed.reset();
-    this.shards?.detach();
-    connection?.disconnect();
+    this.connection.close();
+    this.connection.clear();
+    this.namespace = '';
+    this.losses.stop();
+    this.waits.clear();
+    this.unheard.clear();
+    this.givenUp = false;
+    this.forgotten = false;
     this.unwatchClient();
   }
 
   private watchClient(): void {
-    this.unwatchClient = watchClient(this.client, {
-      close: () => (this.away = true),
-      // It was away, and with it perhaps the server's memory.
+    this.unwatchClient = this.port.watch({
+      away: () => (this.away = true),
+      // It was away, and with it perhaps the server's memory, or another server has taken its place.
       ready: () => {
         if (!this.away) return;
         this.away = false;
+        this.connection.renew();
         this.tell({ type: 'reconnected' });
       },
       // The user has closed it: without it our own connection would keep the process alive.
-      end: () => {
-        const { connection } = this;
-        this.connection = undefined;
-        this.live = false;
-        connection?.disconnect();
-      },
+      closed: () => this.connection.close(),
     });
   }
 }

@@ -1,24 +1,7 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
+import type { ClaimReply, ClaimRequest } from '../scripts/claim.ts';
 
-/** What one server of a quorum is asked for: the same as a store, but for waiting and tokens. */
-export interface ClaimRequest {
-  readonly key: string;
-  readonly id: string;
-  readonly owner: string;
-  readonly label: string;
-  readonly ttl: number;
-  /** The id of an earlier grant, to be ended in the same step. */
-  readonly replaces?: string | undefined;
-  /** Only if the key is free: an owner does not take over what it holds under another id. */
-  readonly onlyFree?: boolean | undefined;
-}
-
-export interface ClaimReply {
-  readonly granted: boolean;
-  readonly replaced: boolean;
-  /** The id that holds it instead, if known. */
-  readonly holder?: string | undefined;
-}
+export type { ClaimReply, ClaimRequest };
 
 export interface NodeGrant {
   readonly owner: string;

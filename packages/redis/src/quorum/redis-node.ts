@@ -1,20 +1,22 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
 import { ScriptCalls } from '../commands/script-calls.ts';
-import type { RedisClient } from '../connection/client.ts';
-import { watchClient } from '../connection/watch-client.ts';
+import type { ClientPort, ClientState } from '../connection/port.ts';
 import { toStoreError } from '../commands/errors.ts';
-import { evictionPolicy } from '../eviction.ts';
-import { fromWord, lockKey, queueKey, tokenKey, toWord } from '../redis-keys.ts';
+import { evictionPolicies } from '../eviction.ts';
 import { renewAll } from '../commands/renew-all.ts';
-import { RELEASES } from '../scripts/codec.ts';
-import { CLAIM } from '../scripts/claim.ts';
-import { FORCE_RELEASE } from '../scripts/force-release.ts';
-import { INSPECT } from '../scripts/inspect.ts';
+import { CLAIMS } from '../scripts/claim.ts';
+import { FORCED_RELEASES } from '../scripts/force-release.ts';
+import { INSPECTIONS } from '../scripts/inspect.ts';
+import { RELEASES } from '../scripts/release.ts';
+import { renewals } from '../scripts/renew.ts';
 import type { ClaimReply, ClaimRequest, NodeGrant, QuorumClock, QuorumNode } from './node.ts';
 import { StallDetector } from './stall-detector.ts';
 
+/** There are no tokens to be remembered. */
+const RENEWALS = renewals(0);
+
 /** Before the first connection. */
-const OPENING: ReadonlySet<string> = new Set(['wait', 'connecting', 'connect']);
+const OPENING: ReadonlySet<ClientState> = new Set(['idle', 'opening']);
 
 /** A Redis server, by the user's client. */
 export class RedisNode implements QuorumNode {
@@ -24,7 +26,7 @@ export class RedisNode implements QuorumNode {
   private away = false;
 
   constructor(
-    private readonly client: RedisClient,
+    private readonly client: ClientPort,
     clock: QuorumClock,
   ) {
     this.calls = new ScriptCalls(client);
@@ -32,14 +34,14 @@ export class RedisNode implements QuorumNode {
   }
 
   get isOpening(): boolean {
-    return !this.away && OPENING.has(this.client.status);
+    return !this.away && OPENING.has(this.client.state);
   }
 
   problem(phase: StorePhase): Error | undefined {
     // A lazy client connects when it is used.
-    if (this.client.status === 'wait') this.client.connect().catch(() => {});
+    if (this.client.state === 'idle') this.client.connect();
     // While it is not connected, the client would keep requests until it is.
-    if (this.client.status !== 'ready') return this.unconnected(phase);
+    if (this.client.state !== 'ready') return this.unconnected(phase);
     return this.silence.isLong ? new Error('The server is silent.') : undefined;
   }
 
@@ -49,82 +51,56 @@ export class RedisNode implements QuorumNode {
         unwatch();
         resolve();
       };
-      const unwatch = watchClient(this.client, { ready: settle, close: settle, end: settle });
+      const unwatch = this.client.watch({ ready: settle, away: settle, closed: settle });
     });
   }
 
-  async acquire(request: ClaimRequest): Promise<ClaimReply> {
-    const { key, id, owner, label, ttl, replaces, onlyFree } = request;
-    const answer = await this.one('acquire', CLAIM, namesOf(key), [
-      toWord(id),
-      String(ttl),
-      replaces === undefined ? '=' : toWord(replaces),
-      onlyFree === true ? '1' : '0',
-      toWord(label),
-      owner === id ? '=' : toWord(owner),
-    ]);
-    const [kind, holder] = answer as [kind: number, holder: string];
-    const replaced = kind >= 2;
-    if (kind % 2 === 1) return { granted: true, replaced };
-    return { granted: false, replaced, holder: holder === '' ? undefined : fromWord(holder) };
+  acquire(request: ClaimRequest): Promise<ClaimReply> {
+    return this.silence.during(this.calls.one(CLAIMS, request));
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    return this.silence.during(renewAll(this.calls, requests));
+    return this.silence.during(renewAll(this.calls, RENEWALS, requests));
   }
 
   async release(key: string, id: string, keepFor: number | undefined): Promise<boolean> {
     // Also to a server that is silent: what it was asked before may still be executed.
-    if (this.client.status !== 'ready') throw this.unconnected('release');
-    const [freed] = await this.silence.during(this.calls.all(RELEASES, [{ key, id, keepFor }]));
-    if (freed instanceof Error) throw freed;
-    return freed === true;
+    if (this.client.state !== 'ready') throw this.unconnected('release');
+    return this.silence.during(this.calls.one(RELEASES, { key, id, keepFor }));
   }
 
   async inspect(key: string): Promise<NodeGrant | null> {
-    const names = [...namesOf(key), tokenKey(key)];
-    const answer = await this.one('inspect', INSPECT, names, ['-']);
-    if (answer === null) return null;
-    const [owner, label, , left] = answer as [
-      owner: string,
-      label: string,
-      _: number,
-      left: number,
-    ];
-    return {
-      owner: fromWord(owner),
-      label: fromWord(label),
-      remaining: left < 0 ? undefined : left,
-    };
+    const grant = await this.silence.during(this.calls.one(INSPECTIONS, { key, member: '-' }));
+    if (grant === null) return null;
+    const { owner, label, remaining } = grant;
+    return { owner, label, remaining };
   }
 
-  async forceRelease(key: string): Promise<boolean> {
-    return (await this.one('force-release', FORCE_RELEASE, namesOf(key), [])) === 1;
+  forceRelease(key: string): Promise<boolean> {
+    return this.silence.during(this.calls.one(FORCED_RELEASES, key));
   }
 
-  evictionPolicy(): Promise<string | undefined> {
-    return evictionPolicy(this.client);
+  async evictionPolicy(): Promise<string | undefined> {
+    const [policy] = await Promise.all(evictionPolicies(this.client));
+    return policy;
   }
 
   listen(onReconnected: () => void): () => void {
-    return watchClient(this.client, {
-      close: () => (this.away = true),
+    const unwatchScripts = this.calls.watch();
+    const unwatch = this.client.watch({
+      away: () => (this.away = true),
       ready: () => {
         if (this.away) onReconnected();
         this.away = false;
       },
     });
-  }
-
-  private one(...call: Parameters<ScriptCalls['one']>): Promise<unknown> {
-    return this.silence.during(this.calls.one(...call));
+    return () => {
+      unwatchScripts();
+      unwatch();
+    };
   }
 
   private unconnected(phase: StorePhase): Error {
     return toStoreError(new Error('The client is not connected.'), this.client, phase) as Error;
   }
-}
-
-function namesOf(key: string): [lock: string, queue: string] {
-  return [lockKey(key), queueKey(key)];
 }

@@ -1,5 +1,7 @@
 import { LockArgumentError, type LockStore } from '@holdfast/core';
-import { isCluster, type RedisClient } from '../connection/client.ts';
+import type { RedisClient } from '../connection/client.ts';
+import { ACCEPTED, portOf } from '../connection/clients.ts';
+import type { ClientPort } from '../connection/port.ts';
 import { checkTimeout } from '../option-checks.ts';
 import type { QuorumClock } from './node.ts';
 import { QuorumStore } from './quorum-store.ts';
@@ -40,8 +42,7 @@ export function redisQuorum(
   clients: readonly (RedisClient & { readonly nodes?: undefined })[],
   options: RedisQuorumOptions = {},
 ): LockStore {
-  checkClients(clients);
-  const nodes = clients.map((client) => new RedisNode(client, systemClock));
+  const nodes = portsOf(clients).map((port) => new RedisNode(port, systemClock));
   return new QuorumStore(nodes, systemClock, { nodeTimeout: nodeTimeoutOf(options) });
 }
 
@@ -54,18 +55,23 @@ const systemClock: QuorumClock = {
 };
 
 /** @throws LockArgumentError */
-function checkClients(clients: readonly RedisClient[]): void {
+function portsOf(clients: readonly RedisClient[]): readonly ClientPort[] {
   if (!Array.isArray(clients) || clients.length === 0) {
-    throw new LockArgumentError('`redisQuorum()` takes a list of clients of ioredis.');
+    throw new LockArgumentError(`\`redisQuorum()\` takes a list of clients, each ${ACCEPTED}.`);
   }
-  for (const client of clients as readonly (Partial<RedisClient> | null | undefined)[]) {
-    if (typeof client?.evalsha !== 'function' || isCluster(client as RedisClient)) {
-      throw new LockArgumentError('`redisQuorum()` takes clients of ioredis for single servers.');
+  const ports = (clients as readonly RedisClient[]).map((client) => {
+    const port = portOf(client);
+    if (port === undefined || port.isCluster) {
+      throw new LockArgumentError(
+        `\`redisQuorum()\` takes clients of single servers, each ${ACCEPTED}.`,
+      );
     }
-  }
-  if (new Set(clients).size < clients.length) {
+    return port;
+  });
+  if (new Set(ports).size < ports.length) {
     throw new LockArgumentError('`redisQuorum()` takes a client of its own for each server.');
   }
+  return ports;
 }
 
 /** @throws LockArgumentError */

@@ -1,18 +1,18 @@
-import { MAX_TOKENS, RESERVATION } from '@holdfast/core';
-import { script } from './script.ts';
-import { END_EARLY, FOREIGN, QUEUE, READ, TELL, TIME } from './lua.ts';
-
-/** A day, in µs. */
-const DAY = 86_400_000_000;
-
-/**
- * With the first grant of a day a token's key gets this to live, in ms; later ones need not say it
- * again, and it still outlives each by a day, and by two leases of the longest.
- */
-const TOKEN_KEPT = 345_600_000;
-
-/** Above this a token and the block after it would not be safe integers. */
-const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
+import { RESERVATION, type AcquireReply, type AcquireRequest } from '@holdfast/core';
+import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import {
+  END_EARLY,
+  FIRST_TOKEN,
+  FORMAT,
+  LAST_TOKEN,
+  MARK,
+  OUTLIVES,
+  QUEUE,
+  READ,
+  TELL,
+  TIME,
+} from './lua.ts';
+import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
 
 /**
  * Tries to acquire locks, each as `LockStore.acquire` has it. A grant with its tokens, or a refusal with
@@ -22,9 +22,10 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
  * with the clock gets a single one: so they never run ahead of it by more than one block, and a server
  * that has lost its data starts above them.
  *
- * KEYS per lock: lock, queue, token.
- * ARGV per lock: `<ttl> <tokens> <1 to wait> <id to replace, or => <value>`, where the value is what the
- * key of the lock is to hold; or just the id, if all else is as with the one before.
+ * KEYS per lock: lock, queue.
+ * ARGV per lock: `<ttl> <tokens> <1 to wait> <id to replace, or => <ms to keep> <id> <client> <label>
+ * <owner, = if that is the id>`; or just the id, if all else is as with the one before. The key is kept
+ * so many ms, for its tokens.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
  * the first token and the number of tokens, or the ms until the lock could be free. For a single lock,
@@ -33,101 +34,185 @@ const LAST_TOKEN = Number.MAX_SAFE_INTEGER - MAX_TOKENS;
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
 ${TIME}
+-- As "%.0f" would print it, for less.
+local stamp = clock[1] .. string.sub('00000' .. clock[2], -6)
 local replies = {}
-local ttl, asked, wait, replaces, value, rest, stamp
-for i = 1, #ARGV do
-  local ask, lock, queue, fence = ARGV[i], KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
-  if i == 1 or string.find(ask, ' ', 1, true) then
-    ttl, asked, wait, replaces, value = match(ask, '^(%d+) (%d+) (%d) (%S+) (.+)$')
-    rest, stamp = nil, clock[1] .. ' ' .. clock[2] .. ' ' .. asked
+local ttl, asked, wait, replaces, kept, id, who, ends
+
+-- Grants it after the last token that is known.
+local function grant(lock, last, awaited, get)
+  local token, tokens, first = micros, asked, stamp
+  if last >= micros then
+    token, tokens = last + 1, '1'
+    first = string.format('%.0f', token)
+  end
+  local value = '${FORMAT} held ' .. ends .. ' ' .. first .. ' ' .. tokens .. awaited .. id .. who
+  if get then
+    call('SET', lock, value, 'PX', kept, get)
   else
-    rest = rest or match(value, '^holdfast grant %S+(.+)$')
-    value = 'holdfast grant ' .. ask .. rest
+    call('SET', lock, value, 'PX', kept)
   end
-  local reply, replaced
-  if call('EXISTS', queue) == 1 or not call('SET', lock, value, 'NX', 'PX', ttl) then
+  return token, tokens
+end
+
+for i = 1, #ARGV do
+  local ask, lock, queue = ARGV[i], KEYS[2 * i - 1], KEYS[2 * i]
+  if i == 1 or string.find(ask, ' ', 1, true) then
+    ttl, asked, wait, replaces, kept, id, who = match(ask, '^(%d+) (%d+) (%d) (%S+) (%d+) (%S+)( .+)$')
+    ends = now + ttl .. ''
+  else
+    id = ask
+  end
+  local value = call('GET', lock)
+  local reply, token, tokens
+  local last = value and tonumber(value)
+  if not value then
+    -- With GET, so that a server that is too old for the other scripts refuses here already.
+    token, tokens = grant(lock, 0, ' - ', 'GET')
+  elseif last and last >= ${FIRST_TOKEN} and last <= ${LAST_TOKEN} then
+    token, tokens = grant(lock, last, ' - ')
+  else
     -- It is not simply free. All that is about that is in here, so that most locks need not wait for it.
-    ${READ}${TELL}${QUEUE}${END_EARLY}
-    local id, client, owner = match(value, '^holdfast grant (%S+) (%S+) %S+ (%S+)$')
-    replaced = 0
+    ${READ}${TELL}${QUEUE}${MARK}${END_EARLY}
+    local client, label, owner = match(who, '^ (%S+) (%S+) (%S+)$')
+    local replaced = 0
+    local held = read(value)
 
-    local function grant()
-      call('SET', lock, value, 'PX', ttl)
+    local function take()
+      if wait == '1' then leave(queue, client) end
+      return grant(lock, held.last, first(queue) and ' queue ' or ' - ')
     end
 
-    local function busy(delay)
-      local left = call('PTTL', lock)
-      -- Without an expiry it is not for us to say when.
-      if left < 0 then left = ${RESERVATION} end
-      if wait == '1' then register(queue, client) end
-      return { replaced, left + delay }
+    local function busy(left)
+      if wait == '1' then
+        register(queue, client, label)
+        if held.awaited == '-' then mark(lock, value) end
+      end
+      return { replaced, left }
     end
 
-    -- Answers a refusal, or grants it and answers nothing.
+    -- Answers a refusal, or nothing and the tokens.
     local function contend()
-      local kind, held = read(lock)
-      if held and held.id == replaces then
-        call('DEL', lock)
-        kind, replaced = nil, 2
+      if held.id == replaces and held.kind ~= 'free' then held.kind, replaced = 'free', 2 end
+      if held.kind == 'reserved' then
+        if wait == '1' and held.client == client then return nil, take() end
+        return busy(held.ends - now)
       end
-      if kind == 'reserved' then
-        if wait == '1' and held.client == client then return grant() end
-        return busy(0)
-      end
+      tidy(queue)
       local turn = first(queue)
-      if not kind then
+      if held.kind == 'free' then
         if turn and not (wait == '1' and turn == client) then
-          reserve(lock, queue, turn)
-          return busy(0)
+          reserve(lock, queue, turn, held.last)
+          held.awaited = 'queue'
+          return busy(${RESERVATION})
         end
-        if turn then leave(queue, turn) end
-        return grant()
+        return nil, take()
       end
-      if kind == 'grant' and held.id == id then
-        if tonumber(ttl) > call('PTTL', lock) then call('PEXPIRE', lock, ttl) end
-        local token, tokens = tokensOf(fence)
-        if token then return { 1, token, tokens } end
-        return grant()
+      if held.kind == 'held' and held.id == id then
+        prolong(lock, math.max(held.ends, now + ttl), kept)
+        return { 1, held.token, held.count }
       end
-      if kind == 'grant' and held.owner == (owner == '=' and id or owner) then
+      if held.kind == 'held' and held.owner == (owner == '=' and id or owner) then
         endEarly(lock, queue, held, 'superseded')
-        if wait == '1' then leave(queue, client) end
-        return grant()
+        return nil, take()
       end
-      return busy((not turn or turn == client) and 0 or ${RESERVATION})
+      local behind = turn and turn ~= client
+      return busy(held.ends - now + (behind and ${RESERVATION} or 0))
     end
 
-    reply = contend()
+    reply, token, tokens = contend()
+    if not reply and replaced == 2 then reply = { 3, token, tonumber(tokens) } end
   end
-  if not reply then
-    local token, tokens = micros, asked
-    -- Most often these are the tokens, and what was there before needs only a look.
-    local known = redis.pcall('SET', fence, stamp, 'KEEPTTL', 'GET')
-    if not known then
-      call('PEXPIRE', fence, ${TOKEN_KEPT})
-    else
-      local s, us, count = match(type(known) == 'string' and known or '', '^(%d+) (%d+) (%d+)$')
-      local last = s and s * 1000000 + us + count - 1
-      if not last or last > ${LAST_TOKEN} then
-        -- Not tokens of ours: they stay as they were, and the lock as if nobody had asked.
-        if type(known) == 'string' then call('SET', fence, known, 'KEEPTTL') end
-        call('DEL', lock)
-        error('${FOREIGN}', 0)
-      end
-      if last >= micros then
-        token, tokens = last + 1, 1
-        call('SET', fence, string.format('0 %.0f 1', token), 'KEEPTTL')
-      end
-      if last < micros - micros % ${DAY} then call('PEXPIRE', fence, ${TOKEN_KEPT}) end
-    end
-    if replaced == 2 then
-      reply = { 3, token, tonumber(tokens) }
-    else
-      reply = tokens == asked and token or -token
-    end
-  end
+  if not reply then reply = tokens == asked and token or -token end
   if #ARGV == 1 then return reply end
   replies[i] = reply
 end
 return replies
 `);
+
+/** What the script is told of an acquisition, around its id. */
+interface Terms {
+  /** The first that they were written for. */
+  readonly request: AcquireRequest;
+  readonly before: string;
+  readonly after: string;
+}
+
+/** Writes the acquisitions of one locker. */
+export class AcquireWriter {
+  private readonly words: string;
+  private terms: Terms | undefined;
+
+  /**
+   * @param member what the server calls the locker
+   * @param retention how long a key remembers its last token, in ms
+   */
+  constructor(
+    readonly client: string,
+    readonly label: string,
+    readonly member: string,
+    private readonly retention: number,
+  ) {
+    this.words = `${member} ${toWord(label)}`;
+  }
+
+  /** Most often the same as those before. */
+  termsOf(request: AcquireRequest): Terms {
+    if (this.terms !== undefined && areAlike(request, this.terms.request)) return this.terms;
+    const { id, owner, ttl, tokens, wait, replaces } = request;
+    const replaced = replaces === undefined ? '=' : toWord(replaces);
+    const kept = Math.ceil(Math.max(this.retention, 2 * ttl, ttl + OUTLIVES));
+    const before = `${ttl} ${tokens} ${wait ? 1 : 0} ${replaced} ${kept} `;
+    const after = ` ${this.words} ${owner === id ? '=' : toWord(owner)}`;
+    return (this.terms = { request, before, after });
+  }
+}
+
+/** But for their ids, and without a look at owners that were given. */
+function areAlike(one: AcquireRequest, other: AcquireRequest): boolean {
+  return (
+    one.owner === one.id &&
+    other.owner === other.id &&
+    one.ttl === other.ttl &&
+    one.tokens === other.tokens &&
+    one.wait === other.wait &&
+    one.replaces === other.replaces
+  );
+}
+
+/** An acquisition and who asks for it. */
+export interface Wanted {
+  readonly request: AcquireRequest;
+  readonly writer: AcquireWriter;
+}
+
+export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
+  phase: 'acquire',
+  script: ACQUIRE,
+  most: AWAITED,
+  keysEach: 2,
+  keyOf: ({ request }) => request.key,
+  writeKeys: ({ request: { key } }, words) => {
+    words.push(lockKey(key), queueKey(key));
+  },
+  writeArgs: (all, words) => {
+    let last: Terms | undefined;
+    for (const { request, writer } of all) {
+      const id = toWord(request.id);
+      const terms = writer.termsOf(request);
+      words.push(terms === last ? id : terms.before + id + terms.after);
+      last = terms;
+    }
+  },
+  read: (answers, index, { request }, count) => {
+    const answer = count === 1 ? answers : toList(answers)[index];
+    if (!Array.isArray(answer)) {
+      const token = toNumber(answer);
+      return { granted: true, token: Math.abs(token), tokens: token < 0 ? 1 : request.tokens };
+    }
+    const [kind = 0, first = 0, tokens = 1] = answer.map(toNumber);
+    const replaced = kind >= 2;
+    if (kind % 2 === 1) return { granted: true, token: first, tokens, replaced };
+    return { granted: false, retryAfter: first, replaced };
+  },
+};

@@ -1,5 +1,6 @@
-import { script } from './script.ts';
-import { END_EARLY, QUEUE, READ, TELL, TIME } from './lua.ts';
+import { fromWord, lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { END_EARLY, FORMAT, QUEUE, READ, TELL, TIME } from './lua.ts';
+import { script, toList, toNumber, toText, type ManyCall } from './script.ts';
 
 /**
  * Tries to acquire a lock on one of several servers: as the script for a single server does, but without
@@ -9,31 +10,82 @@ import { END_EARLY, QUEUE, READ, TELL, TIME } from './lua.ts';
  * that is the id).
  * Answers 1 if granted + 2 if the replaced grant was there; and the id of who holds it instead.
  */
-export const CLAIM = script(/* lua */ `
+const CLAIM = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${END_EARLY}
 local call = redis.call
 local lock, queue = unpack(KEYS)
 local id, ttl, replaces, onlyFree, label, owner = unpack(ARGV)
 local replaced = 0
+local held = read(call('GET', lock))
 
 local function grant()
-  call('SET', lock, 'holdfast grant ' .. id .. ' - ' .. label .. ' ' .. owner, 'PX', ttl)
+  local ends = string.format('%.0f', now + ttl)
+  local who = id .. ' - ' .. label .. ' ' .. owner
+  call('SET', lock, '${FORMAT} held ' .. ends .. ' 0 1 - ' .. who, 'PX', ttl, 'GET')
   return { 1 + replaced, '' }
 end
 
-local kind, held = read(lock)
-if held and held.id == replaces then
-  call('DEL', lock)
-  kind, replaced = nil, 2
-end
-if not kind then return grant() end
-if kind == 'grant' and held.id == id then
-  if tonumber(ttl) > call('PTTL', lock) then call('PEXPIRE', lock, ttl) end
+if held.id == replaces and held.kind ~= 'free' then held.kind, replaced = 'free', 2 end
+if held.kind == 'free' then return grant() end
+if held.kind == 'held' and held.id == id then
+  local ends = math.max(held.ends, now + ttl)
+  prolong(lock, ends, ends - now)
   return { 1 + replaced, '' }
 end
-if kind == 'grant' and onlyFree ~= '1' and held.owner == (owner == '=' and id or owner) then
+if held.kind == 'held' and onlyFree ~= '1' and held.owner == (owner == '=' and id or owner) then
   endEarly(lock, queue, held, 'superseded')
   return grant()
 end
 return { replaced, held.id or '' }
 `);
+
+/** What one server of a quorum is asked for. */
+export interface ClaimRequest {
+  readonly key: string;
+  readonly id: string;
+  readonly owner: string;
+  readonly label: string;
+  readonly ttl: number;
+  /** The id of an earlier grant, to be ended in the same step. */
+  readonly replaces?: string | undefined;
+  /** Only if the key is free: an owner does not take over what it holds under another id. */
+  readonly onlyFree?: boolean | undefined;
+}
+
+export interface ClaimReply {
+  readonly granted: boolean;
+  readonly replaced: boolean;
+  /** The id that holds it instead, if known. */
+  readonly holder?: string | undefined;
+}
+
+export const CLAIMS: ManyCall<ClaimRequest, ClaimReply> = {
+  phase: 'acquire',
+  script: CLAIM,
+  most: 1,
+  keysEach: 2,
+  keyOf: ({ key }) => key,
+  writeKeys: ({ key }, words) => {
+    words.push(lockKey(key), queueKey(key));
+  },
+  writeArgs: ([request], words) => {
+    const { id, owner, label, ttl, replaces, onlyFree } = request as ClaimRequest;
+    words.push(
+      toWord(id),
+      String(ttl),
+      replaces === undefined ? '=' : toWord(replaces),
+      onlyFree === true ? '1' : '0',
+      toWord(label),
+      owner === id ? '=' : toWord(owner),
+    );
+  },
+  read: (answer) => {
+    const [kind, holder] = toList(answer);
+    const granted = toNumber(kind) % 2 === 1;
+    const replaced = toNumber(kind) >= 2;
+    const id = toText(holder);
+    return granted || id === ''
+      ? { granted, replaced }
+      : { granted, replaced, holder: fromWord(id) };
+  },
+};

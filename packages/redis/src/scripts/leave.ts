@@ -1,21 +1,36 @@
-import { script } from './script.ts';
-import { QUEUE, TELL, TIME } from './lua.ts';
+import { lockKey, queueKey } from '../redis-keys.ts';
+import { QUEUE, READ, TELL, TIME } from './lua.ts';
+import type { Registration } from './reserved.ts';
+import { script, type ManyCall } from './script.ts';
 
 /**
- * Takes a client out of a queue. What was reserved for it passes to the next at once.
+ * Takes clients out of queues. What was reserved for one passes to the next at once.
  *
- * KEYS: lock, queue. ARGV: client.
+ * KEYS per lock: lock, queue. ARGV per lock: client.
  */
-export const LEAVE = script(/* lua */ `
-${TIME}${TELL}${QUEUE}
-local lock, queue = unpack(KEYS)
-local client = ARGV[1]
-leave(queue, client)
-local value = redis.call('GET', lock)
-if value == 'holdfast reserved ' .. client then
-  redis.call('DEL', lock)
-  value = false
+const LEAVE = script(/* lua */ `
+${TIME}${READ}${TELL}${QUEUE}
+for i, client in ipairs(ARGV) do
+  local lock, queue = KEYS[2 * i - 1], KEYS[2 * i]
+  leave(queue, client)
+  local value = redis.call('GET', lock)
+  local held = read(value)
+  local vacant = held.kind == 'free' and (not value or held.awaited == 'queue')
+  if vacant or held.kind == 'reserved' and held.client == client then serve(lock, queue, held.last) end
 end
-if not value then serve(lock, queue) end
 return 1
 `);
+
+export const LEAVES: ManyCall<Registration, void> = {
+  phase: 'release',
+  script: LEAVE,
+  keysEach: 2,
+  keyOf: ({ key }) => key,
+  writeKeys: ({ key }, words) => {
+    words.push(lockKey(key), queueKey(key));
+  },
+  writeArgs: (all, words) => {
+    for (const { member } of all) words.push(member);
+  },
+  read: () => {},
+};

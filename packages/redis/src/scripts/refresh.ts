@@ -1,33 +1,60 @@
 import { RESERVATION } from '@holdfast/core';
-import { script } from './script.ts';
-import { QUEUE, TELL, TIME } from './lua.ts';
+import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { MARK, QUEUE, READ, TELL, TIME } from './lua.ts';
+import type { Registration } from './reserved.ts';
+import { script, toList, toNumber, type ManyCall } from './script.ts';
 
 /**
  * Keeps a client's places in queues, as `LockStore.refresh` has it, and moves on queues whose holder
  * has crashed or whose reservation has run out.
  *
- * KEYS per lock: lock, queue. ARGV: client. Answers per lock: in how many ms to ask, 0 for now.
+ * KEYS per lock: lock, queue. ARGV: client; per lock its label. Answers per lock: in how many ms to ask,
+ * 0 for now.
  */
-export const REFRESH = script(/* lua */ `
-${TIME}${TELL}${QUEUE}
+const REFRESH = script(/* lua */ `
+${TIME}${READ}${TELL}${QUEUE}${MARK}
 local client = ARGV[1]
-local function refresh(lock, queue)
-  local value = redis.pcall('GET', lock)
+local function refresh(lock, queue, label)
+  local value = get(lock)
+  local ours, held = pcall(read, value)
   -- A key of somebody else's: asking tells.
-  if type(value) == 'table' or value == 'holdfast reserved ' .. client then return 0 end
-  register(queue, client)
+  if not ours or held.kind == 'reserved' and held.client == client then return 0 end
+  tidy(queue)
+  register(queue, client, label)
   local turn = first(queue)
-  if not value then
-    reserve(lock, queue, turn)
+  if held.kind == 'free' then
+    reserve(lock, queue, turn, held.last)
     return turn == client and 0 or ${RESERVATION}
   end
-  local left = redis.call('PTTL', lock)
-  if left < 0 then left = ${RESERVATION} end
-  if turn == client or string.find(value, 'holdfast reserved ', 1, true) == 1 then return left end
+  if held.awaited == '-' then mark(lock, value) end
+  local left = held.ends - now
+  if turn == client or held.kind == 'reserved' then return left end
   return left + ${RESERVATION}
 end
 
 local replies = {}
-for k = 1, #KEYS, 2 do replies[(k + 1) / 2] = refresh(KEYS[k], KEYS[k + 1]) end
+for k = 1, #KEYS, 2 do replies[(k + 1) / 2] = refresh(KEYS[k], KEYS[k + 1], ARGV[(k + 3) / 2]) end
 return replies
 `);
+
+/** A registration that is to live on. */
+export interface Refreshed extends Registration {
+  /** Who waits, for people. */
+  readonly label: string;
+}
+
+/** All by one locker. */
+export const REFRESHES: ManyCall<Refreshed, number> = {
+  phase: 'acquire',
+  script: REFRESH,
+  keysEach: 2,
+  keyOf: ({ key }) => key,
+  writeKeys: ({ key }, words) => {
+    words.push(lockKey(key), queueKey(key));
+  },
+  writeArgs: (all, words) => {
+    words.push((all[0] as Refreshed).member);
+    for (const { label } of all) words.push(toWord(label));
+  },
+  read: (hints, index) => toNumber(toList(hints)[index] ?? 0),
+};

@@ -1,46 +1,100 @@
-import { script } from './script.ts';
-import { QUEUE, TELL, TIME } from './lua.ts';
+import type { ReleaseRequest } from '@holdfast/core';
+import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { FORMAT, OUTLIVES, QUEUE, READ, TELL, TIME } from './lua.ts';
+import { AWAITED, script, toText, type ManyCall } from './script.ts';
+
+const ONE = 49;
+
+/** Where the number of tokens is in what a lock's key holds: behind two numbers of fixed length. */
+const COUNT_AT = `${FORMAT} held 1764401234567 1764401234567890 `.length;
 
 /**
- * Ends grants and serves the next in line, as `LockStore.release` has it. Its first write is DEL or
- * PEXPIRE, so that a server at `maxmemory` allows it and all that follows.
+ * Ends grants and serves the next in line, as `LockStore.release` has it.
  *
- * KEYS per grant: lock, queue. ARGV per grant: its id, or `<id> <ms to keep the lock busy>`.
+ * A client that knows the last token of a grant most often still holds it: the lock is freed, with that
+ * token to be remembered, by one command that also tells what was there, and what was there comes back
+ * if it was not the grant. Else the first write is one that a server at `maxmemory` allows, and so
+ * allows all that follows.
+ *
+ * KEYS per grant: lock, queue. ARGV per grant: its id; its last token, or `-` if that is not known, or
+ * `-<ms>` to keep the lock busy for so long.
  * Answers a string with a digit per grant, 1 for each that was there.
  */
-export const RELEASE = script(/* lua */ `
-local call, find, match = redis.call, string.find, string.match
+const RELEASE = script(/* lua */ `
+local call, find = redis.call, string.find
+
+-- Ends a grant with all that belongs to it, if the lock was not simply freed.
+local function endGrant(lock, queue, id, keepFor)
+  ${TIME}${READ}${TELL}${QUEUE}
+  local value = get(lock)
+  local ours, held = pcall(read, value)
+  -- Data of somebody else is no grant of ours.
+  if not ours or held.id ~= id then return '0' end
+  local left = touch(lock, 1)
+  if keepFor > 0 then
+    local kept, count = string.gsub(value, '^${FORMAT} held ', '${FORMAT} kept ')
+    if count == 1 then
+      call('SET', lock, kept, 'KEEPTTL')
+      prolong(lock, now + keepFor, math.max(left, keepFor + ${OUTLIVES}))
+    end
+    return '1'
+  end
+  free(lock, held.last)
+  -- Whatever is the matter with the queue: the lock is free, and that is the answer.
+  if held.awaited == 'queue' then pcall(serve, lock, queue, held.last) end
+  return '1'
+end
 
 local replies = ''
-for i = 1, #ARGV do
-  local lock, queue, ask, becomes = KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], nil
-  local value = redis.pcall('GET', lock)
-  if type(value) == 'string' then
-    if find(value, 'holdfast grant ' .. ask .. ' ', 1, true) == 1 then
-      becomes = 'free'
-    else
-      local id, keepFor = match(ask, '^(%S+) ?(%d*)$')
-      local kind, holder = match(value, '^holdfast (%l+) (%S+) ')
-      if holder == id and (kind == 'grant' or kind == 'kept') then
-        becomes = keepFor == '' and 'free' or 'kept'
-        if becomes == 'kept' and kind == 'grant' then
-          call('PEXPIRE', lock, keepFor)
-          call('SET', lock, 'holdfast kept ' .. string.sub(value, 16), 'PX', keepFor)
-        end
+for i = 1, #ARGV, 2 do
+  local lock, queue, id, last = KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1]
+  local reply
+  if string.byte(last) ~= 45 then
+    local value = redis.pcall('SET', lock, last, 'KEEPTTL', 'GET')
+    if not value then
+      call('DEL', lock)
+      reply = '0'
+    elseif type(value) == 'string' then
+      -- Where the id is if nobody is registered: behind the ends, the token and the count.
+      local at = find(value, ' - ' .. id .. ' ', ${COUNT_AT}, true)
+      if at and at <= ${COUNT_AT + 5} and find(value, '${FORMAT} ', 1, true) == 1 then
+        reply = '1'
+      else
+        call('SET', lock, value, 'KEEPTTL')
       end
+    elseif find(value.err, 'READONLY', 1, true) then
+      return value
     end
   end
-  if becomes == 'free' then
-    call('DEL', lock)
-    if call('EXISTS', queue) == 1 then
-      -- Whatever is the matter with the queue: the lock is free, and that is the answer.
-      pcall(function()
-        ${TIME}${TELL}${QUEUE}
-        serve(lock, queue)
-      end)
-    end
+  if not reply then
+    local keepFor = string.match(last, '^%-(%d+)$')
+    reply = endGrant(lock, queue, id, tonumber(keepFor or 0))
   end
-  replies = replies .. (becomes and '1' or '0')
+  replies = replies .. reply
 end
 return replies
 `);
+
+/** A grant to be ended. */
+export interface EndedGrant extends ReleaseRequest {
+  /** The last of its tokens, where it is known. */
+  readonly lastToken?: number | undefined;
+}
+
+export const RELEASES: ManyCall<EndedGrant, boolean> = {
+  phase: 'release',
+  script: RELEASE,
+  most: AWAITED,
+  keysEach: 2,
+  keyOf: ({ key }) => key,
+  writeKeys: ({ key }, words) => {
+    words.push(lockKey(key), queueKey(key));
+  },
+  writeArgs: (all, words) => {
+    for (const { id, keepFor = 0, lastToken } of all) {
+      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}`);
+      else words.push(toWord(id), lastToken === undefined ? '-' : String(lastToken));
+    }
+  },
+  read: (answer, index) => toText(answer).charCodeAt(index) === ONE,
+};

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { RedisClient, RedisCluster } from '../connection/client.ts';
+import type { StorePhase } from '@holdfast/core';
 
 /** A Lua script. */
 export interface Script {
@@ -13,22 +13,42 @@ export function script(source: string): Script {
 }
 
 /**
- * Runs a script by its name, and by its text where the server does not know it (any more).
- *
- * @param words its KEYS, so many, and then its ARGV
- * @param answered told the answer; what it returns is the result
- * @param failed told the error, where there is none; by default that is the result
+ * The most locks in one script call whose callers wait for the answer. Of many locks, the server then
+ * works on some while the client works on others: with 64, in turns, one call for all takes half as
+ * long again.
  */
-export function run<T>(
-  client: RedisClient | RedisCluster,
-  { sha, source }: Script,
-  keys: number,
-  words: string[],
-  answered: (answer: unknown) => T,
-  failed: (error: unknown) => T | Promise<T> = (error) => Promise.reject(error),
-): Promise<T> {
-  return client.evalsha(sha, keys, words).then(answered, (error: unknown) => {
-    if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) return failed(error);
-    return client.eval(source, keys, words).then(answered, failed);
-  });
+export const AWAITED = 16;
+
+/** How one script call is made about many locks: what is sent, and how the answer is read. */
+export interface ManyCall<Q, R> {
+  readonly phase: StorePhase;
+  readonly script: Script;
+  /** The most requests in one call, if not the usual number. */
+  readonly most?: number | undefined;
+  readonly keyOf: (request: Q) => string;
+  /** How many KEYS each request has. */
+  readonly keysEach: number;
+  readonly writeKeys: (request: Q, words: string[]) => void;
+  readonly writeArgs: (requests: readonly Q[], words: string[]) => void;
+  /** From the script's answer, the part about one request of so many. */
+  readonly read: (answer: unknown, index: number, request: Q, count: number) => R;
+}
+
+/** A number in an answer, whatever the client was told to make of numbers. */
+export function toNumber(answer: unknown): number {
+  if (typeof answer === 'number') return answer;
+  const number = Number(toText(answer));
+  if (Number.isNaN(number)) throw new Error('The answer of a script is not a number.');
+  return number;
+}
+
+/** A text in an answer, whatever the client was told to make of texts. */
+export function toText(answer: unknown): string {
+  return typeof answer === 'string' ? answer : String(answer);
+}
+
+/** A list in an answer. */
+export function toList(answer: unknown): readonly unknown[] {
+  if (!Array.isArray(answer)) throw new Error('The answer of a script is not a list.');
+  return answer as readonly unknown[];
 }

@@ -1,0 +1,33 @@
+import type { PoolOptions, PoolRunnerInitializer } from 'vitest/node';
+import { ForksPoolWorker } from 'vitest/node';
+import { installedNode } from './releases.ts';
+
+/** The newest Node, as this folder has installed it. */
+export const newestNode: string | undefined = installedNode(import.meta.url);
+
+/** A process of another Node for a test file. */
+class OtherNodeWorker extends ForksPoolWorker {
+  constructor(
+    options: PoolOptions,
+    private readonly binary: string,
+  ) {
+    super(options);
+  }
+
+  override async start(): Promise<void> {
+    // What `fork` runs, and it reads this at once.
+    const { execPath } = process;
+    process.execPath = this.binary;
+    const started = super.start();
+    process.execPath = execPath;
+    await started;
+  }
+}
+
+/** Runs the tests of a project on another Node: `pool: onNode(newestNode)`. */
+export function onNode(binary: string): PoolRunnerInitializer {
+  return {
+    name: 'other-node',
+    createPoolWorker: (options) => new OtherNodeWorker(options, binary),
+  };
+}

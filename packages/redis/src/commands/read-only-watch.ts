@@ -1,0 +1,38 @@
+import type { StoreEvent } from '@holdfast/core';
+import type { ClientPort } from '../connection/port.ts';
+import { isReadOnly } from './errors.ts';
+
+/** A failover refuses writes for less, in ms, if the client notices it. */
+const FAILOVER = 1_000;
+
+/**
+ * Notices that the client stays connected to a server that has become a replica: it refuses locks until
+ * the client is told to connect anew.
+ */
+export class ReadOnlyWatch {
+  private since: number | undefined;
+  private told = false;
+
+  constructor(
+    private readonly client: ClientPort,
+    private readonly tell: (event: StoreEvent) => void,
+  ) {}
+
+  failed(error: unknown): void {
+    if (this.told || !isReadOnly(error)) return;
+    const now = performance.now();
+    this.since ??= now;
+    if (now - this.since < FAILOVER || this.client.reconnectsOnError) return;
+    this.told = true;
+    const message =
+      'The Redis client is connected to a replica, which refuses locks (READONLY): after a failover it ' +
+      "stays there. Give it ioredis' option `reconnectOnError: (error) => " +
+      "error.message.startsWith('READONLY') ? 2 : false`.";
+    this.tell({ type: 'warning', code: 'HOLDFAST_REDIS_READONLY', message });
+  }
+
+  /** The server takes writes. */
+  succeeded(): void {
+    this.since = undefined;
+  }
+}

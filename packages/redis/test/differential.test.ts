@@ -1,0 +1,225 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { memoryStore, systemClock, type LockStore, type StoreEvent } from '@holdfast/core';
+import { redisStore } from '@holdfast/redis';
+import { useRedis } from '@holdfast/test-servers';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const server = useRedis();
+let connection: Redis;
+beforeAll(() => {
+  connection = new Redis(server.url);
+});
+afterAll(() => connection.disconnect());
+
+/** Random numbers that a seed determines: mulberry32. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+const CLIENTS = ['c0', 'c1', 'c2'];
+const OWNERS = ['job-0', 'job-1'];
+const LONG = 600_000;
+const SHORT = 60;
+/** Past the end of a short lease, of a reservation, of a registration; in ms. */
+const PAUSES = [130, 130, 130, 130, 600, 1_600];
+
+interface Grant {
+  readonly id: string;
+  readonly owner: string;
+}
+
+type Step = (store: LockStore) => unknown;
+
+/** One store under a run: replies become what does not depend on clocks. */
+class Subject {
+  readonly events: string[] = [];
+  lastToken = 0;
+
+  constructor(readonly store: LockStore) {
+    for (const client of CLIENTS) {
+      store.subscribe(client, (event: StoreEvent) => {
+        if (event.type === 'lost') this.events.push(`${client} lost ${event.id} ${event.reason}`);
+        if (event.type === 'wake') this.events.push(`${client} wake`);
+      });
+    }
+  }
+}
+
+/** A random sequence of verbs about one key; each is made with what was granted so far. */
+class Run {
+  private readonly grants: Grant[] = [];
+  private readonly short = new Set<string>();
+  private count = 0;
+  readonly log: string[] = [];
+
+  constructor(
+    private readonly random: (below: number) => number,
+    private readonly key: string,
+  ) {}
+
+  private pick<T>(all: readonly T[]): T {
+    return all[this.random(all.length)] as T;
+  }
+
+  /** The next step, or a pause in which what is short runs out. */
+  next():
+    | { name: string; step: Step; compare: (reply: unknown, subject: Subject) => unknown }
+    | number {
+    const { key } = this;
+    const client = this.pick(CLIENTS);
+    const grant = this.grants.length > 0 ? this.pick(this.grants) : { id: 'never', owner: 'x' };
+    switch (this.random(13)) {
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+      case 4: {
+        const id = this.random(6) === 0 ? grant.id : `id-${this.count++}`;
+        const owner = this.random(3) === 0 ? this.pick(OWNERS) : id;
+        const ttl = this.random(4) === 0 ? SHORT : LONG;
+        const wait = this.random(2) === 0;
+        const replaces = this.random(6) === 0 ? grant.id : undefined;
+        this.grants.push({ id, owner });
+        if (ttl === SHORT) this.short.add(id);
+        const tokens = 1 + this.random(8);
+        const request = { key, id, owner, label: client, ttl, tokens, client, wait, replaces };
+        return {
+          name: `acquire ${JSON.stringify(request)}`,
+          step: (store) => store.acquire(request),
+          compare: (reply, subject) => {
+            const { granted, replaced, ...rest } = reply as {
+              granted: boolean;
+              replaced?: boolean;
+              token?: number;
+              tokens?: number;
+            };
+            if (!granted) return { granted, replaced: replaced === true };
+            // Larger than any before, unless the same grant was asked for again.
+            const { token = 0, tokens: given = 0 } = rest;
+            const grows = token > subject.lastToken;
+            subject.lastToken = Math.max(subject.lastToken, token + given - 1);
+            return { granted, replaced: replaced === true, grows };
+          },
+        };
+      }
+      case 5:
+      case 6: {
+        const request = { key, ...grant, ttl: this.pick([0, LONG]) };
+        return {
+          name: `renew ${JSON.stringify(request)}`,
+          step: (store) => store.renew([request]),
+          // The memory store may remember for longer than the lease why a grant has ended.
+          compare: (reply) =>
+            this.short.has(grant.id) && !(reply as unknown[]).includes('renewed') ? 'gone' : reply,
+        };
+      }
+      case 7:
+      case 8: {
+        const keepFor = this.random(4) === 0 ? this.pick([SHORT, LONG]) : undefined;
+        const request = { key, id: grant.id, keepFor };
+        if (keepFor === SHORT) this.short.add(grant.id);
+        return {
+          name: `release ${JSON.stringify(request)}`,
+          step: (store) => store.release(request),
+          compare: (reply) => reply,
+        };
+      }
+      case 9:
+        return {
+          name: `refresh ${client}`,
+          step: (store) => store.refresh?.(client, [key]),
+          compare: (reply) => (reply as number[]).map((hint) => hint > 300),
+        };
+      case 10:
+        return {
+          name: `leave ${client}`,
+          step: (store) => store.leave?.(client, key),
+          compare: () => undefined,
+        };
+      case 11:
+        return {
+          name: 'forceRelease',
+          step: (store) => store.forceRelease(key),
+          compare: (reply) => reply,
+        };
+      default:
+        return this.pick(PAUSES);
+    }
+  }
+}
+
+async function stateOf({ store }: Subject, key: string): Promise<unknown> {
+  const grant = await store.inspect({ key, client: 'nobody' });
+  if (grant === null) return null;
+  const { owner, label, waiters } = grant;
+  return { owner, label, waiters };
+}
+
+/** The server's time, in ms. */
+async function serverTime(): Promise<number> {
+  const [seconds, micros] = await connection.time();
+  return Number(seconds) * 1_000 + Number(micros) / 1_000;
+}
+
+function agree(actual: unknown, expected: unknown, context: () => string): void {
+  expect({ context: context(), is: actual }).toEqual({ context: context(), is: expected });
+}
+
+async function compareRun(seed: number, steps: number, attempt: number): Promise<void> {
+  const key = `differential:${seed}:${attempt}`;
+  let now = await serverTime();
+  const redis = new Subject(redisStore(connection));
+  const memory = new Subject(memoryStore({ clock: { ...systemClock, now: () => now } }));
+  const run = new Run(randomFrom(seed), key);
+  for (let index = 0; index < steps; index++) {
+    const next = run.next();
+    if (typeof next === 'number') {
+      run.log.push(`pause ${next}`);
+      await sleep(next);
+      continue;
+    }
+    // On a server a forced release also ends a reservation, which may have lost its expiry there; and
+    // the time for which a lock is kept busy is said once.
+    const value = (await connection.get(`{${key}}`)) ?? '';
+    if (next.name === 'forceRelease' && value.includes(' reserved ')) continue;
+    if (next.name.includes('keepFor') && value.includes(' kept ')) continue;
+    run.log.push(next.name);
+    const context = (): string => `seed ${seed}, step ${index}:\n${run.log.slice(-12).join('\n')}`;
+    // What the server does now, the memory store does at the same time.
+    const [time, reply] = await Promise.all([serverTime(), next.step(redis.store)]);
+    now = time;
+    const expected = next.compare(await next.step(memory.store), memory);
+    agree(next.compare(reply, redis), expected, context);
+    const [later, state] = await Promise.all([serverTime(), stateOf(redis, key)]);
+    now = later;
+    agree(state, await stateOf(memory, key), context);
+  }
+}
+
+/** Something may run out just between the two stores, but hardly each time. */
+async function compareRuns(seed: number, steps: number): Promise<void> {
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    try {
+      await compareRun(seed, steps, attempt);
+      return;
+    } catch (error) {
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+/** `DIFFERENTIAL_SEEDS=200` for more than the tests run each time. */
+const seeds = Number(process.env['DIFFERENTIAL_SEEDS'] ?? 24);
+
+describe.concurrent('the scripts on a server answer as the memory store does', () => {
+  test.each(Array.from({ length: seeds }, (_, index) => index + 1))('seed %i', async (seed) => {
+    await compareRuns(seed, 60);
+  });
+});

@@ -1,0 +1,210 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import {
+  createLocker,
+  storedKey,
+  type Lock,
+  type Locker,
+  type LockerOptions,
+} from '@holdfast/core';
+import { redisStore } from '@holdfast/redis';
+import { afterAll, describe, expect, test } from 'vitest';
+import config from '../../../vitest.config.ts';
+import { environments, Servers, type Environment } from './environments.ts';
+import { recorded, type RecordedStore } from './recorded-store.ts';
+import { until, waiting } from './site.ts';
+
+// Wherever locks are used, the same must happen. Each test is one cell of the matrix.
+
+const LIMIT = 60_000;
+/** A renewal is 20 s away. */
+const LONG = { ttl: 60_000 };
+
+const servers = new Servers();
+const lockers: Locker[] = [];
+afterAll(async () => {
+  await Promise.all(lockers.map((locker) => locker.close()));
+  await servers.end();
+}, LIMIT);
+
+interface Process extends RecordedStore {
+  readonly locker: Locker;
+  readonly client: ReturnType<Environment['connect']>;
+}
+
+/** A locker with all its own, as in a process of its own. */
+function start(environment: Environment, options: LockerOptions = {}): Process {
+  const client = environment.connect();
+  const record = recorded(redisStore(client));
+  const locker = createLocker({ store: record.store, ...options });
+  lockers.push(locker);
+  return Object.assign(record, { locker, client });
+}
+
+const onServer = (key: string): string => `{${storedKey('holdfast', key)}}`;
+
+/** Until a request is answered, which it is not while servers change their roles. */
+async function eventually<T>(what: string, ask: () => Promise<T>): Promise<T> {
+  let answer: { value: T } | undefined;
+  await until(what, async () => {
+    answer = await ask().then(
+      (value) => ({ value }),
+      () => undefined,
+    );
+    return answer !== undefined;
+  });
+  return (answer as { value: T }).value;
+}
+
+type Scenario = (environment: Environment, key: string) => Promise<void>;
+
+const scenarios: Record<string, Scenario> = {
+  'one holds at a time, with growing tokens': async (environment, key) => {
+    const tokens: number[] = [];
+    let holders = 0;
+    const work = async ({ fencingToken }: Lock): Promise<void> => {
+      holders += 1;
+      expect(holders).toBe(1);
+      tokens.push(fencingToken);
+      await turn();
+      holders -= 1;
+    };
+    const rounds = async ({ locker }: Process): Promise<void> => {
+      for (let round = 0; round < 6; round++) await locker.withLock(key, { wait: LIMIT }, work);
+    };
+    const all = Array.from({ length: 3 }, () => rounds(start(environment)));
+    await Promise.all([...all, environment.disturb?.(onServer(key))]);
+    expect(tokens).toHaveLength(18);
+    expect(tokens).toEqual([...new Set(tokens)].toSorted((a, b) => a - b));
+  },
+
+  'a release is told by message, not by a timer': async (environment, key) => {
+    const [holder, next] = [start(environment), start(environment)];
+    /** Passes the lock on, and tells whether a message has come of it. */
+    const passOn = async (): Promise<boolean> => {
+      const lock = await holder.locker.lock(key);
+      const { taken } = await waiting(next.locker, () => next.locker.lock(key));
+      const before = next.wakes();
+      await lock.release();
+      await (await taken).release();
+      const told = until('a message has come', () => next.wakes() > before, 1_500);
+      return told.then(
+        () => true,
+        () => false,
+      );
+    };
+    expect([await passOn(), await passOn(), await passOn()]).toEqual([true, true, true]);
+    if (environment.disturb === undefined) return;
+    await environment.disturb(onServer(key));
+    let inARow = 0;
+    await until('messages come again', async () => {
+      inARow = (await passOn()) ? inARow + 1 : 0;
+      return inARow === 3;
+    });
+  },
+
+  'a forced release is told by message, not by a renewal': async (environment, key) => {
+    const [holder, operator] = [start(environment, LONG), start(environment)];
+    const lock = await holder.locker.lock(key);
+    await environment.disturb?.(onServer(key));
+    const forced = (): Promise<boolean> => operator.locker.forceRelease(key);
+    expect(await eventually('the lock is freed', forced)).toBe(true);
+    await until('its holder is told', () => lock.state === 'lost', 15_000);
+    expect(lock.signal.reason).toMatchObject({ reason: 'forced' });
+    if (environment.disturb !== undefined) return;
+    expect(holder.renewals).toBe(0);
+    expect(holder.events.map(({ type }) => type)).toContain('lost');
+  },
+
+  'many locks are renewed at once': async (environment, key) => {
+    const { locker } = start(environment, { ttl: 3_000 });
+    const renewals = new Map<string, number>();
+    locker.on('renewed', ({ key: renewed }) =>
+      renewals.set(renewed, (renewals.get(renewed) ?? 0) + 1),
+    );
+    const keys = Array.from({ length: 60 }, (_, index) => `${key} ${index}`);
+    const locks = await Promise.all(keys.map((one) => locker.lock(one, { wait: LIMIT })));
+    await environment.disturb?.(onServer(keys[0] as string));
+    await until('all are renewed twice', () => keys.every((one) => (renewals.get(one) ?? 0) >= 2));
+    expect(locks.filter(({ state }) => state !== 'held')).toEqual([]);
+    const freed = await Promise.all(locks.map((lock) => lock.release()));
+    expect(new Set(freed)).toEqual(new Set([true]));
+  },
+
+  'a loss is told, and an outage is none': async (environment, key) => {
+    const { locker, client } = start(environment, LONG);
+    const lost = await locker.lock(key);
+    await environment.disturb?.(onServer(key));
+    await eventually('it is deleted', () => environment.delete(onServer(key)));
+    await until('its holder is told', async () => {
+      await lost.extend().catch(() => {});
+      return lost.state === 'lost';
+    });
+    expect(lost.signal.reason).toMatchObject({ reason: 'evicted' });
+    const kept = await locker.lock(key);
+    expect(kept.fencingToken).toBeGreaterThan(lost.fencingToken);
+    client.disconnect(true);
+    await eventually('it is renewed again', () => kept.extend());
+    expect(kept.state).toBe('held');
+    expect(await kept.release()).toBe(true);
+  },
+};
+
+const cells: string[] = [];
+
+for (const [place, open] of Object.entries(environments)) {
+  describe.concurrent(place, () => {
+    for (const [what, run] of Object.entries(scenarios)) {
+      cells.push(`${place}: ${what}`);
+      test(what, { timeout: LIMIT * 2 }, async () => {
+        const environment = await servers.once(`environment ${place}`, () => open(servers));
+        await run(environment, `${place}: ${what}`);
+      });
+    }
+  });
+}
+
+test('no cell of the matrix is missing', () => {
+  const places = [
+    'a single server',
+    'a database other than 0',
+    'a key prefix',
+    'a password',
+    'a user with the least rights',
+    'TLS',
+    'Sentinel with passwords on both',
+    'a cluster',
+    'a cluster with a password',
+    'a cluster with TLS',
+    'a cluster with natMap',
+    'a cluster with scaleReads',
+    'a cluster with replicas that fails over',
+    'a cluster whose slot moves',
+    'a sharded server behind a plain client',
+    'a replica that is promoted under a client',
+  ];
+  const events = [
+    'one holds at a time, with growing tokens',
+    'a release is told by message, not by a timer',
+    'a forced release is told by message, not by a renewal',
+    'many locks are renewed at once',
+    'a loss is told, and an outage is none',
+  ];
+  expect(cells).toEqual(places.flatMap((place) => events.map((event) => `${place}: ${event}`)));
+});
+
+test('the matrix is run on every client', () => {
+  const projects = (config.test?.projects ?? []) as { test: { name: string; include: string[] } }[];
+  const runs = projects.filter(
+    ({ test: { name, include } }) =>
+      name.startsWith('redis') &&
+      include.some(
+        (pattern) => pattern.endsWith('*.test.ts') || pattern === 'environments.test.ts',
+      ),
+  );
+  expect(runs.map(({ test: { name } }) => name)).toEqual([
+    'redis',
+    'redis on ioredis5',
+    'redis on ioredis5.3',
+    'redis on iovalkey',
+  ]);
+});
