@@ -11,6 +11,7 @@ interface TimeParts {
   readonly suspended: number;
   readonly wallOffset: number;
   readonly bootOffset: number;
+  readonly noticeable: number;
 }
 
 interface Held {
@@ -18,6 +19,8 @@ interface Held {
   readonly process: Process;
   /** The process's own time, as `assertHeld()` would see it now. */
   readonly now: number;
+  /** ms that its machine slept, too short to notice. */
+  readonly unnoticed: number;
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
@@ -30,7 +33,7 @@ export class Invariants {
   /** When each lease was seen to end last. */
   private readonly ends = new WeakMap<Lease, number>();
   /** Leases that were held at the last look, and those that have ended. */
-  private held = new Set<Lease>();
+  private held: ReadonlySet<Lease> = new Set();
   private readonly over = new WeakSet<Lease>();
   /** The last token that was seen of each grant. */
   private readonly tokens = new Map<string, number>();
@@ -41,26 +44,27 @@ export class Invariants {
   ) {}
 
   check(): void {
-    this.checkEnded();
+    const held = new Set<Lease>();
     const holders = new Map<string, Held[]>();
     for (const process of this.processes) {
-      const now = timeOf(process);
-      for (const lease of process.engine.leases.values()) {
-        const held = { lease, process, now };
-        this.checkOne(held);
-        if (!passes(held)) continue;
-        holders.set(lease.stored, [...(holders.get(lease.stored) ?? []), held]);
+      if (process.context.held.size === 0) continue;
+      const time = timeOf(process);
+      for (const lease of process.context.held.values()) {
+        const one = { lease, process, ...time };
+        held.add(lease);
+        this.checkOne(one);
+        if (passes(one)) addTo(holders, lease.stored, one);
       }
     }
-    for (const [key, held] of holders) {
-      if (held.length > 1) this.checkOverlap(key, held);
-      for (const one of held) this.checkBelief(key, one);
+    this.checkEnded(held);
+    for (const [key, all] of holders) {
+      if (all.length > 1) this.checkOverlap(key, all);
+      for (const one of all) this.checkBelief(key, one);
     }
   }
 
   /** What has ended stays so. */
-  private checkEnded(): void {
-    const held = new Set(this.processes.flatMap(({ engine }) => [...engine.leases.values()]));
+  private checkEnded(held: ReadonlySet<Lease>): void {
     for (const lease of this.held) {
       if (!held.has(lease)) this.over.add(lease);
     }
@@ -71,7 +75,7 @@ export class Invariants {
   }
 
   private checkOne({ lease, process, now }: Held): void {
-    const signalPoint = lease.endsAt - marginOf(lease.plan.terms.ttl);
+    const signalPoint = lease.endsAt - marginOf(lease.settings.timing.ttl);
     if (!process.machine.paused && now > signalPoint + TICK && !process.machine.catchingUp) {
       violated('signal-fired', `held ${now - signalPoint} ms after its signal point`);
     }
@@ -106,11 +110,15 @@ export class Invariants {
   }
 
   /** What a holder believes to have, the server grants: unless the lease was ended early. */
-  private checkBelief(key: string, { lease, now }: Held): void {
+  private checkBelief(key: string, { lease, now, unnoticed }: Held): void {
     const grant = this.oracle.grantOf(lease.id, lease.token);
     if (grant === undefined || grant.endedEarly) return;
     const current = this.oracle.current(key);
-    const believed = lease.endsAt - now;
+    if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
+      violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
+    }
+    // The margin covers the rest.
+    const believed = lease.endsAt - now - unnoticed;
     if (current === undefined || current.token !== grant.token) {
       violated('belief', `${key} is believed to be held for ${believed} ms, and is not`);
     }
@@ -120,15 +128,21 @@ export class Invariants {
   }
 }
 
+function addTo(holders: Map<string, Held[]>, key: string, one: Held): void {
+  const others = holders.get(key);
+  if (others === undefined) holders.set(key, [one]);
+  else others.push(one);
+}
+
 /** What the process's engine will take to be the time as soon as it looks. */
-function timeOf({ engine, machine }: Process): number {
-  const { suspended, wallOffset, bootOffset } = engine.time as unknown as TimeParts;
+function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
+  const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
-  // While a machine sleeps nothing runs; when it wakes up, it will have slept long enough to notice.
   const jump = machine.wallNow() - monotonic - wallOffset;
-  const jumped = machine.asleep || Math.abs(jump) > 500;
-  const slept = jumped ? Math.max(0, machine.bootNow() - monotonic - bootOffset) : 0;
-  return monotonic + suspended + slept;
+  const jumped = jump > noticeable || jump < -500;
+  const slept = Math.max(0, machine.bootNow() - monotonic - bootOffset);
+  const now = monotonic + suspended;
+  return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
 }
 
 function passes({ lease, now }: Held): boolean {

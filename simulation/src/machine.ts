@@ -95,10 +95,6 @@ export class Machine implements Clock {
     this.wallAhead += ms;
   }
 
-  get asleep(): boolean {
-    return this.suspendedAt !== undefined;
-  }
-
   /** Whether it has stood still since then. */
   disturbedSince(at: number): boolean {
     return this.paused || this.stoodStillAt >= at;

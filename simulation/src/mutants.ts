@@ -3,7 +3,7 @@ import { Acquisition } from '../../packages/core/src/acquire/acquisition.ts';
 import { KeyQueues } from '../../packages/core/src/acquire/key-queues.ts';
 import { Releases } from '../../packages/core/src/release/releases.ts';
 import { Contender } from '../../packages/core/src/acquire/contender.ts';
-import { Engine } from '../../packages/core/src/engine.ts';
+import { Context } from '../../packages/core/src/context.ts';
 import { KeyQueue } from '../../packages/core/src/acquire/key-queue.ts';
 import { Lease, Released } from '../../packages/core/src/hold/lease.ts';
 import { HeldLock } from '../../packages/core/src/hold/lock.ts';
@@ -11,6 +11,7 @@ import { Renewer } from '../../packages/core/src/hold/renewer.ts';
 import { LeaseTimings, type LeaseTiming } from '../../packages/core/src/hold/lease-timing.ts';
 import { Time } from '../../packages/core/src/util/time.ts';
 import { Waiter } from '../../packages/core/src/acquire/waiter.ts';
+import { Notices } from '../../packages/core/src/util/notices.ts';
 import type { Invariant } from './violation.ts';
 
 /** A bug put in on purpose, to show that the simulation would find it. */
@@ -22,6 +23,8 @@ export interface Mutant {
   readonly install?: () => () => void;
   /** Puts it before the server. */
   readonly wrap?: (server: LockStore) => LockStore;
+  /** Only callbacks that misbehave show it. */
+  readonly misbehaving?: boolean;
 }
 
 // oxlint-disable-next-line typescript/no-explicit-any -- methods of any shape, private ones too
@@ -59,8 +62,8 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['belief'],
     install: () =>
       patch(KeyQueues, 'grantOf', (original) => {
-        return function (this: KeyQueues, id: string, granted: unknown) {
-          return original.call(this, id, granted, this.time.now());
+        return function (this: KeyQueues, waiter: Waiter, granted: unknown) {
+          return original.call(this, waiter, granted, waiter.context.time.now());
         };
       }),
   },
@@ -87,7 +90,7 @@ export const mutants: readonly Mutant[] = [
       patch(HeldLock, 'end', (original) => {
         return function (this: HeldLock) {
           const again = this.ended instanceof Released;
-          return again ? this.plan.engine.releaseLost(this) : original.call(this);
+          return again ? this.settings.context.releases.releaseLost(this) : original.call(this);
         };
       }),
   },
@@ -108,11 +111,11 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Releases, 'releaseLost', (original) => {
         return function (this: Releases, lease: Lease) {
-          const engine = lease.plan.engine as Engine;
-          const queue = engine.admission.queues.get(lease.stored);
+          const { context } = lease.settings;
+          const queue = context.queues.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
           const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
-          handOff.call(queue, lease, queue.head, engine.time.now());
+          handOff.call(queue, lease, queue.head, context.time.now());
           return false;
         };
       }),
@@ -123,11 +126,11 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(Releases, 'undo', () => {
         return function (this: Releases, lease: Lease) {
-          const engine = lease.plan.engine as Engine;
-          if (engine.leases.has(lease.stored)) return;
+          const { held, time } = lease.settings.context;
+          if (held.get(lease.stored) !== undefined) return;
           lease.ended = undefined;
-          lease.anchor = Math.floor(engine.time.now());
-          engine.leases.set(lease.stored, lease);
+          lease.anchor = Math.floor(time.now());
+          held.add(lease);
         };
       }),
   },
@@ -136,9 +139,9 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['never-shortened'],
     install: () =>
       patch(Lease, 'confirm', () => {
-        return function (this: Lease, sentAt: number, terms: LeaseTiming) {
+        return function (this: Lease, sentAt: number, timing: LeaseTiming) {
           if (!this.isHeld()) return false;
-          this.plan = { ...this.plan, terms };
+          this.settings = { ...this.settings, timing };
           this.anchor = Math.floor(sentAt);
           return true;
         };
@@ -151,7 +154,7 @@ export const mutants: readonly Mutant[] = [
       const endings = [
         patch(Contender, 'hint', () => () => {}),
         patch(Contender, 'askSoon', () => () => {}),
-        patch(Engine, 'hear', () => () => {}),
+        patch(Context, 'hear', () => () => {}),
       ];
       return () => {
         for (const end of endings) end();
@@ -192,6 +195,20 @@ export const mutants: readonly Mutant[] = [
     name: 'the time that a machine sleeps does not count',
     caughtBy: ['belief', 'signal-fired'],
     install: () => patch(Time, 'jumped', () => () => {}),
+  },
+  {
+    name: 'a short sleep of the machine is not noticed',
+    caughtBy: ['belief'],
+    install: () => patch(Time, 'notice', () => () => {}),
+  },
+  {
+    name: 'users are told in the middle of a change of state',
+    caughtBy: ['signal-fired', 'leftovers', 'orphan', 'liveness', 'exclusion', 'errors'],
+    misbehaving: true,
+    install: () =>
+      patch(Notices, 'add', () => (notice: () => void) => {
+        notice();
+      }),
   },
   {
     name: 'a waiter that leaves is forgotten in the queue',

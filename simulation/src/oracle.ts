@@ -32,6 +32,7 @@ export class Oracle implements LockStore {
   /** By key. */
   private readonly last = new Map<string, KnownGrant>();
   private readonly inner: LockStore;
+  private readonly known: LockStore['capabilities'];
 
   constructor(
     private readonly world: World,
@@ -44,6 +45,7 @@ export class Oracle implements LockStore {
     this.inner = memoryStore({
       clock: { now, wallNow: now, setTimeout: unused, clearTimeout: unused },
     });
+    this.known = { ...this.inner.capabilities, sharedClock: false };
   }
 
   get name(): string {
@@ -51,7 +53,8 @@ export class Oracle implements LockStore {
   }
 
   get capabilities(): LockStore['capabilities'] {
-    return this.inner.capabilities;
+    // Its machine does not sleep when those of the processes do.
+    return this.known;
   }
 
   /** Nothing held, nobody waiting, nobody subscribed. */

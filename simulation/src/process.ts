@@ -8,11 +8,12 @@ import {
   type StoreEvent,
 } from '@holdfast/core';
 // The parts of the engine, to look into what users cannot see.
-import { Engine } from '../../packages/core/src/engine.ts';
+import { Context } from '../../packages/core/src/context.ts';
 import { HoldfastLocker } from '../../packages/core/src/locker.ts';
 import { resolveLockerOptions } from '../../packages/core/src/options.ts';
 import { Machine } from './machine.ts';
-import type { Task } from './schedule.ts';
+import { EVENTS } from './listeners.ts';
+import { taskOf, type Task } from './schedule.ts';
 import type { Tally } from './tally.ts';
 import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
@@ -40,31 +41,93 @@ class WatchedController extends AbortController {
   }
 }
 
+/** A caller, who may change its mind. */
+interface Caller {
+  readonly controller: WatchedController;
+  readonly reason: Error;
+}
+
+/** What user code does that a locker calls: one thing at a time, and not for ever. */
+export interface Misbehaviour {
+  readonly keys: readonly string[];
+  /** Closes the process, as the world sees it. */
+  readonly close: (process: Process) => void;
+}
+
+/** How often the callbacks of one process do something at most, and how probably each time. */
+const MISDEEDS = 40;
+const MISCHIEF = 0.3;
+
 /** One simulated process: a locker of its own on a machine of its own. */
 export class Process {
   readonly machine: Machine;
-  readonly engine: Engine;
+  readonly context: Context;
   /** Calls that are not settled, and since when. */
   readonly pending = new Map<Task, number>();
-  readonly controllers: WatchedController[] = [];
   closing = false;
   /** Tasks that are not done. */
   running = 0;
   private readonly locker: HoldfastLocker;
+  private readonly callers = new Map<Task, Caller>();
+  /** Locks that tasks work under. */
+  private readonly locks = new Set<Lock>();
+  private misdeeds = 0;
 
   constructor(
+    readonly name: string,
     private readonly world: World,
     private readonly tally: Tally,
     server: LockStore,
     latency: number,
     loses: (event: StoreEvent) => boolean,
+    private readonly misbehaviour?: Misbehaviour,
   ) {
     this.machine = new Machine(world);
     const store = new Transport(world, this.machine, server, loses, latency);
-    this.engine = new Engine(store, resolveLockerOptions({}), this.machine);
-    this.locker = new HoldfastLocker(this.engine);
+    this.context = new Context(store, resolveLockerOptions({ name }), this.machine);
+    this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
     this.locker.on('handoff', () => tally.count('hand-offs'));
+    if (misbehaviour === undefined) return;
+    for (const event of EVENTS) this.locker.on(event, () => this.misbehave('event'));
+  }
+
+  /**
+   * What a callback of the user's does: anything. Nothing is thrown where Node itself ends the process
+   * for it: in abort listeners and subscribers of channels.
+   */
+  misbehave(where: 'event' | 'onLost' | 'abort' | 'channel'): void {
+    const { world, misbehaviour, tally } = this;
+    if (misbehaviour === undefined || this.misdeeds >= MISDEEDS || !world.chance(MISCHIEF)) return;
+    this.misdeeds += 1;
+    tally.count('misdeeds');
+    const deeds = ['abort', 'abort', 'lock', 'lock', 'release', 'release', 'extend', 'throw'];
+    const deed = world.chance(0.01) ? 'close' : world.pick(deeds);
+    switch (deed) {
+      case 'abort':
+        if (this.callers.size > 0) this.abort(world.pick([...this.callers.keys()]));
+        return;
+      case 'lock':
+        if (!this.closing) this.start(this.urgent(misbehaviour.keys));
+        return;
+      case 'release':
+        if (this.locks.size > 0) void world.pick([...this.locks]).release();
+        return;
+      case 'extend':
+        if (this.locks.size > 0) void this.extend(world.pick([...this.locks]), 1_000);
+        return;
+      case 'close':
+        if (!this.closing) misbehaviour.close(this);
+        return;
+      default:
+        if (where === 'event' || where === 'onLost') throw new Error('misbehaves');
+    }
+  }
+
+  /** A task that follows from a callback: it does not wait for ever. */
+  private urgent(keys: readonly string[]): Task {
+    const task = taskOf(this.world, this.world.now, 0, keys);
+    return { ...task, wait: Math.min(task.wait, 2_000), hold: Math.min(task.hold, 60) };
   }
 
   start(task: Task): void {
@@ -96,10 +159,15 @@ export class Process {
     this.tally.count('operations');
     const controller = new WatchedController();
     const reason = new Error('changed its mind');
-    const options = optionsOf(task, controller.signal);
+    const options = {
+      ...optionsOf(task, controller.signal),
+      ...(this.misbehaviour === undefined ? {} : this.misbehavingOptions()),
+    };
     this.pending.set(task, this.world.now);
-    this.controllers.push(controller);
-    if (task.abortAfter !== undefined) this.abortLater(task, controller, reason);
+    this.callers.set(task, { controller, reason });
+    if (task.abortAfter !== undefined) {
+      this.machine.setTimeout(() => this.abort(task), task.abortAfter);
+    }
     try {
       if (task.callback) {
         const work = (lock: Lock): Promise<string> => this.work(task, lock);
@@ -117,7 +185,13 @@ export class Process {
       this.settled(task);
       this.expect(error, reason);
     }
+    this.callers.delete(task);
     if (controller.listeners > 0) violated('leftovers', 'a listener on the signal of the caller');
+  }
+
+  private misbehavingOptions(): LockOptions {
+    // A callback may run in the context of a lock.
+    return { onLost: () => this.misbehave('onLost'), reentry: 'ignore' };
   }
 
   private settled(task: Task): void {
@@ -129,31 +203,34 @@ export class Process {
     if (waited > limit + 100) violated('limit', `waited ${waited} ms where ${limit} were allowed`);
   }
 
-  private abortLater(task: Task, controller: AbortController, reason: Error): void {
-    this.machine.setTimeout(() => {
-      const waiting = this.pending.has(task);
-      controller.abort(reason);
-      const at = this.world.now;
-      if (!waiting) return;
-      this.tally.count('aborts');
-      this.world.after(50, () => {
-        if (this.pending.has(task) && !this.machine.disturbedSince(at)) {
-          violated('abort-prompt', 'still waiting 50 ms after the abort');
-        }
-      });
-    }, task.abortAfter ?? 0);
+  private abort(task: Task): void {
+    const caller = this.callers.get(task);
+    if (caller === undefined) return;
+    const waiting = this.pending.has(task);
+    caller.controller.abort(caller.reason);
+    const at = this.world.now;
+    if (!waiting) return;
+    this.tally.count('aborts');
+    this.world.after(50, () => {
+      if (this.pending.has(task) && !this.machine.disturbedSince(at)) {
+        violated('abort-prompt', 'still waiting 50 ms after the abort');
+      }
+    });
   }
 
   private async work(task: Task, lock: Lock): Promise<string> {
     this.settled(task);
     const listens = this.world.chance(0.5);
-    if (listens) lock.signal.addEventListener('abort', () => {}, { once: true });
+    const told = (): void => this.misbehave('abort');
+    if (listens) lock.signal.addEventListener('abort', told, { once: true });
+    this.locks.add(lock);
     await this.machine.sleep(task.hold / 2);
     if (task.extendTo !== undefined) await this.extend(lock, task.extendTo);
     await this.machine.sleep(task.hold / 2);
     if (lock.state !== 'held' && !lock.signal.aborted) {
       violated('signal-fired', 'a lock that is not held has a signal that has not fired');
     }
+    this.locks.delete(lock);
     return 'done';
   }
 

@@ -48,7 +48,7 @@ const TTLS = [300, 300, 1_000, 1_000, 1_000, 5_000, 25_000];
 /** The longest that a task works under its lock, in ms. */
 export const LONGEST_HOLD = 1_500;
 
-function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
+export function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
   const ttl = world.pick(TTLS);
   const several = world.chance(0.15);
   const wanted = several
@@ -106,7 +106,8 @@ export function draw(world: World): Schedule {
   ];
   const disturbances = Array.from({ length: world.between(4, 14) }, (): Disturbance => {
     const kind = world.pick(kinds);
-    const long = kind === 'suspend' ? world.between(600, 3_000) : world.between(20, 2_500);
+    const long =
+      kind === 'suspend' ? world.between(20, world.pick([600, 3_000])) : world.between(20, 2_500);
     return {
       kind,
       at: world.between(0, calmAt - 2_500),

@@ -2,6 +2,7 @@ import type { LockStore } from '@holdfast/core';
 import { faultyStore, type Fault, type FaultyStore } from '@holdfast/testing';
 import { Invariants } from './invariants.ts';
 import { Oracle } from './oracle.ts';
+import { listenOnChannels } from './listeners.ts';
 import { Process } from './process.ts';
 import { draw, LONGEST_HOLD, type Disturbance, type Schedule } from './schedule.ts';
 import { Tally } from './tally.ts';
@@ -24,6 +25,17 @@ const THEFT = 1_200;
 /** A closing process gets its last requests through, so that it leaves nothing behind. */
 const CALM_FOR_CLOSING = 3_000;
 
+/** What is different from a plain run. */
+export interface SimulationOptions {
+  /** Puts something before the server, to show that the invariants notice. */
+  readonly wrap?: ((server: LockStore) => LockStore) | undefined;
+  /**
+   * Every callback (events, `onLost`, abort listeners, channels) aborts, locks, releases, extends,
+   * closes or throws at random.
+   */
+  readonly misbehaving?: boolean | undefined;
+}
+
 /** One seeded run: the real engine in several processes on one server. */
 class Simulation {
   readonly tally = new Tally();
@@ -33,9 +45,11 @@ class Simulation {
   private readonly server: FaultyStore;
   private readonly processes: Process[];
   private readonly invariants: Invariants;
+  /** Ends listening on the channels. */
+  readonly unsubscribe: () => void;
   private calmUntil = 0;
 
-  constructor(seed: number, wrap: (server: LockStore) => LockStore) {
+  constructor(seed: number, { wrap = (server) => server, misbehaving = false }: SimulationOptions) {
     const world = new World(seed);
     this.world = world;
     this.schedule = draw(world);
@@ -50,10 +64,27 @@ class Simulation {
       decide: () => this.fault(),
     });
     const loses = (): boolean => this.losesMessage();
+    const misbehaviour = {
+      keys: this.schedule.keys,
+      close: (process: Process) => {
+        this.calmUntil = world.now + CALM_FOR_CLOSING;
+        void process.close();
+      },
+    };
     this.processes = Array.from(
       { length: this.schedule.processes },
-      () => new Process(world, this.tally, this.server, this.schedule.latency, loses),
+      (_, index) =>
+        new Process(
+          `process-${index}`,
+          world,
+          this.tally,
+          this.server,
+          this.schedule.latency,
+          loses,
+          misbehaving ? misbehaviour : undefined,
+        ),
     );
+    this.unsubscribe = misbehaving ? listenOnChannels(this.processes) : () => {};
     this.invariants = new Invariants(this.oracle, this.processes);
   }
 
@@ -98,12 +129,11 @@ class Simulation {
     // What is kept by `holdAtLeast`, and what a thief has.
     await this.until(world.now + 1_500);
     oracle.touch(schedule.keys);
-    const held = schedule.keys.filter((key) => oracle.current(key) !== undefined);
-    if (held.length > 0) violated('orphan', `${held.join(', ')}: held by nobody`);
-    for (const { engine } of processes) {
-      const { leases, admission } = engine;
-      const { queues, unqueued } = admission;
-      if (leases.size + queues.size + unqueued.size > 0) {
+    const orphans = schedule.keys.filter((key) => oracle.current(key) !== undefined);
+    if (orphans.length > 0) violated('orphan', `${orphans.join(', ')}: held by nobody`);
+    for (const { context } of processes) {
+      const { held, queues } = context;
+      if (held.size + queues.size + queues.pending.size > 0) {
         violated('leftovers', 'leases or waiters in a process that has nothing to do');
       }
     }
@@ -179,14 +209,10 @@ class Simulation {
 /**
  * Runs one seed.
  *
- * @param wrap puts something before the server, to show that the invariants notice
  * @throws Violation
  */
-export async function simulate(
-  seed: number,
-  wrap: (server: LockStore) => LockStore = (server) => server,
-): Promise<Tally> {
-  const simulation = new Simulation(seed, wrap);
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Tally> {
+  const simulation = new Simulation(seed, options);
   const rejections: unknown[] = [];
   const note = (reason: unknown): void => void rejections.push(reason);
   process.on('unhandledRejection', note);
@@ -196,6 +222,7 @@ export async function simulate(
     await new Promise((resolve) => setImmediate(resolve));
   } finally {
     process.off('unhandledRejection', note);
+    simulation.unsubscribe();
   }
   if (rejections.length > 0) violated('unhandled', rejections.map(String).join(', '));
   return simulation.tally;

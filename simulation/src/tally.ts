@@ -38,7 +38,14 @@ const DEEDS = [
   'extensions',
 ] as const;
 
-type Counted = (typeof DEEDS)[number] | `fault ${FaultName}` | `lost ${(typeof LOSSES)[number]}`;
+/** What happens only where callbacks misbehave. */
+const MISDEED = 'misdeeds';
+
+type Counted =
+  | typeof MISDEED
+  | (typeof DEEDS)[number]
+  | `fault ${FaultName}`
+  | `lost ${(typeof LOSSES)[number]}`;
 
 /** What simulations saw: each of these must have happened, or they have shown nothing. */
 export class Tally {

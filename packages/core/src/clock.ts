@@ -13,7 +13,7 @@ export interface ClockTimer {
 export interface Clock {
   /** Monotonic time in ms, from any origin, with fractions. */
   now(): number;
-  /** Wall-clock time in ms since 1970. It may jump; it only raises an alarm, see contract 4.1. */
+  /** Wall-clock time in ms since 1970. It may jump; a step raises an alarm, and is never counted as time. */
   wallNow(): number;
   /** Time in ms since the machine started, including time it was suspended; absent if unknown. */
   bootNow?(): number;

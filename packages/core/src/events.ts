@@ -1,5 +1,6 @@
 import { channel, type Channel } from 'node:diagnostics_channel';
 import type { LockStoreError, LossReason } from './errors.ts';
+import type { Notices } from './util/notices.ts';
 
 /** In every payload. */
 export interface LockEvent {
@@ -107,6 +108,7 @@ export class Events {
   constructor(
     private readonly locker: string,
     private readonly store: string,
+    private readonly notices: Notices,
   ) {}
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
@@ -127,11 +129,20 @@ export class Events {
 
   emit<E extends keyof LockEvents>(event: E, details: Payload<E>): void {
     const payload = { locker: this.locker, store: this.store, ...details } as LockEvents[E];
+    this.notices.add(() => this.deliver(event, payload));
+  }
+
+  private deliver<E extends keyof LockEvents>(event: E, payload: LockEvents[E]): void {
     for (const listener of this.listeners.get(event) ?? []) {
       this.guarded(() => (listener as (payload: LockEvents[E]) => unknown)(payload));
     }
     // Node itself keeps a throwing subscriber away from the publisher.
     channels[event].publish(payload);
+  }
+
+  /** Calls a function of the user's when the change of state that it is told of is complete. */
+  call(run: () => unknown): void {
+    this.notices.add(() => this.guarded(run));
   }
 
   /** Tells what an operator should know, once per code. */

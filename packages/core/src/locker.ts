@@ -1,5 +1,6 @@
 import type { inspect as Inspect } from 'node:util';
-import { Acquisition } from './acquire/acquisition.ts';
+import { acquire } from './acquire/key-acquisition.ts';
+import { ListAcquisition } from './acquire/list-acquisition.ts';
 import type {
   CloseOptions,
   Key,
@@ -15,19 +16,19 @@ import type {
   TryLockOptions,
 } from './types.ts';
 import { EVENTS, MAX_HOLD } from './bypass.ts';
-import { closeEngine } from './release/close.ts';
-import { Engine } from './engine.ts';
+import { closeLocker } from './release/close.ts';
+import { Context } from './context.ts';
 import {
   LockArgumentError,
   LockerClosedError,
+  LockLostError,
   LockNotAcquiredError,
   LockQueueFullError,
   LockReentryError,
   LockStoreError,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
-import { internalsOf, type HandleInternals } from './hold/handle.ts';
-import { HeldLock } from './hold/lock.ts';
+import { internalsOf } from './hold/handle.ts';
 import { handOut, JoinedLock } from './hold/lock-views.ts';
 import { storedKey } from './keys.ts';
 import {
@@ -36,11 +37,11 @@ import {
   checkKeys,
   isLongKey,
   resolveLockerOptions,
+  type LockSettings,
   unknownCloseOption,
 } from './options.ts';
-import { Plans } from './plans.ts';
+import { KnownSettings } from './known-settings.ts';
 import { forceRelease, inspect, list } from './questions.ts';
-import type { Plan } from './hold/lease.ts';
 import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
 import type { MaybePromise } from './store.ts';
 import { isPromiseLike } from './util/store-calls.ts';
@@ -61,38 +62,41 @@ import { memoryStore } from './stores/memory.ts';
 export function createLocker(options: LockerOptions = {}): Locker {
   const settings = resolveLockerOptions(options);
   const clock = checkClock(options);
-  const engine = new Engine(options.store ?? memoryStore({ clock }), settings, clock);
-  return new HoldfastLocker(engine);
+  const store = options.store ?? memoryStore({ clock });
+  return new HoldfastLocker(new Context(store, settings, clock));
 }
 
 /** The door of a locker: checks what is asked, and starts acquisitions. */
 export class HoldfastLocker implements Locker {
-  readonly #engine: Engine;
-  readonly #waiting: Plans;
-  readonly #once: Plans;
+  readonly #context: Context;
+  readonly #waiting: KnownSettings;
+  readonly #once: KnownSettings;
   #closing: Promise<void> | undefined = undefined;
 
-  constructor(engine: Engine) {
-    this.#engine = engine;
-    this.#waiting = new Plans(engine, engine.settings.wait);
-    this.#once = new Plans(engine, 0);
+  constructor(context: Context) {
+    this.#context = context;
+    this.#waiting = new KnownSettings(context, context.settings.wait);
+    this.#once = new KnownSettings(context, 0);
   }
 
   // These are not async functions: with an embedded store every promise more shows in the cost.
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
-    return promised(() => {
-      const lock = this.#begin(key, this.#waiting.of(options), true) as MaybePromise<Lock>;
-      return isPromiseLike(lock) ? awaited(lock, handOut) : handOut(lock);
-    });
+    try {
+      const settings = this.#waiting.of(options);
+      return given(this.#begin(key, settings, true) as MaybePromise<Lock>, settings.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
-    return promised(() => {
-      const lock = this.#begin(key, this.#once.of(options), false);
-      const given = (taken: Lock | null): Lock | null => taken && handOut(taken);
-      return isPromiseLike(lock) ? awaited(lock, given) : given(lock);
-    });
+    try {
+      const settings = this.#once.of(options);
+      return given(this.#begin(key, settings, false), settings.signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   withLock<T>(
@@ -102,10 +106,9 @@ export class HoldfastLocker implements Locker {
   ): Promise<T> {
     try {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#waiting.of(callback === options ? undefined : (options as LockOptions));
-      const lock = this.#begin(key, plan, true) as MaybePromise<Lock>;
-      if (isPromiseLike(lock)) return awaited(lock, (taken) => run(taken, callback, plan));
-      return run(lock, callback, plan);
+      const chosen = callback === options ? undefined : (options as LockOptions);
+      const settings = this.#waiting.of(chosen);
+      return run(this.#begin(key, settings, true) as MaybePromise<Lock>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -116,36 +119,37 @@ export class HoldfastLocker implements Locker {
     options: TryLockOptions | LockCallback<T> | undefined,
     work?: LockCallback<T>,
   ): Promise<Outcome<T>> {
-    return promised(async () => {
+    try {
       const callback = checkWork<T>(work ?? options);
-      const plan = this.#once.of(callback === options ? undefined : (options as TryLockOptions));
-      const lock = await awaited(this.#begin(key, plan, false), (taken) => taken);
-      if (lock === null) return { acquired: false };
-      return { acquired: true, value: await run(lock, callback, plan) };
-    });
+      const chosen = callback === options ? undefined : (options as TryLockOptions);
+      const settings = this.#once.of(chosen);
+      return tryToRun(this.#begin(key, settings, false), settings, callback);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async inspect(key: string): Promise<LockInfo | null> {
     checkKey(key);
     this.#checkOpen(key);
-    return inspect(this.#engine, key, this.#name(key));
+    return inspect(this.#context, key, this.#name(key));
   }
 
   async list(options?: ListOptions): Promise<LockPage> {
     this.#checkOpen();
-    return list(this.#engine, options);
+    return list(this.#context, options);
   }
 
   async forceRelease(key: string): Promise<boolean> {
     checkKey(key);
     this.#checkOpen(key);
-    return forceRelease(this.#engine, key, this.#name(key));
+    return forceRelease(this.#context, key, this.#name(key));
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
     if (!isEventName(event)) throw new LockArgumentError(`There is no event '${String(event)}'.`);
     if (typeof listener !== 'function') throw new LockArgumentError('A listener is a function.');
-    return this.#engine.events.on(event, listener);
+    return this.#context.events.on(event, listener);
   }
 
   async close(options?: CloseOptions): Promise<void> {
@@ -153,8 +157,8 @@ export class HoldfastLocker implements Locker {
     const drain = (options as CloseOptions | null | undefined)?.drain;
     const limit = typeof drain === 'number' && drain > 0 ? drain : 0;
     const unknown = unknownCloseOption(options);
-    if (unknown !== undefined) this.#engine.events.warn('HOLDFAST_UNKNOWN_OPTION', unknown);
-    this.#closing ??= closeEngine(this.#engine, limit);
+    if (unknown !== undefined) this.#context.events.warn('HOLDFAST_UNKNOWN_OPTION', unknown);
+    this.#closing ??= closeLocker(this.#context, limit);
     await this.#closing;
   }
 
@@ -163,18 +167,18 @@ export class HoldfastLocker implements Locker {
   }
 
   [INSPECT](depth: number, options: object, show: typeof Inspect): string {
-    const { settings, store, leases, admission } = this.#engine;
+    const { settings, store, held, queues } = this.#context;
     const { name } = settings;
-    const fields = { name, store: store.name, held: leases.size, waiting: admission.waiting };
+    const fields = { name, store: store.name, held: held.size, waiting: queues.waiting };
     return inspected('Locker', fields, depth, options, show);
   }
 
   get [EVENTS](): Events {
-    return this.#engine.events;
+    return this.#context.events;
   }
 
   get [MAX_HOLD](): number {
-    return this.#engine.settings.maxHold;
+    return this.#context.settings.maxHold;
   }
 
   #checkOpen(key?: string): void {
@@ -182,11 +186,11 @@ export class HoldfastLocker implements Locker {
   }
 
   /** @throws LockArgumentError for a key that the store cannot take */
-  #name(key: string, plan?: Plan): string {
-    const { settings, store } = this.#engine;
-    const { namespace } = settings;
-    const acquiring = plan !== undefined;
-    const stored = store.encodeKey?.({ namespace, key, owner: plan?.owner, acquiring });
+  #name(key: string, settings?: LockSettings): string {
+    const { settings: locker, store } = this.#context;
+    const { namespace } = locker;
+    const acquiring = settings !== undefined;
+    const stored = store.encodeKey?.({ namespace, key, owner: settings?.owner, acquiring });
     return stored ?? storedKey(namespace, key);
   }
 
@@ -194,50 +198,55 @@ export class HoldfastLocker implements Locker {
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(wanted: Key, plan: Plan, demanding: boolean): MaybePromise<Lock | null> {
-    const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
-    const keys = single ? undefined : checkKeys(wanted, this.#engine.settings.maxKeys);
-    if (keys !== undefined && keys.length > 1) return this.#beginAll(keys, plan, demanding);
-    const key = keys?.[0] ?? (wanted as string);
-    this.#checkOpen(key);
-    const stored = this.#name(key, plan);
-    const joined = isInScope() ? this.#enclosing([key], [stored], plan) : undefined;
-    throwIfAborted(plan.signal);
-    if (joined !== undefined) return joined;
-    const { admission } = this.#engine;
-    const first = admission.first(plan, stored);
-    if (first !== undefined && !isPromiseLike(first.reply) && first.reply.granted) {
-      const grant = admission.grantOf(first.id, first.reply, first.sentAt);
-      // No time has passed: the store answered in the same call.
-      const lock = new HeldLock(plan, key, stored, grant, first.sentAt);
-      lock.announce(0);
-      return lock;
+  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+    const { notices } = this.#context;
+    notices.begin();
+    try {
+      return this.#start(wanted, settings, demanding);
+    } finally {
+      // Whatever happens in the call, it returns before anybody is told.
+      notices.endLater();
     }
-    return new Acquisition(admission, plan, { key, stored }, demanding, first).lock;
   }
 
-  #beginAll(
+  #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+    const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
+    const keys = single ? undefined : checkKeys(wanted, this.#context.settings.maxKeys);
+    if (keys !== undefined && keys.length > 1) return this.#startAll(keys, settings, demanding);
+    const key = keys?.[0] ?? (wanted as string);
+    this.#checkOpen(key);
+    const stored = this.#name(key, settings);
+    const joined = isInScope() ? this.#enclosing([key], [stored], settings) : undefined;
+    throwIfAborted(settings.signal);
+    if (joined !== undefined) return joined;
+    return acquire(settings, key, stored, demanding);
+  }
+
+  #startAll(
     keys: readonly [string, ...string[]],
-    plan: Plan,
+    settings: LockSettings,
     demanding: boolean,
   ): MaybePromise<Lock | null> {
     this.#checkOpen(keys[0]);
-    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, plan) }));
+    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, settings) }));
     const stored = named.map((one) => one.stored);
-    const joined = isInScope() ? this.#enclosing(keys, stored, plan) : undefined;
-    throwIfAborted(plan.signal);
+    const joined = isInScope() ? this.#enclosing(keys, stored, settings) : undefined;
+    throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
     // In one global order, so that no two acquisitions wait for each other.
     named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
-    const ordered = named as [NamedKey, ...NamedKey[]];
-    return Acquisition.ofList(this.#engine.admission, plan, { keys, ordered }, demanding).lock;
+    return new ListAcquisition(settings, keys, named, demanding).start();
   }
 
-  /** What an enclosing lock of the same async context means for an acquisition, contract 2.5. */
-  #enclosing(keys: readonly string[], stored: readonly string[], plan: Plan): Lock | undefined {
-    const { reentry, wait } = plan;
+  /** What an enclosing lock of the same async context means for an acquisition. */
+  #enclosing(
+    keys: readonly string[],
+    stored: readonly string[],
+    settings: LockSettings,
+  ): Lock | undefined {
+    const { reentry, wait } = settings;
     if (reentry === 'ignore' || (reentry === 'reject' && wait === 0)) return undefined;
-    const enclosing = enclosingLocks(this.#engine.store, stored);
+    const enclosing = enclosingLocks(this.#context.store, stored);
     if (enclosing === undefined) return undefined;
     if (reentry === 'join') {
       const outer = enclosing.find((lock) => covers(lock, stored));
@@ -248,18 +257,34 @@ export class HoldfastLocker implements Locker {
   }
 }
 
-/** Goes on with a lock once there is one. */
-async function awaited<L, T>(
-  lock: MaybePromise<L>,
-  then: (lock: L) => MaybePromise<T>,
-): Promise<T> {
-  let taken: L;
+/** A lock, once there is one; errors that end the wait for it name those who await this. */
+async function awaited<L>(lock: MaybePromise<L>): Promise<L> {
   try {
-    taken = await lock;
+    return await lock;
   } catch (error) {
     throw restacked(error, endsWait);
   }
-  return then(taken);
+}
+
+/** What a call for a lock answers: also where the lock was there at once, an abort in the same turn counts. */
+function given<T extends Lock | null>(
+  lock: MaybePromise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  if (isPromiseLike(lock)) return awaited(lock).then(handedOut);
+  const taken = Promise.resolve(handedOut(lock));
+  if (signal === undefined || lock === null) return taken;
+  return taken.then((held) => (signal.aborted ? givenUp(held as Lock, signal) : held));
+}
+
+function handedOut<T extends Lock | null>(lock: T): T {
+  return (lock && handOut(lock)) as T;
+}
+
+/** The caller has aborted before it could have the lock, and does not wait for its release. */
+function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
+  void lock.release();
+  return Promise.reject(signal.reason as Error);
 }
 
 /** Not the reason of the caller's signal, which may be an error of ours too. */
@@ -272,36 +297,43 @@ function endsWait(error: unknown): error is Error {
   );
 }
 
-function promised<T>(start: () => MaybePromise<T>): Promise<T> {
+/** Runs the work of `withLock` as soon as the lock is there, and releases it whatever becomes of that. */
+async function run<T>(
+  taken: MaybePromise<Lock>,
+  { signal, throwIfLost }: LockSettings,
+  work: LockCallback<T>,
+): Promise<T> {
+  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
+  if (signal?.aborted === true) return givenUp(lock, signal);
+  // A lock that was joined is released by its holder.
+  const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
+  const ended = internals?.ended;
+  if (ended instanceof LockLostError && ended.reason === 'closed') {
+    throw new LockerClosedError({ key: lock.key });
+  }
+  if (internals !== undefined) internals.running = true;
   try {
-    const result = start();
-    return result instanceof Promise ? result : Promise.resolve(result);
-  } catch (error) {
-    return Promise.reject(error);
+    const value = await inScope(lock, work);
+    const loss = throwIfLost ? lossOf(lock, value) : undefined;
+    if (loss !== undefined) throw loss as Error;
+    return value;
+  } finally {
+    if (internals !== undefined) {
+      internals.running = false;
+      const released = internals.end();
+      if (released instanceof Promise) await released;
+    }
   }
 }
 
-/** Runs the work of `withLock`, and releases the lock whatever becomes of it. */
-function run<T>(lock: Lock, work: LockCallback<T>, { throwIfLost }: Plan): Promise<T> {
-  // A lock that was joined is released by its holder.
-  const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
-  if (internals !== undefined) internals.running = true;
-  let result: T | PromiseLike<T>;
-  try {
-    result = inScope(lock, work);
-  } catch (error) {
-    return failed(internals, error);
-  }
-  const running = result instanceof Promise ? (result as Promise<T>) : Promise.resolve(result);
-  return running.then(
-    (value) => {
-      const loss = throwIfLost ? lossOf(lock, value) : undefined;
-      if (loss !== undefined) return failed(internals, loss);
-      const released = finish(internals);
-      return released instanceof Promise ? released.then(() => value) : value;
-    },
-    (error: unknown) => failed(internals, error),
-  );
+async function tryToRun<T>(
+  taken: MaybePromise<Lock | null>,
+  settings: LockSettings,
+  work: LockCallback<T>,
+): Promise<Outcome<T>> {
+  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
+  if (lock === null) return { acquired: false };
+  return { acquired: true, value: await run(lock, settings, work) };
 }
 
 /** The loss of a lock, with what its work returned all the same. */
@@ -314,18 +346,6 @@ function lossOf(lock: Lock, value: unknown): unknown {
     const property = { value, configurable: true, enumerable: false, writable: true };
     return Object.defineProperty(error as Error, 'value', property);
   }
-}
-
-function failed(internals: HandleInternals | undefined, error: unknown): Promise<never> {
-  const rejected = (): Promise<never> => Promise.reject(error);
-  const released = finish(internals);
-  return released instanceof Promise ? released.then(rejected) : rejected();
-}
-
-function finish(internals: HandleInternals | undefined): MaybePromise<unknown> {
-  if (internals === undefined) return undefined;
-  internals.running = false;
-  return internals.end();
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

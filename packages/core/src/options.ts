@@ -8,9 +8,12 @@ import type {
   LockOptions,
 } from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
+import type { Context } from './context.ts';
 import { LockArgumentError } from './errors.ts';
+import type { LeaseTiming } from './hold/lease-timing.ts';
 import { checkNames, names, unknownName } from './option-names.ts';
 import { MAX_TOKENS } from './store.ts';
+import { storeOwner } from './util/ids.ts';
 
 /** A day, in ms. */
 export const MAX_TTL = 86_400_000;
@@ -26,7 +29,7 @@ const DEFAULT_PAGE = 100;
 const LARGEST_PAGE = 10_000;
 
 /** How far a grant may be passed on within the process. */
-export interface HandoffBounds {
+interface HandoffBounds {
   readonly max: number;
   readonly tenure: number;
 }
@@ -50,9 +53,14 @@ export interface LockerSettings {
   readonly maxWaiting: number;
 }
 
-/** {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. */
+/**
+ * {@link LockOptions}, checked; what is absent comes from {@link LockerSettings}. All that is decided
+ * about a lock before it is asked for, so it is shared by those with equal options.
+ */
 export interface LockSettings {
-  readonly ttl: number | undefined;
+  /** Of the locker. */
+  readonly context: Context;
+  readonly timing: LeaseTiming;
   readonly wait: number;
   readonly maxHold: number;
   readonly signal: AbortSignal | undefined;
@@ -63,6 +71,10 @@ export interface LockSettings {
   readonly reentry: 'reject' | 'join' | 'ignore';
   readonly label: string;
   readonly throwIfLost: boolean;
+  /** The explicit `owner` as the store knows it. */
+  readonly storeOwner: string | undefined;
+  /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
+  readonly asked: number | undefined;
 }
 
 /** What may be in a {@link LockerOptions}; the compiler sees to it that none is missing. */
@@ -235,10 +247,12 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
 }
 
 /** What an acquisition without options gets. */
-export function defaultLockSettings(locker: LockerSettings): LockSettings {
+export function defaultLockSettings(context: Context, wait: number): LockSettings {
+  const locker = context.settings;
   return {
-    ttl: undefined,
-    wait: locker.wait,
+    context,
+    timing: context.timings.for(locker.ttl),
+    wait,
     maxHold: locker.maxHold,
     signal: undefined,
     renew: true,
@@ -248,15 +262,15 @@ export function defaultLockSettings(locker: LockerSettings): LockSettings {
     reentry: 'reject',
     label: locker.label,
     throwIfLost: locker.throwIfLost,
+    storeOwner: undefined,
+    asked: undefined,
   };
 }
 
 /** @throws LockArgumentError */
-export function resolveLockOptions(
-  options: LockOptions,
-  defaults: Omit<LockSettings, 'ttl'>,
-): LockSettings {
+export function resolveLockOptions(options: LockOptions, defaults: LockSettings): LockSettings {
   const { ttl, signal, owner, onLost, label } = options;
+  const { context } = defaults;
   const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
   const { renew = true, reentry = 'reject', throwIfLost = defaults.throwIfLost } = options;
   if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
@@ -264,7 +278,8 @@ export function resolveLockOptions(
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
   return {
-    ttl,
+    context,
+    timing: ttl === undefined ? defaults.timing : context.timings.for(ttl),
     wait: checkDuration('wait', wait, 0, Infinity),
     maxHold: checkDuration('maxHold', maxHold, 1, Infinity),
     signal,
@@ -275,6 +290,8 @@ export function resolveLockOptions(
     reentry,
     label: label === undefined ? defaults.label : checkLabel(label),
     throwIfLost: checkBoolean('throwIfLost', throwIfLost),
+    storeOwner: owner === undefined ? undefined : storeOwner(owner),
+    asked: undefined,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ListOptions, LockInfo, LockPage, LockWaiter } from './types.ts';
-import type { Engine } from './engine.ts';
+import type { Context } from './context.ts';
 import { LockArgumentError, type StorePhase } from './errors.ts';
 import { decodeStoredKey, storedPrefix } from './keys.ts';
 import { resolveListOptions } from './options.ts';
@@ -20,27 +20,27 @@ const MOST_REQUESTS = 8;
 
 /** {@link Locker.inspect} */
 export async function inspect(
-  engine: Engine,
+  context: Context,
   key: string,
   stored: string,
 ): Promise<LockInfo | null> {
-  const { client, store } = engine;
-  const grant = await ask(engine, 'inspect', key, () => store.inspect({ key: stored, client }));
+  const { client, store } = context;
+  const grant = await ask(context, 'inspect', key, () => store.inspect({ key: stored, client }));
   if (grant === null) return null;
-  const queue = grant.queue && merged(waitingHere(engine, stored), grant.queue);
-  return { ...infoOf(engine, key, stored, grant), queue };
+  const queue = grant.queue && merged(waitingHere(context, stored), grant.queue);
+  return { ...infoOf(context, key, stored, grant), queue };
 }
 
 /** {@link Locker.forceRelease} */
-export function forceRelease(engine: Engine, key: string, stored: string): Promise<boolean> {
-  const { store } = engine;
-  return ask(engine, 'force-release', key, () => store.forceRelease(stored));
+export function forceRelease(context: Context, key: string, stored: string): Promise<boolean> {
+  const { store } = context;
+  return ask(context, 'force-release', key, () => store.forceRelease(stored));
 }
 
 /** {@link Locker.list} */
-export async function list(engine: Engine, options: ListOptions | undefined): Promise<LockPage> {
+export async function list(context: Context, options: ListOptions | undefined): Promise<LockPage> {
   const { prefix, limit, cursor } = resolveListOptions(options);
-  const { client, store, settings } = engine;
+  const { client, store, settings } = context;
   if (store.list === undefined || (store.encodeKey !== undefined && !store.decodeKey)) {
     throw new LockArgumentError(`This store (${store.name}) cannot list its locks.`);
   }
@@ -50,14 +50,14 @@ export async function list(engine: Engine, options: ListOptions | undefined): Pr
   const locks: LockInfo[] = [];
   let next = cursor;
   for (let requests = 0; requests < MOST_REQUESTS; requests++) {
-    const page = await askForPage(engine, {
+    const page = await askForPage(context, {
       ...request,
       limit: limit - locks.length,
       cursor: next,
     });
     for (const { key: stored, ...grant } of page.grants) {
-      const key = userKey(engine, stored, prefix);
-      if (key !== undefined) locks.push(infoOf(engine, key, stored, grant));
+      const key = userKey(context, stored, prefix);
+      if (key !== undefined) locks.push(infoOf(context, key, stored, grant));
     }
     next = page.cursor;
     if (next === undefined || locks.length >= limit) break;
@@ -65,10 +65,10 @@ export async function list(engine: Engine, options: ListOptions | undefined): Pr
   return next === undefined ? { locks } : { locks, cursor: next };
 }
 
-async function askForPage(engine: Engine, request: ListRequest): Promise<ListPage> {
-  const { store } = engine;
+async function askForPage(context: Context, request: ListRequest): Promise<ListPage> {
+  const { store } = context;
   // A cursor that is refused is no failure of the store.
-  const answer = await ask(engine, 'list', undefined, async () => {
+  const answer = await ask(context, 'list', undefined, async () => {
     try {
       return await (store.list?.(request) ?? { grants: [] });
     } catch (error) {
@@ -81,7 +81,7 @@ async function askForPage(engine: Engine, request: ListRequest): Promise<ListPag
 }
 
 function ask<T>(
-  { calls, settings }: Engine,
+  { calls, settings }: Context,
   phase: StorePhase,
   key: string | undefined,
   send: () => MaybePromise<T>,
@@ -90,8 +90,8 @@ function ask<T>(
 }
 
 /** As its holder gave it; `undefined` for a key that is not asked for. */
-function userKey(engine: Engine, stored: string, prefix: string): string | undefined {
-  const { store, settings } = engine;
+function userKey(context: Context, stored: string, prefix: string): string | undefined {
+  const { store, settings } = context;
   const { namespace } = settings;
   if (store.encodeKey !== undefined) {
     const key = store.decodeKey?.({ namespace, stored });
@@ -106,23 +106,23 @@ function userKey(engine: Engine, stored: string, prefix: string): string | undef
 }
 
 function infoOf(
-  { admission }: Engine,
+  { queues }: Context,
   key: string,
   stored: string,
   { owner, label, fencingToken, since, remaining, waiters = 0 }: StoredGrant,
 ): LockInfo {
-  const here = admission.queues.get(stored)?.size ?? 0;
+  const here = queues.waitersFor(stored);
   const shown = shownOwner(owner);
   return { key, owner: shown, label, fencingToken, since, remaining, waiters: here + waiters };
 }
 
 /** The acquisitions of this locker that wait for a key. */
-function waitingHere({ admission, time }: Engine, stored: string): LockWaiter[] {
+function waitingHere({ queues, time }: Context, stored: string): LockWaiter[] {
   const wallAhead = time.clock.wallNow() - time.now();
   const waiting: LockWaiter[] = [];
-  let waiter = admission.queues.get(stored)?.head;
+  let waiter = queues.firstFor(stored);
   for (; waiter !== undefined && waiting.length < MAX_QUEUE_SHOWN; waiter = waiter.next) {
-    waiting.push({ label: waiter.plan.label, since: Math.round(waiter.since + wallAhead) });
+    waiting.push({ label: waiter.settings.label, since: Math.round(waiter.since + wallAhead) });
   }
   return waiting;
 }

@@ -62,7 +62,6 @@ describe.each(errors)('%s', (name, error, code) => {
 
   test('keeps its key from those who print it or its fields', () => {
     expect(Object.keys(error)).not.toContain('key');
-    expect({ ...error }).not.toHaveProperty('key');
     expect(JSON.stringify(error)).not.toContain(key);
     expect(inspect(error)).not.toContain(key);
   });
@@ -197,8 +196,8 @@ test('a busy lock says how long it was waited for, if it was', async () => {
     message: 'The lock is busy: not acquired within 300 ms.',
     waited: 300,
   });
-  for (const key of ['k', ['a', 'k']]) {
-    const error = await rejection(locker().lock(key, { wait: 0 }));
+  for (const busy of ['k', ['a', 'k']]) {
+    const error = await rejection(locker().lock(busy, { wait: 0 }));
     expect(error).toMatchObject({ message: 'The lock is busy.', code: 'LOCK_NOT_ACQUIRED' });
   }
 });

@@ -80,6 +80,7 @@ describe('a store that fails while we wait', () => {
     for (const { reason, at } of waiters) {
       expect(reason).toBeInstanceOf(LockStoreError);
       expect(reason).toMatchObject({ cause: refused });
+      expect((reason as Error).message).toContain('30 s');
       expect(at).toBeGreaterThanOrEqual(30_000);
     }
   });

@@ -194,6 +194,32 @@ describe('a machine that was suspended', () => {
     expect(lock.signal.aborted).toBe(true);
   });
 
+  test.each([49, 60, 200, 490])(
+    'for %d ms only is noticed too, where the store does not sleep with it',
+    async (ms) => {
+      const { clock, locker } = bench((store) =>
+        variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+      );
+      const lock = await locker().lock('k', { ttl: 1_000, renew: false });
+      // The lease is 988 ms long, and the margin is 100 ms: half of it may go unnoticed.
+      clock.suspend(ms);
+      await clock.advance(939 - ms);
+      expect(lock.state).toBe('lost');
+    },
+  );
+
+  test('is not asked about when somebody adjusts the wall clock a little', async () => {
+    const { clock, locker, sent } = bench((store) =>
+      variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+    );
+    const lock = await locker().lock('k', { ttl: 1_000 });
+    await clock.advance(100);
+    clock.stepWall(200);
+    expect(lock.remaining).toBeCloseTo(788, 3);
+    await clock.advance(100);
+    expect(sent('renew')).toBe(0);
+  });
+
   test('several times, and with a wall clock that was set meanwhile', async () => {
     const { locker, clock } = bench();
     const lock = await locker({ ttl: 10_000 }).lock('k', { renew: false });

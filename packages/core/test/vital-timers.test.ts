@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { systemClock, type Clock } from '../src/clock.ts';
+import { Notices } from '../src/util/notices.ts';
 import { Time } from '../src/util/time.ts';
 
 /** A clock that tells which of its timers keep the process alive. */
@@ -40,7 +41,7 @@ const nothing = (): void => {};
 
 test('only alarms that are to keep the process alive do, and none after the end', () => {
   const { clock, alive, fire } = watchedClock();
-  const time = new Time(clock, nothing);
+  const time = new Time(clock, new Notices(), nothing);
   const alarms = [true, false, true, true, true].map((vital) => time.after(1_000, nothing, vital));
   expect(alive()).toEqual([0, 2, 3, 4]);
   time.cancel(alarms[3]);
@@ -57,7 +58,7 @@ test('only alarms that are to keep the process alive do, and none after the end'
 
 test('an alarm longer than a timer keeps the process alive in all its parts', () => {
   const { clock, alive, fire } = watchedClock();
-  const time = new Time(clock, nothing);
+  const time = new Time(clock, new Notices(), nothing);
   const alarm = time.after(2 ** 31 * 3, nothing, true);
   expect(alive()).toEqual([0]);
   fire(0);

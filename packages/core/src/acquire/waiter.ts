@@ -1,7 +1,9 @@
-import type { Unwanted } from '../release/releases.ts';
+import type { Context } from '../context.ts';
 import type { LockQueueFullError, LockStoreError } from '../errors.ts';
-import type { Grant, Lease, Plan } from '../hold/lease.ts';
+import type { Grant, Lease } from '../hold/lease.ts';
+import type { LockSettings } from '../options.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
+import { ask, type Attempt } from './attempt.ts';
 
 /** A key, and what the store calls it. */
 export interface NamedKey {
@@ -9,125 +11,136 @@ export interface NamedKey {
   readonly stored: string;
 }
 
-/** Where waiters ask. */
-export interface Counter {
-  /** A new id for an acquisition. */
-  newId(): string;
-  ask(
-    plan: Plan,
-    stored: string,
-    id: string,
-    wait: boolean,
-    replaces?: string,
-  ): MaybePromise<AcquireReply>;
+/** For whom a waiter waits: an acquisition. */
+export interface Acquirer {
+  readonly context: Context;
+  readonly settings: LockSettings;
+  /** When it began to wait. */
+  readonly since: number;
+  /** Who will hold, to the store; absent: the id of each grant. */
+  readonly owner: string | undefined;
+  /** Whether it was told that a key is busy. */
+  readonly waiting: boolean;
+  /** The key is busy, and it waits. May be told again. */
+  waits(): void;
+  /** Makes the lease. */
+  granted(waiter: Waiter, grant: Grant, now: number): Lease;
+  /** A single attempt found the key busy. */
+  busy(): void;
+  /** Too many wait already. */
+  refused(error: LockQueueFullError): void;
+  failed(error: LockStoreError): void;
 }
 
-/**
- * One who wants a key: what the queue and the contender know of an acquisition. It wants one key at a
- * time.
- */
-export abstract class Waiter {
-  readonly plan: Plan;
-  key: string;
-  stored: string;
+/** One wish for one key. It ends once: granted, failed, or not wanted any more. */
+export class Waiter {
+  readonly context: Context;
+  readonly settings: LockSettings;
+  readonly since: number;
+  readonly owner: string | undefined;
+  readonly key: string;
+  readonly stored: string;
   /** Its neighbours in the key's queue. */
   previous: Waiter | undefined = undefined;
   next: Waiter | undefined = undefined;
   queued = false;
-  /** When it began to wait. */
-  since: number;
-  /** The key was granted, or is not wanted any more. */
-  done = false;
-  /** Whether it was told that a key is busy: from then on it counts as waiting. */
-  waiting = false;
+  /** The request that is under way for it while it is not in a queue. */
+  attempt: Attempt | undefined = undefined;
   /** Whether an attempt was made whose outcome is not known. */
   unsure = false;
+  private ended = false;
+  private lease: Lease | undefined = undefined;
   private ownId: string | undefined;
 
   constructor(
-    private readonly counter: Counter,
-    plan: Plan,
+    private readonly acquirer: Acquirer,
     { key, stored }: NamedKey,
-    since: number,
-    id: string | undefined,
+    id?: string,
   ) {
-    this.plan = plan;
+    const { context, settings, since, owner } = acquirer;
+    this.context = context;
+    this.settings = settings;
+    this.since = since;
+    this.owner = owner;
     this.key = key;
     this.stored = stored;
-    this.since = since;
     this.ownId = id;
   }
 
-  /** The key is busy, and it waits. May be told again. */
-  abstract waits(): void;
-  /** A single attempt found the key busy. */
-  abstract busy(): void;
-  abstract failed(error: LockStoreError): void;
-  /** Too many wait already. */
-  abstract refused(error: LockQueueFullError): void;
-  /** The locker is closed. */
-  abstract close(): void;
-  /** Makes the lease. */
-  protected abstract granted(grant: Grant, now: number): void;
-
   /** Of the acquisition at the store: a repeated attempt recognises its own earlier grant. */
   get id(): string {
-    return (this.ownId ??= this.counter.newId());
+    return (this.ownId ??= this.context.ids.next());
+  }
+
+  get waiting(): boolean {
+    return this.acquirer.waiting;
+  }
+
+  ask(wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
+    return ask(this.settings, this.stored, this.id, this.owner, wait, replaces);
+  }
+
+  waits(): void {
+    this.acquirer.waits();
   }
 
   grant(grant: Grant, now: number): void {
-    this.done = true;
-    this.granted(grant, now);
+    this.ended = true;
+    this.lease = this.acquirer.granted(this, grant, now);
+  }
+
+  /** A single attempt found the key busy. */
+  busy(): void {
+    this.ended = true;
+    this.acquirer.busy();
+  }
+
+  /** Too many wait already. */
+  refuse(error: LockQueueFullError): void {
+    this.ended = true;
+    this.acquirer.refused(error);
   }
 
   fail(error: LockStoreError): void {
-    this.done = true;
-    this.failed(error);
+    this.ended = true;
+    this.acquirer.failed(error);
   }
 
-  /** Asks the store. */
-  ask(wait: boolean, replaces?: string): MaybePromise<AcquireReply> {
-    return this.counter.ask(this.plan, this.stored, this.id, wait, replaces);
-  }
-
-  /** What it has asked the store for. */
-  get attempt(): Unwanted {
-    const { key, stored, id, plan } = this;
-    return { key, stored, id, terms: plan.terms };
-  }
-
-  /** From now on it asks under a new id: the old one is being taken back. */
-  renounce(id: string | undefined = this.ownId): void {
-    if (this.ownId !== id) return;
-    this.ownId = undefined;
-    this.unsure = false;
+  /** It is not wanted any more, whatever is under way for it. */
+  withdraw(): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.context.queues.withdraw(this);
   }
 
   /** Whether a grant to this id would be recognised by a later attempt. */
   wants(id: string): boolean {
-    return !this.done && this.ownId === id;
+    return !this.ended && this.ownId === id;
+  }
+
+  /** Undoes its attempt of this id, whatever has become of it or will; but not what it holds. */
+  takeBack(id = this.id): void {
+    const { key, stored, settings, context, lease } = this;
+    if (context.held.get(stored)?.id === id) return;
+    // Its next attempt has another id, so that this cannot undo it.
+    if (this.ownId === id) {
+      this.ownId = undefined;
+      this.unsure = false;
+    }
+    const keepUntil = lease?.id === id ? lease.keepUntil : 0;
+    context.releases.takeBack({ key, stored, id, timing: settings.timing, keepUntil });
   }
 
   /** Whether a holder of this process may pass its grant on to it, by what does not change. */
-  canTakeFrom(lease: Lease): boolean {
-    const { plan } = this;
-    const { terms, owner, renew, asked } = lease.plan;
+  canTakeFrom({ settings }: Lease): boolean {
+    const { timing, owner, renew } = this.settings;
     return (
-      plan.owner === undefined &&
       owner === undefined &&
-      asked === undefined &&
-      plan.terms.ttl === terms.ttl &&
-      plan.renew &&
-      renew
+      settings.owner === undefined &&
+      settings.asked === undefined &&
+      timing.ttl === settings.timing.ttl &&
+      renew &&
+      settings.renew
     );
-  }
-
-  /** Begins anew with another key. */
-  protected turnTo(key: string, stored: string, id: string | undefined): void {
-    this.key = key;
-    this.stored = stored;
-    this.ownId = id;
-    this.done = false;
-    this.unsure = false;
   }
 }

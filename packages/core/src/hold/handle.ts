@@ -9,6 +9,8 @@ export interface HandleInternals {
   /** Of the locker: the same object means the same locks. */
   readonly store: object;
   readonly storedKeys: readonly string[];
+  /** How it has ended, if it has. */
+  readonly ended: object | undefined;
   /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */
   running: boolean;
   /** What was handed out to one who takes the lock by hand, until it is watched whether it is dropped. */

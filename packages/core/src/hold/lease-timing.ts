@@ -1,6 +1,7 @@
 import { LockArgumentError } from '../errors.ts';
 import { checkDuration, MAX_TTL } from '../options.ts';
 import type { LockStore } from '../store.ts';
+import type { Time } from '../util/time.ts';
 
 /** The arithmetic of a lease of one `ttl`, in ms, all counted from before its request was sent. */
 export interface LeaseTiming {
@@ -62,12 +63,13 @@ function termsFor(ttl: number, store: LockStore, options: LeaseTimingOptions): L
   };
 }
 
-/** The terms of a locker's locks. A locker meets few different ttls, so the last ones are kept. */
+/** The timing of a locker's locks. A locker meets few different ttls, so the last ones are kept. */
 export class LeaseTimings {
   private readonly known = new Map<number, LeaseTiming>();
 
   constructor(
     private readonly store: LockStore,
+    private readonly time: Time,
     private readonly options: LeaseTimingOptions,
   ) {}
 
@@ -76,9 +78,11 @@ export class LeaseTimings {
     const known = this.known.get(ttl);
     if (known !== undefined) return known;
     const rounded = checkDuration('ttl', ttl, this.store.capabilities.minTtl, MAX_TTL);
-    const terms = termsFor(rounded, this.store, this.options);
+    const timing = termsFor(rounded, this.store, this.options);
     if (this.known.size >= 64) this.known.clear();
-    this.known.set(ttl, terms);
-    return terms;
+    this.known.set(ttl, timing);
+    // A sleep that is not noticed must leave half of the margin. An embedded store sleeps with us.
+    if (!this.store.capabilities.sharedClock) this.time.notice(timing.margin / 2);
+    return timing;
   }
 }

@@ -1,43 +1,9 @@
 import { LockLostError, type LossReason } from '../errors.ts';
 import type { Lock } from '../types.ts';
-import type { Events } from '../events.ts';
 import type { HandleInternals } from './handle.ts';
 import type { LockSettings } from '../options.ts';
 import type { Renewal } from './renewal.ts';
-import type { MaybePromise } from '../store.ts';
 import type { LeaseTiming } from './lease-timing.ts';
-import type { Time } from '../util/time.ts';
-
-/** What leases and handles need of the engine that keeps them. */
-export interface Keeper {
-  readonly time: Time;
-  readonly events: Events;
-  readonly store: object;
-  /** A lease begins. */
-  hold(lease: Lease): void;
-  /** Its holder releases it, at `now`. */
-  release(lease: Lease, now: number): MaybePromise<boolean>;
-  /** Its holder releases what was lost already. */
-  releaseLost(lease: Lease): MaybePromise<boolean>;
-  /** Resolves when no release of it is under way any more. */
-  confirmed(lease: Lease): Promise<void>;
-  /** It was lost. */
-  vacated(lease: Lease): void;
-  /** When something is due for it has changed. */
-  reschedule(lease: Lease): void;
-  /** Renews now, for `Lock.extend()`. */
-  extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void>;
-}
-
-/** All that is decided about an acquisition before it starts. Shared by those with equal options. */
-export interface Plan extends Omit<LockSettings, 'ttl'> {
-  readonly engine: Keeper;
-  readonly terms: LeaseTiming;
-  /** The explicit `owner` as the store knows it. */
-  readonly storeOwner: string | undefined;
-  /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
-  readonly asked?: number | undefined;
-}
 
 /** What the store granted, or what a holder passed on. */
 export interface Grant {
@@ -57,6 +23,8 @@ export interface Tenure {
   readonly from: number | undefined;
   /** How many more times it may be passed on. */
   readonly spare: number;
+  /** What the store knows as its owner, where that is not the id: of one of several keys. */
+  readonly owner?: string | undefined;
 }
 
 /**
@@ -80,7 +48,7 @@ export class Released {
  * ends a lease early rather than late): V8 keeps small integers in the field itself.
  */
 export abstract class Lease {
-  plan: Plan;
+  settings: LockSettings;
   /** The store's name for the key. */
   readonly stored: string;
   readonly id: string;
@@ -93,8 +61,8 @@ export abstract class Lease {
   /** What is under way or owed for it; most of the time there is nothing. */
   renewal: Renewal | undefined;
 
-  constructor(plan: Plan, stored: string, grant: Grant, now: number) {
-    this.plan = plan;
+  constructor(settings: LockSettings, stored: string, grant: Grant, now: number) {
+    this.settings = settings;
     this.stored = stored;
     this.id = grant.id;
     this.grantedAt = Math.floor(now);
@@ -118,7 +86,7 @@ export abstract class Lease {
 
   /** Whether it is prolonged, and not just watched. */
   get renews(): boolean {
-    return this.plan.renew;
+    return this.settings.renew;
   }
 
   /** The handle that users have, if there is one yet. */
@@ -126,24 +94,23 @@ export abstract class Lease {
 
   /** When the store may give the key to somebody else, by this process's clocks. */
   get endsAt(): number {
-    return this.anchor + this.plan.terms.lease;
+    return this.anchor + this.settings.timing.lease;
   }
 
-  /** For how long from `now` a release is to keep the key busy, in ms; absent if not at all. */
-  keepFor(now: number): number | undefined {
-    const left = this.keepUntil - now;
-    return left > 0 ? left : undefined;
+  /** Who holds it, to the store. */
+  get storedOwner(): string {
+    return this.settings.storeOwner ?? this.tenure.owner ?? this.id;
   }
 
   /** The longest that the store may keep it from now, in ms, whatever became of a request. */
   get longest(): number {
-    const { terms, asked = 0 } = this.plan;
-    return Math.max(terms.ttl, asked);
+    const { timing, asked = 0 } = this.settings;
+    return Math.max(timing.ttl, asked);
   }
 
   /** The end of the lease less the safety margin: from here on it is lost. */
   get signalPoint(): number {
-    const { lease, margin } = this.plan.terms;
+    const { lease, margin } = this.settings.timing;
     return this.anchor + lease - margin;
   }
 
@@ -151,7 +118,7 @@ export abstract class Lease {
    * Whether it is held, by the clock and not by a timer, which would be late after the event loop
    * was blocked.
    */
-  isHeld(now = this.plan.engine.time.checkedNow()): boolean {
+  isHeld(now = this.settings.context.time.checkedNow()): boolean {
     if (this.ended !== undefined) return false;
     if (now < this.signalPoint && now < this.maxHoldAt) return true;
     this.lose(now < this.signalPoint ? 'max-hold' : 'expired');
@@ -164,43 +131,45 @@ export abstract class Lease {
    *
    * @returns whether it is held
    */
-  confirm(sentAt: number, terms: LeaseTiming, now: number): boolean {
+  confirm(sentAt: number, timing: LeaseTiming, now: number): boolean {
     if (!this.isHeld(now)) return false;
-    const anchor = Math.floor(Math.max(sentAt, this.endsAt - terms.lease));
-    const { plan } = this;
-    const asked = (plan.asked ?? 0) > terms.ttl ? plan.asked : undefined;
-    if (terms !== plan.terms || asked !== plan.asked) this.plan = { ...plan, terms, asked };
+    const anchor = Math.floor(Math.max(sentAt, this.endsAt - timing.lease));
+    const { settings } = this;
+    const asked = (settings.asked ?? 0) > timing.ttl ? settings.asked : undefined;
+    if (timing !== settings.timing || asked !== settings.asked)
+      this.settings = { ...settings, timing, asked };
     this.anchor = anchor;
     return true;
   }
 
   /** Ends the renewal, or begins it again unless the caller's own abort ended it. */
   setRenewing(on: boolean): void {
-    const { plan } = this;
-    if (this.ended !== undefined || plan.renew === on) return;
-    if (on && plan.signal?.aborted === true) return;
-    this.plan = { ...plan, renew: on };
-    plan.engine.reschedule(this);
+    const { settings } = this;
+    if (this.ended !== undefined || settings.renew === on) return;
+    if (on && settings.signal?.aborted === true) return;
+    this.settings = { ...settings, renew: on };
+    settings.context.renewer.schedule(this);
   }
 
   /** The store is asked for a lease of `ttl` ms; whether it heard may never be known. */
   asks(ttl: number): void {
-    if (ttl > this.longest) this.plan = { ...this.plan, asked: ttl };
+    if (ttl > this.longest) this.settings = { ...this.settings, asked: ttl };
   }
 
   lose(reason: LossReason): void {
     if (this.ended !== undefined) return;
-    const { engine } = this.plan;
-    const heldFor = engine.time.now() - this.grantedAt;
+    const { time, notices, held } = this.settings.context;
+    const heldFor = time.now() - this.grantedAt;
     const error = new LockLostError({ key: this.key, reason, heldFor });
+    notices.begin();
     this.ended = error;
-    // The holder is told before anybody who waits can try.
     this.lost(error);
-    engine.vacated(this);
+    held.remove(this);
+    notices.end();
   }
 }
 
 /** Whether a grant is fresh enough to be handed out: half of the time to its signal point is left. */
-export function isFresh(sentAt: number, terms: LeaseTiming, now: number): boolean {
-  return now - sentAt <= (terms.lease - terms.margin) / 2;
+export function isFresh(sentAt: number, timing: LeaseTiming, now: number): boolean {
+  return now - sentAt <= (timing.lease - timing.margin) / 2;
 }

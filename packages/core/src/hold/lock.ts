@@ -3,12 +3,13 @@ import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, type LockLostError } from '../errors.ts';
 import type { HeldLockEvent } from '../events.ts';
-import { Lease, ownerOf, Released, type Grant, type Plan } from './lease.ts';
+import type { LockSettings } from '../options.ts';
+import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
 import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
-import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
 /** The handle of a lock with one key, and its lease: one object, for there may be very many. */
@@ -18,11 +19,11 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   running = false;
   handed: Lock | undefined = undefined;
 
-  constructor(plan: Plan, key: string, stored: string, grant: Grant, now: number) {
-    super(plan, stored, grant, now);
+  constructor(settings: LockSettings, key: string, stored: string, grant: Grant, now: number) {
+    super(settings, stored, grant, now);
     this.key = key;
-    listen(plan.signal, this);
-    plan.engine.hold(this);
+    listen(settings.signal, this);
+    settings.context.held.add(this);
   }
 
   get keys(): readonly string[] {
@@ -30,11 +31,11 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get label(): string {
-    return this.plan.label;
+    return this.settings.label;
   }
 
   get owner(): string {
-    return this.plan.owner ?? ownerOf(this);
+    return this.settings.owner ?? ownerOf(this);
   }
 
   get fencingToken(): number {
@@ -57,7 +58,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get remaining(): number {
-    const now = this.plan.engine.time.checkedNow();
+    const now = this.settings.context.time.checkedNow();
     return this.isHeld(now) ? this.signalPoint - now : 0;
   }
 
@@ -66,7 +67,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   extend(ttl?: number): Promise<void> {
-    return this.plan.engine.extend(this, [this], ttl);
+    return this.settings.context.renewer.extend(this, [this], ttl);
   }
 
   release(): Promise<boolean> {
@@ -90,15 +91,15 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   // What follows is for the engine.
 
   get callerSignal(): AbortSignal | undefined {
-    return this.plan.signal;
+    return this.settings.signal;
   }
 
   get maxHoldAt(): number {
-    return this.grantedAt + this.plan.maxHold;
+    return this.grantedAt + this.settings.maxHold;
   }
 
   get keepUntil(): number {
-    return this.grantedAt + this.plan.holdAtLeast;
+    return this.grantedAt + this.settings.holdAtLeast;
   }
 
   get handle(): this {
@@ -110,7 +111,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   get store(): object {
-    return this.plan.engine.store;
+    return this.settings.context.store;
   }
 
   get storedKeys(): readonly string[] {
@@ -119,23 +120,26 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
 
   /** Tells of the grant, after `waited` ms. */
   announce(waited: number): void {
-    const { events } = this.plan.engine;
+    const { events } = this.settings.context;
     if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
-  /** The caller's own abort, see contract 4.5. */
+  /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
+    const { notices } = this.settings.context;
+    notices.begin();
     this.setRenewing(false);
     // Made now if need be, so that a later release does not become its reason.
-    signalOf(this);
-    fireSignal(this);
+    this.controller ??= newController();
+    fireSignal(this, notices);
+    notices.end();
   }
 
   dropped(): void {
     if (this.ended !== undefined || !this.renews) return;
     this.setRenewing(false);
-    this.plan.engine.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
+    this.settings.context.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
   }
 
   renewing(on: boolean): void {
@@ -143,38 +147,41 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   confirmed(): Promise<unknown> {
-    return this.plan.engine.confirmed(this);
+    return this.settings.context.releases.confirmed(this.id);
   }
 
   end(): MaybePromise<boolean> {
-    const { engine } = this.plan;
-    const now = engine.time.checkedNow();
+    const { context } = this.settings;
+    const now = context.time.checkedNow();
     if (this.isHeld(now)) {
-      unlisten(this.plan.signal, this);
+      const { notices } = context;
+      notices.begin();
+      unlisten(this.settings.signal, this);
       this.ended = Released.done;
-      fireSignal(this);
-      if (engine.events.heard('released')) {
+      fireSignal(this, notices);
+      if (context.events.heard('released')) {
         const heldFor = now - this.grantedAt;
-        engine.events.emit('released', { ...eventOf(this), heldFor });
+        context.events.emit('released', { ...eventOf(this), heldFor });
       }
-      const released = engine.release(this, now);
+      const released = context.held.release(this, now);
       if (released instanceof Promise) this.ended = new Released(released);
+      notices.end();
       return released;
     }
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
-    return engine.releaseLost(this);
+    return context.releases.releaseLost(this);
   }
 
   protected lost(error: LockLostError): void {
-    const { engine, onLost, signal } = this.plan;
+    const { context, onLost, signal } = this.settings;
     unlisten(signal, this);
-    fireSignal(this);
-    if (engine.events.heard('lost')) {
+    fireSignal(this, context.notices);
+    if (context.events.heard('lost')) {
       const { reason, heldFor } = error;
-      engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
+      context.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
-    if (onLost !== undefined) engine.events.guarded(() => onLost(error));
-    if (isUnheard(this, this.renews)) engine.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
+    if (onLost !== undefined) context.events.call(() => onLost(error));
+    if (isUnheard(this, this.renews)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 }
 

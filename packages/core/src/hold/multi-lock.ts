@@ -3,12 +3,13 @@ import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, LockLostError } from '../errors.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
-import { Lease, Released, type Grant, type Plan } from './lease.ts';
-import { eventOf } from './lock.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
 import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
-import { endReason, fireSignal, signalOf, type Signalling } from './signal.ts';
+import type { LockSettings } from '../options.ts';
+import { Lease, Released, type Grant } from './lease.ts';
+import { eventOf } from './lock.ts';
+import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise } from '../store.ts';
 
 /** To whom a part belongs. */
@@ -22,17 +23,17 @@ export class Part extends Lease {
   holder: PartHolder;
 
   constructor(
-    plan: Plan,
+    settings: LockSettings,
     key: string,
     stored: string,
     grant: Grant,
     now: number,
     holder: PartHolder,
   ) {
-    super(plan, stored, grant, now);
+    super(settings, stored, grant, now);
     this.key = key;
     this.holder = holder;
-    plan.engine.hold(this);
+    settings.context.held.add(this);
   }
 
   get handle(): MultiLock | undefined {
@@ -41,7 +42,7 @@ export class Part extends Lease {
 
   /** While later keys are awaited, whatever is to become of the lock. */
   override get renews(): boolean {
-    return this.handle === undefined || this.plan.renew;
+    return this.handle === undefined || this.settings.renew;
   }
 
   get maxHoldAt(): number {
@@ -54,11 +55,11 @@ export class Part extends Lease {
 
   /** Releases it, held or lost. What was released before may be another holder's by now. */
   finish(): MaybePromise<boolean> {
-    const { engine } = this.plan;
+    const { context } = this.settings;
     if (this.ended instanceof Released) return false;
-    if (!this.isHeld()) return engine.releaseLost(this);
+    if (!this.isHeld()) return context.releases.releaseLost(this);
     this.ended = Released.done;
-    return engine.release(this, engine.time.now());
+    return context.held.release(this, context.time.now());
   }
 
   protected lost(error: LockLostError): void {
@@ -75,17 +76,19 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   private readonly grantedAt: number;
 
   constructor(
-    readonly plan: Plan,
+    readonly settings: LockSettings,
     readonly keys: readonly string[],
     private readonly parts: readonly Part[],
+    /** Under each of the keys, but for those that others of this process have passed on. */
+    readonly owner: string,
     now: number,
   ) {
     this.grantedAt = now;
     for (const part of parts) {
       part.holder = this;
-      plan.engine.reschedule(part);
+      settings.context.renewer.schedule(part);
     }
-    listen(plan.signal, this);
+    listen(settings.signal, this);
   }
 
   get key(): string {
@@ -93,12 +96,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   get label(): string {
-    return this.plan.label;
-  }
-
-  /** Without an explicit owner each part has one of its own; the first stands for all. */
-  get owner(): string {
-    return this.plan.owner ?? (this.parts[0] as Part).id;
+    return this.settings.label;
   }
 
   get fencingToken(): number {
@@ -122,7 +120,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   get remaining(): number {
-    const now = this.plan.engine.time.checkedNow();
+    const now = this.settings.context.time.checkedNow();
     if (!this.isHeld(now)) return 0;
     return Math.min(...this.parts.map((part) => part.signalPoint)) - now;
   }
@@ -132,7 +130,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   extend(ttl?: number): Promise<void> {
-    return this.plan.engine.extend(this, this.parts, ttl);
+    return this.settings.context.renewer.extend(this, this.parts, ttl);
   }
 
   release(): Promise<boolean> {
@@ -156,15 +154,15 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   // What follows is for the engine.
 
   get callerSignal(): AbortSignal | undefined {
-    return this.plan.signal;
+    return this.settings.signal;
   }
 
   get maxHoldAt(): number {
-    return this.grantedAt + this.plan.maxHold;
+    return this.grantedAt + this.settings.maxHold;
   }
 
   get keepUntil(): number {
-    return this.grantedAt + this.plan.holdAtLeast;
+    return this.grantedAt + this.settings.holdAtLeast;
   }
 
   get [HANDLE](): HandleInternals {
@@ -172,7 +170,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   get store(): object {
-    return this.plan.engine.store;
+    return this.settings.context.store;
   }
 
   get storedKeys(): readonly string[] {
@@ -181,24 +179,27 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   /** Tells of the grant, after `waited` ms. */
   announce(waited: number): void {
-    const { events } = this.plan.engine;
+    const { events } = this.settings.context;
     if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
   }
 
-  /** The caller's own abort, see contract 4.5. */
+  /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
+    const { notices } = this.settings.context;
+    notices.begin();
     for (const part of this.parts) part.setRenewing(false);
     // Made now if need be, so that a later release does not become its reason.
-    signalOf(this);
-    fireSignal(this);
+    this.controller ??= newController();
+    fireSignal(this, notices);
+    notices.end();
   }
 
   dropped(): void {
     const renewed = this.parts.filter((part) => part.ended === undefined && part.renews);
     if (renewed.length === 0) return;
     this.renewing(false);
-    this.plan.engine.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
+    this.settings.context.events.warn('HOLDFAST_HANDLE_DROPPED', HANDLE_DROPPED);
   }
 
   renewing(on: boolean): void {
@@ -206,20 +207,28 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   confirmed(): Promise<unknown> {
-    return Promise.all(this.parts.map((part) => this.plan.engine.confirmed(part)));
+    return Promise.all(this.parts.map((part) => this.settings.context.releases.confirmed(part.id)));
   }
 
   end(): MaybePromise<boolean> {
-    const { engine, signal } = this.plan;
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
+    const { notices } = this.settings.context;
+    notices.begin();
+    const released = this.releaseAll();
+    notices.end();
+    return released;
+  }
+
+  private releaseAll(): MaybePromise<boolean> {
+    const { context, signal } = this.settings;
     const held = this.isHeld();
     if (held) {
       unlisten(signal, this);
       this.ended = Released.done;
-      fireSignal(this);
-      if (engine.events.heard('released')) {
-        const heldFor = engine.time.now() - this.grantedAt;
-        engine.events.emit('released', { ...eventOf(this), heldFor });
+      fireSignal(this, context.notices);
+      if (context.events.heard('released')) {
+        const heldFor = context.time.now() - this.grantedAt;
+        context.events.emit('released', { ...eventOf(this), heldFor });
       }
     }
     const freed = this.parts.toReversed().map((part) => part.finish());
@@ -234,27 +243,27 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** Losing one loses all. */
   partLost(error: LockLostError): void {
     if (this.ended !== undefined) return;
-    const { engine, onLost, signal } = this.plan;
+    const { context, onLost, signal } = this.settings;
     const { key, reason } = error;
-    const heldFor = engine.time.now() - this.grantedAt;
+    const heldFor = context.time.now() - this.grantedAt;
     const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
     const renewed = this.parts.every((part) => part.renews);
     this.ended = lost;
     unlisten(signal, this);
-    fireSignal(this);
-    if (engine.events.heard('lost')) {
-      engine.events.emit('lost', { ...eventOf(this), reason, heldFor });
+    fireSignal(this, context.notices);
+    if (context.events.heard('lost')) {
+      context.events.emit('lost', { ...eventOf(this), reason, heldFor });
     }
-    if (onLost !== undefined) engine.events.guarded(() => onLost(lost));
+    if (onLost !== undefined) context.events.call(() => onLost(lost));
     for (const part of this.parts) {
       // These two end for all parts alike, and leave the holder what the leases have left.
       if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
       else if (part.ended === undefined) void part.finish();
     }
-    if (isUnheard(this, renewed)) engine.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
+    if (isUnheard(this, renewed)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 
-  private isHeld(now = this.plan.engine.time.checkedNow()): boolean {
+  private isHeld(now = this.settings.context.time.checkedNow()): boolean {
     return this.ended === undefined && this.parts.every((part) => part.isHeld(now));
   }
 }

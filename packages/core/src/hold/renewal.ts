@@ -4,7 +4,7 @@ import type { LeaseTiming } from './lease-timing.ts';
 /** One request for a lease: owed, or under way. */
 export interface Renewal {
   readonly lease: Lease;
-  readonly terms: LeaseTiming;
+  readonly timing: LeaseTiming;
   /** Otherwise the grant is only checked. */
   readonly prolongs: boolean;
   inFlight: boolean;
@@ -15,9 +15,9 @@ export interface Renewal {
 }
 
 /** One that is about to be sent. The grant keeps it if it is passed on meanwhile. */
-export function begin(lease: Lease, terms: LeaseTiming, prolongs: boolean): Renewal {
-  if (prolongs) lease.asks(terms.ttl);
-  const renewal = { lease, terms, prolongs, inFlight: true, dueAt: undefined, idle: undefined };
+export function begin(lease: Lease, timing: LeaseTiming, prolongs: boolean): Renewal {
+  if (prolongs) lease.asks(timing.ttl);
+  const renewal = { lease, timing, prolongs, inFlight: true, dueAt: undefined, idle: undefined };
   lease.renewal = renewal;
   return renewal;
 }
@@ -28,8 +28,8 @@ export function owe(lease: Lease, at: number): void {
     lease.renewal.dueAt = at;
     return;
   }
-  const { terms } = lease.plan;
-  lease.renewal = { lease, terms, prolongs: false, inFlight: false, dueAt: at, idle: undefined };
+  const { timing } = lease.settings;
+  lease.renewal = { lease, timing, prolongs: false, inFlight: false, dueAt: at, idle: undefined };
 }
 
 /** Its answer has come, or is not waited for any more; `holder` has the grant by now. */
@@ -41,10 +41,10 @@ export function land(holder: Lease, renewal: Renewal): void {
 }
 
 /** When a lease has to be renewed or checked. */
-export function dueAt({ renewal, renews, anchor, plan }: Lease, checkEvery = Infinity): number {
+export function dueAt({ renewal, renews, anchor, settings }: Lease, checkEvery = Infinity): number {
   if (renewal?.inFlight === true) return Infinity;
   if (renewal?.dueAt !== undefined) return renewal.dueAt;
-  return anchor + (renews ? plan.terms.renewEvery : checkEvery);
+  return anchor + (renews ? settings.timing.renewEvery : checkEvery);
 }
 
 /** The places in a batch of those that may take so many ms. */
@@ -52,8 +52,8 @@ export function byTimeout(batch: readonly Renewal[]): Map<number, number[]> {
   const groups = new Map<number, number[]>();
   for (let place = 0; place < batch.length; place++) {
     // An extension to far more, if it hangs, must leave time to renew what there is.
-    const { lease, terms } = batch[place] as Renewal;
-    const storeTimeout = Math.min(terms.storeTimeout, lease.plan.terms.storeTimeout);
+    const { lease, timing } = batch[place] as Renewal;
+    const storeTimeout = Math.min(timing.storeTimeout, lease.settings.timing.storeTimeout);
     const group = groups.get(storeTimeout);
     if (group === undefined) groups.set(storeTimeout, [place]);
     else group.push(place);

@@ -1,28 +1,15 @@
+import type { Context } from '../context.ts';
 import type { Lock } from '../types.ts';
-import type { Releases } from '../release/releases.ts';
 import { LockLostError, LockStoreError } from '../errors.ts';
-import type { Events } from '../events.ts';
 import type { Lease } from './lease.ts';
 import { eventOf } from './lock.ts';
 import { watch } from './lock-views.ts';
-import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
-import type { SlotMap } from '../util/slot-map.ts';
-import type { LockStore, MaybePromise, RenewReply, RenewRequest } from '../store.ts';
-import { copyOf, type StoreCalls } from '../util/store-calls.ts';
-import type { LeaseTiming, LeaseTimings } from './lease-timing.ts';
-import type { Alarm, Time } from '../util/time.ts';
+import { copyOf } from '../util/store-calls.ts';
 import { traceHere, withTrace } from '../util/traces.ts';
-
-/** What renewing needs of its engine. */
-interface RenewerHost {
-  readonly time: Time;
-  readonly calls: StoreCalls;
-  readonly store: LockStore;
-  readonly events: Events;
-  readonly terms: LeaseTimings;
-  readonly leases: SlotMap<Lease>;
-  readonly cleanup: Releases;
-}
+import { begin, byTimeout, dueAt, land, owe, type Renewal } from './renewal.ts';
+import type { MaybePromise, RenewReply, RenewRequest } from '../store.ts';
+import type { LeaseTiming } from './lease-timing.ts';
+import type { Alarm } from '../util/time.ts';
 
 /** When a request was sent, when its answer came, and what was renewed by it, if anybody wants to know. */
 interface Answer {
@@ -30,6 +17,18 @@ interface Answer {
   readonly now: number;
   readonly renewed: Set<Lock> | undefined;
 }
+
+/** A lease for which something is to be done at a certain time. */
+interface Due {
+  readonly at: number;
+  readonly lease: Lease;
+}
+
+/**
+ * Who ends, in ms from a look at all leases, is found by it: many that are not renewed end one by one,
+ * and to look at all each time would take a time that grows with the square of their number.
+ */
+const SOON = 250;
 
 /**
  * Keeps the leases of a locker: one timer, whatever their number, and one request for all that are
@@ -39,33 +38,37 @@ interface Answer {
 export class Renewer {
   private alarm: Alarm | undefined = undefined;
   private alarmAt = Infinity;
+  /** Before this, something is to be done for none but those in `soon`. */
+  private lookAt = Infinity;
+  /** The last one first. Those that were released meanwhile are still in it. */
+  private soon: Due[] = [];
   private stopped = false;
 
-  constructor(private readonly engine: RenewerHost) {}
+  constructor(private readonly context: Context) {}
 
   /** Looks after a lease from now on, or after a change to it. */
   schedule(lease: Lease): void {
     // Most often there is an alarm before anything has to be done for a new lease.
-    const idleUntil = Math.min(lease.anchor + lease.plan.terms.idleFor, lease.maxHoldAt);
-    if (this.alarmAt <= idleUntil && lease.renewal === undefined) return;
-    const at = this.nextActionOf(lease);
-    if (at < this.alarmAt) this.arm(at);
+    const idleUntil = Math.min(lease.anchor + lease.settings.timing.idleFor, lease.maxHoldAt);
+    if (this.lookAt <= idleUntil && lease.renewal === undefined) return;
+    this.lookFrom(this.nextActionOf(lease));
   }
 
   /** Checks every lease now: the store may have been away, or this machine asleep. */
   verify(): void {
-    const now = this.engine.time.now();
-    for (const lease of this.engine.leases.values()) owe(lease, now);
-    if (this.engine.leases.size > 0 && now < this.alarmAt) this.arm(now);
+    const now = this.context.time.now();
+    for (const lease of this.context.held.values()) owe(lease, now);
+    if (this.context.held.size > 0) this.lookFrom(now);
   }
 
   /** `Lock.extend()`. */
   async extend(lock: Lock, leases: readonly Lease[], ttl: number | undefined): Promise<void> {
-    const terms = ttl === undefined ? (leases[0] as Lease).plan.terms : this.engine.terms.for(ttl);
+    const timing =
+      ttl === undefined ? (leases[0] as Lease).settings.timing : this.context.timings.for(ttl);
     const trace = traceHere();
     lock.assertHeld();
     try {
-      await this.renewNow(leases, terms);
+      await this.renewNow(leases, timing);
     } catch (error) {
       throw error instanceof LockStoreError ? withTrace(copyOf(error, lock.key), trace) : error;
     }
@@ -77,40 +80,46 @@ export class Renewer {
    *
    * @throws LockStoreError if the store did not confirm all; the leases are held all the same
    */
-  async renewNow(leases: readonly Lease[], terms: LeaseTiming): Promise<void> {
+  async renewNow(leases: readonly Lease[], timing: LeaseTiming): Promise<void> {
     const busy = leases.filter(({ renewal }) => renewal?.inFlight === true);
     const held = leases.filter((lease) => !busy.includes(lease) && lease.isHeld());
     const later = busy.map(async (lease) => {
       await landed(lease);
-      await this.renewNow([lease], terms);
+      await this.renewNow([lease], timing);
     });
-    await Promise.all([this.renewTogether(held, terms), ...later]);
+    await Promise.all([this.renewTogether(held, timing), ...later]);
   }
 
   stop(): void {
     this.stopped = true;
-    this.engine.time.cancel(this.alarm);
+    this.context.time.cancel(this.alarm);
     this.alarm = undefined;
   }
 
-  private renewTogether(leases: readonly Lease[], terms: LeaseTiming): Promise<void> | undefined {
+  private renewTogether(leases: readonly Lease[], timing: LeaseTiming): Promise<void> | undefined {
     if (leases.length === 0) return undefined;
     return new Promise((resolve, reject) => {
-      const renewals = leases.map((lease) => begin(lease, terms, true));
+      const renewals = leases.map((lease) => begin(lease, timing, true));
       this.send(renewals, (error) => (error === undefined ? resolve() : reject(error)));
     });
   }
 
   private dueAt(lease: Lease): number {
-    return dueAt(lease, this.engine.store.capabilities.checkEvery);
+    return dueAt(lease, this.context.store.capabilities.checkEvery);
   }
 
   private nextActionOf(lease: Lease): number {
     return Math.min(this.dueAt(lease), lease.signalPoint, lease.maxHoldAt);
   }
 
+  private lookFrom(at: number): void {
+    if (at >= this.lookAt) return;
+    this.lookAt = at;
+    if (at < this.alarmAt) this.arm(at);
+  }
+
   private arm(at: number): void {
-    const { time } = this.engine;
+    const { time } = this.context;
     // A machine that has just woken up shows it here at the latest.
     const now = time.checkedNow();
     time.cancel(this.alarm);
@@ -122,24 +131,59 @@ export class Renewer {
   }
 
   private tick(): void {
-    const { leases, time } = this.engine;
     this.alarmAt = Infinity;
-    const now = time.checkedNow();
-    let next = Infinity;
+    const now = this.context.time.checkedNow();
+    if (now >= this.lookAt || !this.endSoon(now)) this.lookAtAll(now);
+  }
+
+  /**
+   * Looks at those alone whose time has come, as the last look at all has found.
+   *
+   * @returns false if one is to be renewed, for which all must be looked at
+   */
+  private endSoon(now: number): boolean {
+    const { soon } = this;
+    for (let next = soon.at(-1); next !== undefined && next.at <= now; next = soon.at(-1)) {
+      soon.pop();
+      const { lease } = next;
+      if (lease.ended !== undefined || !lease.isHeld(now)) continue;
+      if (this.dueAt(lease) <= now) return false;
+      this.lookAt = Math.min(this.lookAt, this.nextActionOf(lease));
+    }
+    this.armNext();
+    return true;
+  }
+
+  private lookAtAll(now: number): void {
+    const soon: Due[] = [];
     let due = false;
     // What is due soon is renewed with what is due, so that renewals fall together.
     const batch: Lease[] = [];
-    for (const lease of leases.values()) {
+    this.lookAt = Infinity;
+    const note = (lease: Lease, at: number): void => {
+      if (at < now + SOON) soon.push({ at, lease });
+      else this.lookAt = Math.min(this.lookAt, at);
+    };
+    for (const lease of this.context.held.values()) {
       if (!lease.isHeld(now)) continue;
       const at = this.dueAt(lease);
       due ||= at <= now;
       if (at <= now || isDueSoon(lease, now)) batch.push(lease);
-      else next = Math.min(next, at, lease.signalPoint, lease.maxHoldAt);
+      else note(lease, Math.min(at, lease.signalPoint, lease.maxHoldAt));
     }
-    if (due) this.renew(batch);
-    for (const lease of batch) {
-      if (lease.ended === undefined) next = Math.min(next, this.nextActionOf(lease));
-    }
+    // Whoever hears of a loss may release what is due.
+    this.context.notices.add(() => {
+      if (due) this.renew(batch);
+      for (const lease of batch) {
+        if (lease.ended === undefined) note(lease, this.nextActionOf(lease));
+      }
+      this.soon = soon.toSorted((one, other) => other.at - one.at);
+      this.armNext();
+    });
+  }
+
+  private armNext(): void {
+    const next = Math.min(this.lookAt, this.soon.at(-1)?.at ?? Infinity);
     if (next < this.alarmAt) this.arm(next);
   }
 
@@ -150,18 +194,18 @@ export class Renewer {
       if (lease.ended !== undefined || lease.renewal?.inFlight === true) continue;
       const { handle } = lease;
       if (handle !== undefined) watch(handle);
-      batch.push(begin(lease, lease.plan.terms, lease.renews));
+      batch.push(begin(lease, lease.settings.timing, lease.renews));
     }
     if (batch.length > 0) this.send(batch, () => {});
   }
 
   /** One request, whose answer is waited for as long as each ttl allows. */
   private send(batch: readonly Renewal[], done: (error?: LockStoreError) => void): void {
-    const { store, calls, time } = this.engine;
+    const { store, calls, time } = this.context;
     const sentAt = time.now();
-    const requests = batch.map(({ lease, terms, prolongs }): RenewRequest => {
-      const { stored, id, plan } = lease;
-      return { key: stored, id, owner: plan.storeOwner ?? id, ttl: prolongs ? terms.ttl : 0 };
+    const requests = batch.map(({ lease, timing, prolongs }): RenewRequest => {
+      const { stored, id, storedOwner } = lease;
+      return { key: stored, id, owner: storedOwner, ttl: prolongs ? timing.ttl : 0 };
     });
     let replies: MaybePromise<readonly RenewReply[]>;
     try {
@@ -193,7 +237,7 @@ export class Renewer {
     replies: readonly RenewReply[],
     sentAt: number,
   ): LockStoreError | undefined {
-    const { events, time } = this.engine;
+    const { events, time } = this.context;
     // A lock of several keys is told of once.
     const renewed = events.heard('renewed') ? new Set<Lock>() : undefined;
     const answer = { sentAt, now: time.checkedNow(), renewed };
@@ -214,10 +258,10 @@ export class Renewer {
     reply: RenewReply | undefined,
     answer: Answer,
   ): LockStoreError | undefined {
-    const { engine } = this;
+    const { context } = this;
     const { lease, prolongs } = renewal;
     // Meanwhile it may have passed to another holder of this process.
-    const current = lease.ended === undefined ? lease : engine.leases.get(lease.stored);
+    const current = lease.ended === undefined ? lease : context.held.get(lease.stored);
     const holder = current?.id === lease.id ? current : lease;
     land(holder, renewal);
     let failed: LockStoreError | undefined;
@@ -225,8 +269,8 @@ export class Renewer {
       if (holder === current) this.confirm(holder, renewal, answer);
       if (prolongs && holder.handle !== undefined) answer.renewed?.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
-      failed = engine.calls.errorFrom('renew', lease.key, reply);
-      const { retryEvery } = holder.plan.terms;
+      failed = context.calls.errorFrom('renew', lease.key, reply);
+      const { retryEvery } = holder.settings.timing;
       if (holder === current) owe(holder, answer.sentAt + retryEvery);
     } else {
       if (holder === current) holder.lose(reply);
@@ -234,20 +278,20 @@ export class Renewer {
     }
     if (holder === current && holder.ended === undefined) this.schedule(holder);
     // What has expired meanwhile may have been prolonged all the same, and nobody would release it.
-    else if (prolongs && hasExpired(holder)) engine.cleanup.undo(holder);
+    else if (prolongs && hasExpired(holder)) context.releases.undo(holder);
     return failed;
   }
 
   private confirm(held: Lease, renewal: Renewal, { sentAt, now }: Answer): void {
-    const { engine } = this;
-    const { checkEvery } = engine.store.capabilities;
+    const { context } = this;
+    const { checkEvery } = context.store.capabilities;
     if (renewal.prolongs) {
-      if (!held.confirm(sentAt, renewal.terms, now)) return;
+      if (!held.confirm(sentAt, renewal.timing, now)) return;
     } else if (checkEvery !== undefined) {
       owe(held, sentAt + checkEvery);
     }
     // A verification that was asked for while this was under way is still owed.
-    if (renewal.dueAt !== undefined && renewal.dueAt > sentAt) owe(held, engine.time.now());
+    if (renewal.dueAt !== undefined && renewal.dueAt > sentAt) owe(held, context.time.now());
   }
 }
 
@@ -259,8 +303,8 @@ function landed({ renewal }: Lease): Promise<void> {
   });
 }
 
-function isDueSoon({ renewal, renews, anchor, plan }: Lease, now: number): boolean {
-  return renewal === undefined && renews && anchor + plan.terms.renewFrom <= now;
+function isDueSoon({ renewal, renews, anchor, settings }: Lease, now: number): boolean {
+  return renewal === undefined && renews && anchor + settings.timing.renewFrom <= now;
 }
 
 function hasExpired({ ended }: Lease): boolean {

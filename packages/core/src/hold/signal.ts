@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { LockLostError, LockReleasedError } from '../errors.ts';
+import type { Notices } from '../util/notices.ts';
 import type { Released } from './lease.ts';
 
 /** The part of a handle that its signal is made from. */
@@ -20,20 +21,32 @@ export function endReason(handle: Signalling): LockLostError | LockReleasedError
 }
 
 export function signalOf(handle: Signalling): AbortSignal {
-  if (handle.controller === undefined) {
-    handle.controller = new AbortController();
-    // Work may fan out: as many listen as there are parts of it, and Node is not to take that for a leak.
-    setMaxListeners(0, handle.controller.signal);
-    fireSignal(handle);
-  }
-  return handle.controller.signal;
+  const controller = (handle.controller ??= newController());
+  if (!controller.signal.aborted) abort(controller, abortReason(handle));
+  return controller.signal;
+}
+
+export function newController(): AbortController {
+  const controller = new AbortController();
+  // Work may fan out: as many listen as there are parts of it, and Node is not to take that for a leak.
+  setMaxListeners(0, controller.signal);
+  return controller;
 }
 
 /** Aborts the signal, if anybody has it, for whatever has happened to the handle. */
-export function fireSignal(handle: Signalling): void {
-  const { controller, callerSignal } = handle;
+export function fireSignal(handle: Signalling, notices: Notices): void {
+  const { controller } = handle;
   if (controller === undefined || controller.signal.aborted) return;
-  const reason = endReason(handle);
+  const reason = abortReason(handle);
+  notices.add(() => abort(controller, reason));
+}
+
+/** `undefined` while the handle is held and its caller has not aborted. */
+function abortReason(handle: Signalling): unknown {
+  const { callerSignal } = handle;
+  return endReason(handle) ?? (callerSignal?.aborted === true ? callerSignal.reason : undefined);
+}
+
+function abort(controller: AbortController, reason: unknown): void {
   if (reason !== undefined) controller.abort(reason);
-  else if (callerSignal?.aborted === true) controller.abort(callerSignal.reason);
 }

@@ -1,5 +1,5 @@
 import { LockLostError } from '../errors.ts';
-import type { Plan } from './lease.ts';
+import type { LockSettings } from '../options.ts';
 import type { Signalling } from './signal.ts';
 
 export const LOSS_UNHEARD =
@@ -8,7 +8,7 @@ export const LOSS_UNHEARD =
 
 /** A handle that was lost. */
 interface LostHandle extends Signalling {
-  readonly plan: Plan;
+  readonly settings: LockSettings;
   readonly running: boolean;
 }
 
@@ -18,15 +18,15 @@ interface LostHandle extends Signalling {
  * @param renewed whether the lock was renewed to its end; otherwise it ran out as somebody had asked
  */
 export function isUnheard(
-  { ended, plan, controller, running }: LostHandle,
+  { ended, settings, controller, running }: LostHandle,
   renewed: boolean,
 ): boolean {
-  const { onLost, throwIfLost, engine } = plan;
+  const { onLost, throwIfLost, context } = settings;
   if (!(ended instanceof LockLostError) || controller !== undefined || onLost !== undefined) {
     return false;
   }
   if (ended.reason === 'expired' && !renewed) return false;
   // Whoever closes a locker knows.
   if (ended.reason === 'closed') return false;
-  return !(throwIfLost && running) && !engine.events.heard('lost');
+  return !(throwIfLost && running) && !context.events.heard('lost');
 }

@@ -1,36 +1,43 @@
-import type { Engine } from '../engine.ts';
+import type { Context } from '../context.ts';
 
 /** What is still to be released or cleaned up gets so many ms. */
 const LAST_CALL = 1_000;
 
-/** Closes a locker: contract section 7. Never rejects. */
-export async function closeEngine(engine: Engine, drain: number): Promise<void> {
-  for (const waiter of engine.admission.waiters()) waiter.close();
-  if (drain > 0 && engine.leases.size > 0) await drained(engine, drain);
-  engine.cleanup.hurry();
-  const leases = [...engine.leases.values()];
+/** Closes a locker. Never rejects. */
+export async function closeLocker(context: Context, drain: number): Promise<void> {
+  context.notices.begin();
+  const { pending } = context.queues;
+  for (let { first } = pending; first !== undefined; first = pending.first) {
+    first.close();
+  }
+  context.notices.endLater();
+  if (drain > 0 && context.held.size > 0) await drained(context, drain);
+  context.releases.hurry();
+  context.notices.begin();
+  const leases = [...context.held.values()];
   const handles = new Set(leases.map((lease) => lease.handle));
   for (const lease of leases) lease.lose('closed');
   for (const handle of handles) {
     if (handle?.running === false) void handle.end();
   }
-  await atMost(engine, LAST_CALL, engine.cleanup.settled());
-  await atMost(engine, LAST_CALL, engine.stop());
+  context.notices.endLater();
+  await atMost(context, LAST_CALL, context.releases.settled());
+  await atMost(context, LAST_CALL, context.stop());
 }
 
 /** Resolves when nothing is held any more, at the latest after `drain` ms. */
-function drained(engine: Engine, drain: number): Promise<void> {
+function drained(context: Context, drain: number): Promise<void> {
   const idle = new Promise<void>((resolve) => {
-    engine.onIdle = resolve;
+    context.held.onIdle = resolve;
   });
-  return atMost(engine, drain, idle);
+  return atMost(context, drain, idle);
 }
 
-async function atMost(engine: Engine, ms: number, work: Promise<void>): Promise<void> {
+async function atMost(context: Context, ms: number, work: Promise<void>): Promise<void> {
   await new Promise<void>((resolve) => {
-    const alarm = engine.time.after(ms, resolve, true);
+    const alarm = context.time.after(ms, resolve, true);
     const done = (): void => {
-      engine.time.cancel(alarm);
+      context.time.cancel(alarm);
       resolve();
     };
     work.then(done, done);

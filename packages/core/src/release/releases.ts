@@ -1,31 +1,25 @@
-import { LinkedList, type Linked } from '../util/linked-list.ts';
-import type { Timeout, TimeoutQueue, Timeouts } from '../util/timeouts.ts';
+import type { Context } from '../context.ts';
 import type { Lease } from '../hold/lease.ts';
-import type { LockStore, MaybePromise } from '../store.ts';
-import { isPromiseLike, type StoreCalls } from '../util/store-calls.ts';
 import type { LeaseTiming } from '../hold/lease-timing.ts';
-import type { Alarm, Time } from '../util/time.ts';
+import type { MaybePromise } from '../store.ts';
+import { Backoff } from '../util/backoff.ts';
+import { LinkedList, type Linked } from '../util/linked-list.ts';
+import { isPromiseLike } from '../util/store-calls.ts';
+import type { Alarm } from '../util/time.ts';
+import type { Timeout, TimeoutQueue } from '../util/timeouts.ts';
 
 /** How long, in ms, `release()` waits for the store before it goes on in the background. */
 const RELEASE_LIMIT = 1_000;
-const FIRST_RETRY = 50;
-const LONGEST_RETRY = 1_000;
 
 /** A grant that is to be ended on the store. */
-export interface Unwanted {
+export interface GrantRef {
   /** The user's key. */
   readonly key: string;
   readonly stored: string;
   readonly id: string;
-  readonly terms: LeaseTiming;
-}
-
-/** What cleaning up needs of its engine. */
-interface ReleasesHost {
-  readonly time: Time;
-  readonly calls: StoreCalls;
-  readonly deadlines: Timeouts;
-  readonly store: LockStore;
+  readonly timing: LeaseTiming;
+  /** Until then the store keeps the key busy all the same; 0 if it is free at once. */
+  readonly keepUntil: number;
 }
 
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out. */
@@ -34,36 +28,38 @@ class Ending implements Linked<Ending> {
   next: Ending | undefined = undefined;
   /** Whether the store freed it; `undefined` while that is open. */
   freed: boolean | undefined = undefined;
-  private retry = FIRST_RETRY;
+  private readonly backoff = new Backoff();
   private alarm: Alarm | undefined = undefined;
 
   constructor(
-    private readonly engine: ReleasesHost,
-    readonly grant: Unwanted,
+    private readonly context: Context,
+    readonly grant: GrantRef,
     /** After this it has run out by itself. */
     private readonly until: number,
-    private readonly keepFor: number | undefined,
     private ended: (freed: boolean, ending: Ending) => void,
   ) {}
 
   /** Asks the store, or goes on with what it was asked already. */
-  attempt(given?: PromiseLike<boolean>): void {
-    const { engine, keepFor } = this;
-    const { key, stored, id, terms } = this.grant;
-    engine.calls.send({
+  attempt(sent?: PromiseLike<boolean>): void {
+    const { context, grant } = this;
+    const { key, timing } = grant;
+    context.calls.send({
       phase: 'release',
       key,
-      timeout: terms.storeTimeout,
-      send: () => given ?? engine.store.release({ key: stored, id, keepFor }),
+      timeout: timing.storeTimeout,
+      send: () => sent ?? endGrant(context, grant),
       answered: (freed) => this.finish(freed),
       failed: (error) => (error.permanent ? this.finish(false) : this.later()),
+      late: (freed) => {
+        if (freed) this.finish(true);
+      },
     });
   }
 
   finish(freed: boolean): void {
     if (this.freed !== undefined) return;
     this.freed = freed;
-    this.engine.time.cancel(this.alarm);
+    this.context.time.cancel(this.alarm);
     this.ended(freed, this);
   }
 
@@ -80,16 +76,24 @@ class Ending implements Linked<Ending> {
 
   private later(): void {
     if (this.freed !== undefined) return;
-    const { time } = this.engine;
+    const { time } = this.context;
     const left = this.until - time.now();
     if (left <= 0) {
       this.finish(false);
       return;
     }
-    const delay = Math.min(this.retry * (0.5 + time.random() / 2), left);
-    this.retry = Math.min(this.retry * 2, LONGEST_RETRY);
-    this.alarm = time.after(delay, () => this.attempt(), true);
+    time.cancel(this.alarm);
+    this.alarm = time.after(Math.min(this.backoff.next(time), left), () => this.attempt(), true);
   }
+}
+
+/** One request. What is kept is kept until a point in time, however often it is asked for. */
+function endGrant(
+  { store, time }: Context,
+  { stored, id, keepUntil }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil'>,
+): MaybePromise<boolean> {
+  const left = keepUntil === 0 ? 0 : keepUntil - time.now();
+  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined });
 }
 
 /** An answer that is given in time, whatever the store does. */
@@ -101,11 +105,11 @@ class Limited implements Timeout {
   private resolve!: (freed: boolean) => void;
   private open = true;
 
-  constructor(private readonly deadlines: TimeoutQueue) {
+  constructor(private readonly timeouts: TimeoutQueue) {
     this.answer = new Promise((resolve) => {
       this.resolve = resolve;
     });
-    deadlines.start(this);
+    timeouts.start(this);
   }
 
   missed(): void {
@@ -116,7 +120,7 @@ class Limited implements Timeout {
   give(freed: boolean): void {
     if (!this.open) return;
     this.open = false;
-    this.deadlines.met(this);
+    this.timeouts.met(this);
     this.resolve(freed);
   }
 }
@@ -127,55 +131,46 @@ export class Releases {
   /** Those who wait until nothing is pending. */
   private onSettled: (() => void)[] = [];
 
-  constructor(private readonly engine: ReleasesHost) {}
+  constructor(private readonly context: Context) {}
 
-  /** Releases what a holder held. Answers within {@link RELEASE_LIMIT}, false if not confirmed. */
-  release(lease: Lease, now: number, keepFor?: number): MaybePromise<boolean> {
-    const { key, stored, id, plan } = lease;
+  /**
+   * Releases what a holder holds or held. Answers within {@link RELEASE_LIMIT}, false if not confirmed.
+   *
+   * @param sent the request that ends it, if it was sent already
+   */
+  release(lease: Lease, now: number, sent?: MaybePromise<boolean>): MaybePromise<boolean> {
+    const { keepUntil } = lease;
     let reply: MaybePromise<boolean>;
     try {
-      reply = this.engine.store.release({ key: stored, id, keepFor });
+      reply = sent ?? endGrant(this.context, lease);
     } catch (error) {
       reply = Promise.reject(error);
     }
     if (!isPromiseLike(reply)) return reply;
     // A renewal that was not confirmed may have been executed any time until now.
-    const until = Math.max(lease.endsAt, now + Math.max(lease.longest, keepFor ?? 0));
-    const limited = this.limit();
-    const grant = { key, stored, id, terms: plan.terms };
-    this.run(grant, until, (freed) => limited.give(freed), keepFor, reply);
+    const until = Math.max(lease.endsAt, now + lease.longest, keepUntil);
+    const limited = new Limited(this.context.timeouts.of(RELEASE_LIMIT));
+    this.run(refOf(lease), until, (freed) => limited.give(freed), reply);
     return limited.answer;
   }
 
   /** Frees what might still be ours of a lock that was lost. */
   releaseLost(lease: Lease): MaybePromise<boolean> {
-    const now = this.engine.time.now();
-    const freed = this.release(lease, now, lease.keepFor(now));
+    const freed = this.release(lease, this.context.time.now());
     return freed instanceof Promise ? freed.then(() => false) : false;
   }
 
   /** Frees a lost lock that a renewal, answered late or not at all, may have prolonged. */
   undo(lease: Lease): void {
-    const { key, stored, id, plan, longest } = lease;
-    const now = this.engine.time.now();
-    const keepFor = lease.keepFor(now);
-    this.run({ key, stored, id, terms: plan.terms }, now + longest, undefined, keepFor);
+    this.run(refOf(lease), this.context.time.now() + lease.longest);
   }
 
   /**
    * Takes back an acquisition whose outcome is unknown or no longer wanted: it may have been granted,
    * or be granted any moment.
    */
-  takeBack(unwanted: Unwanted): void {
-    this.run(unwanted, this.engine.time.now() + unwanted.terms.ttl);
-  }
-
-  /** Answers within {@link RELEASE_LIMIT}, whatever the store does. */
-  limited(freed: MaybePromise<boolean>): MaybePromise<boolean> {
-    if (!(freed instanceof Promise)) return freed;
-    const limited = this.limit();
-    void freed.then((answer) => limited.give(answer));
-    return limited.answer;
+  takeBack(grant: GrantRef): void {
+    this.run(grant, this.context.time.now() + grant.timing.ttl);
   }
 
   /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
@@ -203,10 +198,6 @@ export class Releases {
     for (const ending of this.all()) ending.finish(false);
   }
 
-  private limit(): Limited {
-    return new Limited(this.engine.deadlines.of(RELEASE_LIMIT));
-  }
-
   private all(): Ending[] {
     const all: Ending[] = [];
     for (let ending = this.pending.first; ending !== undefined; ending = ending.next) {
@@ -216,20 +207,19 @@ export class Releases {
   }
 
   private run(
-    unwanted: Unwanted,
+    grant: GrantRef,
     until: number,
     answered: (freed: boolean) => void = () => {},
-    keepFor?: number,
-    given?: PromiseLike<boolean>,
+    sent?: PromiseLike<boolean>,
   ): void {
     const ended = (freed: boolean, ending: Ending): void => {
       this.pending.remove(ending);
       answered(freed);
       if (this.pending.size === 0) this.tellSettled();
     };
-    const ending = new Ending(this.engine, unwanted, until, keepFor, ended);
+    const ending = new Ending(this.context, grant, until, ended);
     this.pending.append(ending);
-    ending.attempt(given);
+    ending.attempt(sent);
   }
 
   private tellSettled(): void {
@@ -238,4 +228,8 @@ export class Releases {
     this.onSettled = [];
     for (const resolve of waiting) resolve();
   }
+}
+
+function refOf({ key, stored, id, settings, keepUntil }: Lease): GrantRef {
+  return { key, stored, id, timing: settings.timing, keepUntil };
 }

@@ -17,7 +17,7 @@ interface Queue {
 }
 
 /**
- * Who waits for which key, as contract 6.2 has it: short registrations, and for the first in line a
+ * Who waits for which key, first come, first served: short registrations, and for the first in line a
  * short reservation when the key becomes free. There are no timers: whoever asks moves a queue on.
  */
 export class MemoryQueues {

@@ -251,6 +251,8 @@ class MemoryStore implements LockStore {
   private grant(request: AcquireRequest, now: number): AcquireReply {
     const { key, id, owner, ttl, tokens, client, wait } = request;
     if (wait) this.queues.remove(key, client);
+    // How an earlier grant of the same acquisition has ended is of no interest any more.
+    if (this.ended.size > 0) this.ended.delete(id);
     const token = this.lastToken + 1;
     this.lastToken += tokens;
     const grantedAt = Math.floor(now);

@@ -2,6 +2,7 @@ import type { Timeout, TimeoutQueue, Timeouts } from './timeouts.ts';
 import { LockStoreError, type StorePhase } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { MaybePromise } from '../store.ts';
+import type { Notices } from './notices.ts';
 import type { Time } from './time.ts';
 import { traceHere, withTrace } from './traces.ts';
 
@@ -47,8 +48,9 @@ export class StoreCalls {
 
   constructor(
     private readonly time: Time,
-    private readonly deadlines: Timeouts,
+    private readonly timeouts: Timeouts,
     private readonly events: Events,
+    private readonly notices: Notices,
   ) {}
 
   send<T>(call: StoreCall<T>): void {
@@ -84,25 +86,38 @@ export class StoreCalls {
     return error;
   }
 
+  /** Of a request that was not answered within `timeout` ms. */
+  timeoutError(phase: StorePhase, key: string | undefined, timeout: number): LockStoreError {
+    const message = `The store did not answer within ${Math.round(timeout)} ms (${phase}).`;
+    return this.errorFrom(phase, key, new LockStoreError(message, { phase, key }));
+  }
+
   private await<T>(call: StoreCall<T>, reply: PromiseLike<T>): void {
     const pending = new PendingCall(() => this.timedOut(call));
-    const deadlines = this.deadlines.of(call.timeout);
-    deadlines.start(pending);
+    const timeouts = this.timeouts.of(call.timeout);
+    timeouts.start(pending);
     reply.then(
       (value) => {
-        if (pending.settle(deadlines)) call.answered(value);
-        else call.late?.(value);
+        this.notices.begin();
+        try {
+          if (pending.settle(timeouts)) call.answered(value);
+          else call.late?.(value);
+        } finally {
+          this.notices.end();
+        }
       },
       (error: unknown) => {
-        if (pending.settle(deadlines)) this.fail(call, error);
+        if (!pending.settle(timeouts)) return;
+        this.notices.begin();
+        this.fail(call, error);
+        this.notices.end();
       },
     );
   }
 
   private timedOut<T>(call: StoreCall<T>): void {
     const { phase, key, timeout } = call;
-    const message = `The store did not answer within ${Math.round(timeout)} ms (${phase}).`;
-    this.fail(call, new LockStoreError(message, { phase, key }));
+    call.failed(this.timeoutError(phase, key, timeout));
   }
 
   private fail<T>(call: StoreCall<T>, cause: unknown): void {
@@ -132,9 +147,9 @@ class PendingCall implements Timeout {
   }
 
   /** @returns whether the answer came in time */
-  settle(deadlines: TimeoutQueue): boolean {
+  settle(timeouts: TimeoutQueue): boolean {
     const { open } = this;
-    if (open) deadlines.met(this);
+    if (open) timeouts.met(this);
     this.open = false;
     return open;
   }

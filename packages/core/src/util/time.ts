@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { LinkedList, type Linked } from './linked-list.ts';
 import type { Clock, ClockTimer } from '../clock.ts';
+import type { Notices } from './notices.ts';
 
 /** Longer delays fire at once in Node, so they are cut into pieces. */
 const LONGEST_DELAY = 2 ** 31 - 1;
@@ -25,6 +26,8 @@ export interface Alarm extends Linked<Alarm> {
  */
 export class Time {
   private suspended = 0;
+  /** From which step of the wall clock on, in ms, the boot clock is asked whether the machine slept. */
+  private noticeable = ALARM;
   private wallOffset: number;
   private bootOffset: number | undefined;
   /**
@@ -36,7 +39,8 @@ export class Time {
 
   constructor(
     readonly clock: Clock,
-    /** Called once for each jump of the wall clock, whatever its cause. */
+    private readonly notices: Notices,
+    /** Called once for each jump of the wall clock, whatever its cause, and when the machine slept. */
     private readonly onJump: () => void,
   ) {
     const monotonic = clock.now();
@@ -49,12 +53,17 @@ export class Time {
     return this.clock.now() + this.suspended;
   }
 
+  /** From now on also a sleep of so many ms must show. */
+  notice(ms: number): void {
+    this.noticeable = Math.min(this.noticeable, ms);
+  }
+
   /** As {@link now}, after a look at the wall clock: for all that decides whether a lock is held. */
   checkedNow(): number {
     const monotonic = this.clock.now();
     const offset = this.clock.wallNow() - monotonic;
     const jump = offset - this.wallOffset;
-    if (jump > ALARM || jump < -ALARM) this.jumped(monotonic, offset);
+    if (jump > this.noticeable || jump < -ALARM) this.jumped(monotonic, jump);
     else if (jump < 0) this.wallOffset = offset;
     return monotonic + this.suspended;
   }
@@ -72,7 +81,12 @@ export class Time {
           return;
         }
         this.demote(alarm);
-        callback();
+        this.notices.begin();
+        try {
+          callback();
+        } finally {
+          this.notices.end();
+        }
       }, delay);
       if (!alarm.vital) alarm.timer.unref?.();
     };
@@ -126,14 +140,22 @@ export class Time {
     this.vital.remove(alarm);
   }
 
-  private jumped(monotonic: number, offset: number): void {
-    this.wallOffset = offset;
+  private jumped(monotonic: number, jump: number): void {
+    this.wallOffset += jump;
+    const slept = this.sleptSince(monotonic);
+    this.suspended += slept;
+    // A small step that the boot clock does not know of is somebody who adjusts the wall clock.
+    if (slept > 0 || Math.abs(jump) > ALARM) this.onJump();
+  }
+
+  /** How long the machine was suspended since this was asked last, as far as the boot clock knows. */
+  private sleptSince(monotonic: number): number {
     const boot = this.bootAhead(monotonic);
-    if (boot !== undefined && this.bootOffset !== undefined) {
-      this.suspended += Math.max(0, boot - this.bootOffset);
-    }
-    this.bootOffset = boot;
-    this.onJump();
+    const known = this.bootOffset ?? boot;
+    if (boot === undefined || known === undefined) return 0;
+    // It ticks coarsely, and must not count the same tick twice.
+    this.bootOffset = Math.max(boot, known);
+    return this.bootOffset - known;
   }
 
   /** How far the boot clock is ahead of the monotonic one. */

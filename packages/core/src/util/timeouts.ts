@@ -9,7 +9,7 @@ export interface Timeout extends Linked<Timeout> {
   missed(): void;
 }
 
-/** All deadlines of a locker. */
+/** All timeouts of a locker. */
 export class Timeouts {
   private readonly byLength = new Map<number, TimeoutQueue>();
 
@@ -17,17 +17,17 @@ export class Timeouts {
 
   /** Those of one length, in ms. */
   of(length: number): TimeoutQueue {
-    let deadlines = this.byLength.get(length);
-    if (deadlines === undefined) {
-      deadlines = new TimeoutQueue(this.time, length, () => this.byLength.delete(length));
-      this.byLength.set(length, deadlines);
+    let timeouts = this.byLength.get(length);
+    if (timeouts === undefined) {
+      timeouts = new TimeoutQueue(this.time, length, () => this.byLength.delete(length));
+      this.byLength.set(length, timeouts);
     }
-    return deadlines;
+    return timeouts;
   }
 
   /** From now on no timer stays but for what is open. */
   rest(): void {
-    for (const deadlines of this.byLength.values()) deadlines.rest();
+    for (const timeouts of this.byLength.values()) timeouts.rest();
   }
 }
 
@@ -46,17 +46,17 @@ export class TimeoutQueue {
     private readonly onUnused: () => void,
   ) {}
 
-  start(deadline: Timeout): void {
+  start(timeout: Timeout): void {
     const { time, length, open } = this;
-    deadline.at = time.now() + length;
-    open.append(deadline);
+    timeout.at = time.now() + length;
+    open.append(timeout);
     if (this.alarm === undefined) this.arm(length);
     else if (open.size === 1) time.keepAlive(this.alarm, true);
   }
 
-  met(deadline: Timeout): void {
+  met(timeout: Timeout): void {
     const { alarm, open } = this;
-    open.remove(deadline);
+    open.remove(timeout);
     if (open.size > 0 || alarm === undefined) return;
     // The timer stays for the next one: to start and end timers costs more than all else of a request.
     if (this.resting) this.rest();

@@ -2,29 +2,29 @@ import type { Alarm, Time } from '../util/time.ts';
 import type { Waiter } from './waiter.ts';
 
 /** How long, in ms, a store may fail without a break before waiters without a limit are rejected. */
-const PATIENCE = 30_000;
-/** How often, in ms, those are looked for whose patience has ended later. */
+export const OUTAGE_LIMIT = 30_000;
+/** How often, in ms, those are looked for whose limit is reached later. */
 const LATER_LOOKS = 1_000;
 
-/** Waiters without a limit are not left to a store that fails for ever. */
-export class Patience {
+/** From the first failure on: waiters without a limit are not left to a store that fails for ever. */
+export class OutageLimit {
   private alarm: Alarm | undefined = undefined;
 
-  /** @param exhausted told who has waited for too long */
+  /**
+   * @param since when the first request was sent that failed
+   * @param reached told who has waited for too long
+   */
   constructor(
     private readonly time: Time,
-    private readonly exhausted: (tired: (waiter: Waiter) => boolean) => void,
-  ) {}
-
-  /** The store fails, since then. */
-  begin(since: number): void {
-    this.lookIn(since + PATIENCE - this.time.now());
+    since: number,
+    private readonly reached: (concerned: (waiter: Waiter) => boolean) => void,
+  ) {
+    this.lookIn(since + OUTAGE_LIMIT - time.now());
   }
 
   /** The store has answered, or nobody waits any more. */
   end(): void {
     this.time.cancel(this.alarm);
-    this.alarm = undefined;
   }
 
   private lookIn(ms: number): void {
@@ -32,7 +32,9 @@ export class Patience {
     const look = (): void => {
       const now = time.now();
       this.lookIn(LATER_LOOKS);
-      this.exhausted((waiter) => waiter.plan.wait === Infinity && now - waiter.since >= PATIENCE);
+      this.reached(({ settings, since }) => {
+        return settings.wait === Infinity && now - since >= OUTAGE_LIMIT;
+      });
     };
     this.alarm = time.after(ms, look, true);
   }

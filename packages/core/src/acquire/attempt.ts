@@ -1,0 +1,184 @@
+import type { LockStoreError } from '../errors.ts';
+import { isFresh, type Grant } from '../hold/lease.ts';
+import type { LockSettings } from '../options.ts';
+import type { AcquireReply, MaybePromise } from '../store.ts';
+import { CAME_LATE, isPromiseLike } from '../util/store-calls.ts';
+import type { Timeout } from '../util/timeouts.ts';
+import type { Waiter } from './waiter.ts';
+
+/** A grant of the store's. */
+export type Granted = Extract<AcquireReply, { granted: true }>;
+
+/** A request, and what the store answered or will answer. */
+export interface Sent {
+  readonly sentAt: number;
+  /** Whether it asked for a place in the key's queue. */
+  readonly registers: boolean;
+  readonly reply: MaybePromise<AcquireReply>;
+}
+
+/**
+ * Asks the store for a key; every acquire request of a locker is sent here.
+ *
+ * @param id of the acquisition at the store
+ * @param owner absent: the id
+ * @param wait whether to register in the queue of a busy key
+ * @param replaces the id of a grant of this locker that the request ends
+ */
+export function ask(
+  settings: LockSettings,
+  stored: string,
+  id: string,
+  owner: string | undefined,
+  wait: boolean,
+  replaces?: string,
+): MaybePromise<AcquireReply> {
+  const { context } = settings;
+  const { store, client, tokens } = context;
+  const { ttl } = settings.timing;
+  context.subscribe();
+  try {
+    return store.acquire({
+      key: stored,
+      id,
+      owner: owner ?? id,
+      label: settings.label,
+      ttl,
+      tokens,
+      client,
+      wait,
+      replaces,
+    });
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** Who acts on the outcome of an attempt, which is told once. */
+export interface AttemptListener {
+  granted(attempt: Attempt, grant: Grant, now: number): void;
+  /** @param retryAfter in how many ms the key could be had if no event comes before */
+  busy(attempt: Attempt, retryAfter: number | undefined): void;
+  failed(attempt: Attempt, error: LockStoreError): void;
+  /** After it has failed, it was granted all the same, and is still wanted. */
+  grantedLate(attempt: Attempt): void;
+}
+
+/**
+ * One try to get a key for one waiter: sends the request, waits for the answer as long as that may take,
+ * asks once more for a grant that came late (which renews it), and takes back what nobody wants.
+ */
+export class Attempt implements Timeout {
+  at = 0;
+  previous: Timeout | undefined = undefined;
+  next: Timeout | undefined = undefined;
+  readonly id: string;
+  sentAt = 0;
+  private state: 'asked' | 'asked again' | 'failed' | 'over' = 'asked';
+
+  constructor(
+    readonly waiter: Waiter,
+    public listener: AttemptListener,
+    /** Whether the store may have registered this locker in the key's queue. */
+    readonly registers: boolean,
+  ) {
+    this.id = waiter.id;
+  }
+
+  /** @param sent the request, if it was sent already */
+  start(sent?: Sent): void {
+    const { waiter } = this;
+    const { context } = waiter;
+    this.sentAt = sent?.sentAt ?? context.time.now();
+    const reply = sent?.reply ?? waiter.ask(this.registers);
+    if (!isPromiseLike(reply)) {
+      this.answered(reply);
+      return;
+    }
+    context.timeouts.of(waiter.settings.timing.storeTimeout).start(this);
+    const { notices } = context;
+    reply.then(
+      (answer) => {
+        notices.begin();
+        try {
+          if (this.isOpen) this.stopClock();
+          this.answered(answer);
+        } finally {
+          notices.end();
+        }
+      },
+      (error: unknown) => {
+        if (!this.isOpen) return;
+        notices.begin();
+        try {
+          this.stopClock();
+          this.fail(context.calls.errorFrom('acquire', waiter.key, error));
+        } finally {
+          notices.end();
+        }
+      },
+    );
+  }
+
+  /**
+   * Nobody wants it any more. The request that takes it back is sent behind it, so that a server that
+   * serves in order undoes even a late grant.
+   */
+  abandon(): void {
+    if (this.isOpen) this.stopClock();
+    this.state = 'over';
+    this.waiter.takeBack(this.id);
+  }
+
+  /** The answer did not come in time. */
+  missed(): void {
+    const { context, key, settings } = this.waiter;
+    this.fail(context.calls.timeoutError('acquire', key, settings.timing.storeTimeout));
+  }
+
+  private get isOpen(): boolean {
+    return this.state === 'asked' || this.state === 'asked again';
+  }
+
+  private stopClock(): void {
+    const { context, settings } = this.waiter;
+    context.timeouts.of(settings.timing.storeTimeout).met(this);
+  }
+
+  private answered(reply: AcquireReply): void {
+    if (!this.isOpen) {
+      if (reply.granted) this.grantedLate();
+    } else if (reply.granted) {
+      this.granted(reply);
+    } else {
+      this.state = 'over';
+      this.listener.busy(this, reply.retryAfter);
+    }
+  }
+
+  private granted(reply: Granted): void {
+    const { waiter, sentAt } = this;
+    const { context, settings, key } = waiter;
+    const now = context.time.checkedNow();
+    if (isFresh(sentAt, settings.timing, now)) {
+      this.state = 'over';
+      this.listener.granted(this, context.queues.grantOf(waiter, reply, sentAt), now);
+    } else if (this.state === 'asked') {
+      this.state = 'asked again';
+      this.start();
+    } else {
+      waiter.takeBack(this.id);
+      this.fail(context.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
+    }
+  }
+
+  private grantedLate(): void {
+    if (this.state === 'failed' && this.waiter.wants(this.id)) this.listener.grantedLate(this);
+    else this.waiter.takeBack(this.id);
+  }
+
+  private fail(error: LockStoreError): void {
+    this.state = 'failed';
+    this.listener.failed(this, error);
+  }
+}
