@@ -138,7 +138,7 @@ export class Connection {
     this.write = undefined;
     this.delayed.clear();
     if (write === undefined) return;
-    const done: Done = (failure) => process.nextTick(write.done, failure);
+    const done: Done = (failure) => void Promise.resolve().then(() => write.done(failure));
     if (error === null || error === undefined) write.run(done);
     else done(error);
   }

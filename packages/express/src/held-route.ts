@@ -11,6 +11,9 @@ import { isBesideWork, isWorkUnder } from './request-flow.ts';
 import type { ResponseListener } from './response-life.ts';
 import { runHandler, type RouteCall } from './route-call.ts';
 
+/** Read once, because the fake timers of test runners replace it. */
+const afterTurn = setImmediate;
+
 /** ms after which `release()` answers, confirmed or not. */
 const RELEASE_LIMIT = 1_000;
 
@@ -81,7 +84,7 @@ export class HeldRoute implements ResponseListener {
     // the release. One that goes on working has answered early, and means it.
     return new Promise((resolve) => {
       this.letEndGo = resolve;
-      setImmediate(() => {
+      afterTurn(() => {
         if (this.released === undefined) resolve();
       });
     });

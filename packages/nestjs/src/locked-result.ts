@@ -31,7 +31,8 @@ export class LockedResult extends Promise<unknown> {
     });
     this.#sources = sources;
     this.#resolve = settle;
-    queueMicrotask(() => {
+    // Not `queueMicrotask`, which the fake timers of test runners replace.
+    void Promise.resolve().then(() => {
       if (!this.#deferred) this.#start();
     });
   }

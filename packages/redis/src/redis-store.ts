@@ -179,7 +179,7 @@ class RedisStore implements LockStore {
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
     const { policy } = this;
-    if (typeof policy === 'object') queueMicrotask(() => listener(policy));
+    if (typeof policy === 'object') void Promise.resolve(policy).then(listener);
     this.unwatchScripts ??= this.calls.watch();
     const leave = this.inbox.listen(client, listener);
     return () => {

@@ -36,7 +36,8 @@ export class Notices {
   private deliverSoon(): void {
     if (this.delivering || this.scheduled) return;
     this.scheduled = true;
-    queueMicrotask(() => {
+    // Not `queueMicrotask`, which the fake timers of test runners replace.
+    void Promise.resolve().then(() => {
       this.scheduled = false;
       this.deliver();
     });

@@ -144,7 +144,7 @@ export class QuorumStore implements LockStore {
     if (this.listeners.size === 0) this.listen();
     this.listeners.set(client, listener);
     const { policyWarning } = this;
-    if (policyWarning !== undefined) queueMicrotask(() => listener(policyWarning));
+    if (policyWarning !== undefined) void Promise.resolve(policyWarning).then(listener);
     return () => {
       if (this.listeners.get(client) !== listener) return;
       this.listeners.delete(client);
