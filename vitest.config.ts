@@ -86,7 +86,7 @@ export default defineConfig({
       project('simulation', 'simulation'),
       onServers('opentelemetry'),
       onServers('cli'),
-      onServers('board'),
+      project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),
       onServers('playground', 'apps/playground'),
       project('consumer', 'consumer'),
       onServers('test-servers'),

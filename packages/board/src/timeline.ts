@@ -14,8 +14,7 @@ const ms = (duration: number): string =>
 const NOTES: { readonly [E in keyof LockEvents]?: Note<E> } = {
   acquired: ({ waited, waiter }) => (waiter === undefined ? undefined : `after ${ms(waited)}`),
   waiting: () => undefined,
-  'not-acquired': ({ waited }) => `busy for ${ms(waited)}`,
-  abandoned: ({ waited }) => `after ${ms(waited)}`,
+  'not-acquired': ({ waited, reason }) => `${reason} after ${ms(waited)}`,
   released: ({ heldFor }) => `held ${ms(heldFor)}`,
   lost: ({ reason, heldFor }) => `${reason}, held ${ms(heldFor)}`,
   handoff: () => undefined,
@@ -72,7 +71,6 @@ export class Timeline {
       source.on('waiting', ({ waiter, key }) => this.waits.begin(waiter, key, Date.now())),
       source.on('acquired', ended),
       source.on('not-acquired', ended),
-      source.on('abandoned', ended),
     );
   }
 }

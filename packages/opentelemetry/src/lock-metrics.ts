@@ -23,7 +23,6 @@ interface Instruments {
   readonly headroom: Histogram;
   readonly acquired: Counter;
   readonly notAcquired: Counter;
-  readonly abandoned: Counter;
   readonly lost: Counter;
   readonly handoffs: Counter;
   readonly storeErrors: Counter;
@@ -50,8 +49,11 @@ function makeInstruments(meter: Meter): Instruments {
       HEADROOMS,
     ),
     acquired: counter('acquired', '{lock}', 'Locks that were acquired.'),
-    notAcquired: counter('not_acquired', '{acquisition}', 'Acquisitions that found a busy lock.'),
-    abandoned: counter('abandoned', '{acquisition}', 'Waits that were aborted, failed or closed.'),
+    notAcquired: counter(
+      'not_acquired',
+      '{acquisition}',
+      'Acquisitions that ended without their lock.',
+    ),
     lost: counter('lost', '{lock}', 'Locks that were lost.'),
     handoffs: counter('handoffs', '{handoff}', 'Locks passed on within the process.'),
     storeErrors: counter('store_errors', '{error}', 'Failures of the store, at most one a second.'),
@@ -92,18 +94,9 @@ export class LockMetrics {
     'not-acquired': (event) => {
       const about = this.about(event);
       const { notAcquired, wait } = this.instruments();
-      // Busy, unless it says more: a queue may also be full.
-      const { reason = 'busy' } = event as { reason?: string };
-      notAcquired.add(1, { ...about, reason });
+      notAcquired.add(1, { ...about, reason: event.reason });
       wait.record(event.waited / 1_000, { ...about, outcome: 'not_acquired' });
       if (event.waiter !== undefined) this.waiting.delete(event.waiter);
-    },
-    abandoned: (event) => {
-      const about = this.about(event);
-      const { abandoned, wait } = this.instruments();
-      abandoned.add(1, about);
-      wait.record(event.waited / 1_000, { ...about, outcome: 'abandoned' });
-      this.waiting.delete(event.waiter);
     },
     renewed: (event) => {
       this.instruments().headroom.record(event.headroom / 1_000, this.about(event));

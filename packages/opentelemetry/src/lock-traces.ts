@@ -47,15 +47,7 @@ export class LockTraces {
     'not-acquired': (event) => {
       const parent = this.parent();
       if (parent === undefined || event.waiter === undefined) return;
-      this.waited(parent, event, { outcome: 'not_acquired' }, 'The lock stayed busy.');
-    },
-    abandoned: (event) => {
-      const parent = this.parent();
-      if (parent === undefined) return;
-      const { error } = event;
-      const type = error instanceof Error ? error.name : 'aborted';
-      const about = { outcome: 'abandoned', 'error.type': type };
-      this.waited(parent, event, about, error instanceof Error ? error.message : String(error));
+      this.waited(parent, event, { outcome: 'not_acquired', 'error.type': event.reason });
     },
     renewed: (event) => {
       const { headroom } = event;
@@ -90,12 +82,11 @@ export class LockTraces {
     parent: Context,
     event: LockKeyEvent & { readonly waited: number },
     more: Attributes,
-    failure?: string,
   ): void {
     const startTime = Date.now() - event.waited;
-    const attributes = { ...this.about(event), ...more };
+    const attributes: Attributes = { ...this.about(event), ...more };
     const span = this.tracer.startSpan('holdfast wait', { attributes, startTime }, parent);
-    if (failure !== undefined) span.setStatus({ code: SpanStatusCode.ERROR, message: failure });
+    if (attributes['error.type'] !== undefined) span.setStatus({ code: SpanStatusCode.ERROR });
     span.end();
   }
 

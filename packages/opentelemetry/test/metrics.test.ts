@@ -26,9 +26,9 @@ describe('durations', () => {
     const wait = (outcome: string) => measured.histogram('wait.duration', { outcome });
     expect((await wait('acquired')).count).toBe(2);
     expect((await wait('acquired')).sum).toBeCloseTo(1.5);
-    expect(await wait('not_acquired')).toEqual({ count: 1, sum: 0.5 });
-    expect(await wait('abandoned')).toEqual({ count: 1, sum: 1.5 });
-    expect(await measured.value('abandoned')).toBe(1);
+    expect(await wait('not_acquired')).toEqual({ count: 2, sum: 2 });
+    expect(await measured.value('not_acquired', { reason: 'busy' })).toBe(1);
+    expect(await measured.value('not_acquired', { reason: 'aborted' })).toBe(1);
   });
 
   test('a hold is recorded in seconds, whether it was released or lost', async () => {

@@ -80,13 +80,13 @@ test('a wait that ends without the lock is a failed span', async () => {
   await Promise.allSettled([late, gone]);
   expect(
     spansOf(made, 'holdfast wait').map(({ attributes, status, parentSpanContext }) => ({
-      outcome: attributes['outcome'],
+      why: attributes['error.type'],
       code: status.code,
       child: parentSpanContext !== undefined,
     })),
   ).toEqual([
-    { outcome: 'not_acquired', code: SpanStatusCode.ERROR, child: true },
-    { outcome: 'abandoned', code: SpanStatusCode.ERROR, child: true },
+    { why: 'busy', code: SpanStatusCode.ERROR, child: true },
+    { why: 'aborted', code: SpanStatusCode.ERROR, child: true },
   ]);
 });
 

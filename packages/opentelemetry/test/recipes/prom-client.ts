@@ -42,7 +42,6 @@ function answered(
 on('waiting', ({ locker }) => waiting.inc({ locker }));
 on('acquired', (event) => answered('acquired', event));
 on('not-acquired', (event) => answered('not_acquired', event));
-on('abandoned', (event) => answered('abandoned', event));
 on('released', ({ locker, heldFor }) =>
   holds.observe({ locker, outcome: 'released' }, heldFor / 1_000),
 );
