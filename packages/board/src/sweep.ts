@@ -1,10 +1,12 @@
 import type { Locker, LockInfo } from '@holdfast/core';
 import type { LockerState } from './protocol.ts';
 
-/** The most locks that are looked at in one go. */
-const STEP = 2_000;
+/** How many locks are asked for at once. */
+const PAGE = 1_000;
+/** How long one step may take, in ms: a twentieth of the time. */
+const BUDGET = 50;
 
-/** Goes over all that a locker's namespace holds, a bounded step at a time, again and again. */
+/** Goes over all that a locker's namespace holds, a short step at a time, again and again. */
 export class Sweep {
   /** By key. */
   private known = new Map<string, LockInfo>();
@@ -31,17 +33,16 @@ export class Sweep {
   async step(): Promise<void> {
     if (!this.listable) return;
     try {
-      let looked = 0;
+      const startedAt = performance.now();
       do {
-        const page = await this.locker.list({ limit: STEP, cursor: this.cursor });
+        const page = await this.locker.list({ limit: PAGE, cursor: this.cursor });
         for (const lock of page.locks) {
           this.fresh.set(lock.key, lock);
           // What a first round has found so far is better than nothing, and what is newer is truer.
           this.known.set(lock.key, lock);
         }
-        looked += Math.max(page.locks.length, STEP / 10);
         this.cursor = page.cursor;
-      } while (this.cursor !== undefined && looked < STEP);
+      } while (this.cursor !== undefined && performance.now() - startedAt < BUDGET);
       this.error = undefined;
       if (this.cursor === undefined) this.finish();
     } catch (error) {

@@ -60,7 +60,8 @@ export function LockTable({
     return () => document.removeEventListener('keydown', focus);
   }, []);
 
-  const locks = reply?.locks ?? [];
+  // In no order on the server: on a page, the longest held first.
+  const locks = (reply?.locks ?? []).toSorted((a, b) => (a.since ?? 0) - (b.since ?? 0));
   const from = (trail.length - 1) * 100;
   return (
     <section class="all" aria-labelledby="all-title">

@@ -16,7 +16,7 @@ export function StuckList({
   const ageOf = ({ since }: LockRow): number => Math.max(0, now - (since ?? now));
   const longest = Math.max(1, ...stuck.map(ageOf));
   return (
-    <section class="stuck" aria-labelledby="stuck-title">
+    <section class="wanted-list" aria-labelledby="stuck-title">
       <h2 id="stuck-title">Waited for</h2>
       <ol>
         {stuck.slice(0, SHOWN).map((row) => (
