@@ -9,6 +9,13 @@ import { onTestFinished } from 'vitest';
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const flags = ['--import', import.meta.resolve('tsx'), '--conditions=@holdfast/source', main];
 
+/** Node, and the program from its sources. */
+export const commandOf = (args: readonly string[]): string[] => [
+  process.execPath,
+  ...flags,
+  ...args,
+];
+
 export const program = (name: string): string =>
   fileURLToPath(new URL(`programs/${name}`, import.meta.url));
 
@@ -49,7 +56,7 @@ export class Holdfast {
   }
 
   static start(args: readonly string[], { env = {}, cwd, through }: Options = {}): Holdfast {
-    const command = [process.execPath, ...flags, ...args];
+    const command = commandOf(args);
     const [file = '', ...words] = through?.(command) ?? command;
     return new Holdfast(
       spawn(file, words, {
