@@ -65,7 +65,9 @@ export class Services {
 
   async end(): Promise<void> {
     this.ending = true;
-    const ended = this.children.map((child) => child.exitCode === null && once(child, 'exit'));
+    const ended = this.children
+      .filter(({ exitCode }) => exitCode === null)
+      .map((child) => once(child, 'exit'));
     for (const child of this.children) if (child.connected) child.disconnect();
     await Promise.all(ended);
   }

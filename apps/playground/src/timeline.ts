@@ -44,7 +44,7 @@ export class Timeline {
     this.stage.show('careful', [TITLE, ...this.lines]);
     if (now < this.nextAt) return;
     this.nextAt = now + EVERY;
-    const [first] = glimpses.filter(({ holds }) => holds !== undefined);
+    const first = glimpses.find(({ holds }) => holds !== undefined);
     const who = first === undefined ? '' : `, ${first.name} ${doing(first)}`;
     this.stage.tell(`  ${seconds(now).padStart(6)} ${count(done)} done, ${waiting} waiting${who}`);
   };

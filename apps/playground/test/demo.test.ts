@@ -100,8 +100,8 @@ describe.skipIf(process.platform !== 'linux')(
 );
 
 test('with --board it serves a page of what it does until it is ended', async () => {
-  const [file = '', ...words] = [...command, '--board'];
-  const running = spawn(file, words, {
+  const [file = '', ...words] = command;
+  const running = spawn(file, [...words, '--board'], {
     cwd,
     env: environment(''),
     stdio: ['ignore', 'pipe', 'inherit'],

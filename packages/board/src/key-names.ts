@@ -5,10 +5,10 @@ const TAG = 16;
 
 /** How keys are shown and named to a browser. */
 export interface KeyNames {
-  shown(key: string): string;
-  id(key: string): string;
+  readonly shown: (key: string) => string;
+  readonly id: (key: string) => string;
   /** `undefined` for an id that was not given by this board. */
-  keyOf(id: string): string | undefined;
+  readonly keyOf: (id: string) => string | undefined;
 }
 
 /**
@@ -25,7 +25,7 @@ export function keyNames(
   }
   const own = secret === undefined ? randomBytes(32) : createHash('sha256').update(secret).digest();
   return {
-    shown: (key) => String(redact(key)),
+    shown: redact,
     id: (key) => seal(key, own),
     keyOf: (id) => open(id, own),
   };

@@ -30,8 +30,10 @@ export function toExpress(
   };
 }
 
-/** For Nest, on Express or Fastify: `app.use('/locks', toNest(locks))`. */
-export const toNest = toExpress;
+/** For Nest: `app.use('/locks', toNest(locks))` where the application is made. */
+export function toNest(board: Board): ReturnType<typeof toExpress> {
+  return toExpress(board);
+}
 
 /** What of Fastify is used. */
 export interface FastifyLike {
@@ -143,7 +145,7 @@ function webRequest(request: IncomingMessage, path: string, body: unknown): Requ
     return new Request(url, { ...init, body: JSON.stringify(body) });
   }
   const stream = ReadableStream.from(request) as unknown as ReadableStream<Uint8Array>;
-  return new Request(url, { ...init, body: stream, duplex: 'half' } as RequestInit);
+  return new Request(url, { ...init, body: stream, duplex: 'half' });
 }
 
 async function answer(

@@ -40,6 +40,6 @@ export function pictureOf(
     stuck: stuck.slice(0, STUCK).map(({ locker, lock }) => rowOf(locker, lock, names)),
     hottest: timeline.waits
       .hottest(HOTTEST, now)
-      .map((hot) => ({ ...hot, key: names.shown(hot.key) })),
+      .map(({ key, waited, waits }) => ({ key: names.shown(key), waited, waits })),
   };
 }

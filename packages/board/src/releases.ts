@@ -26,7 +26,9 @@ export class Releases {
     const { authorize } = this.options;
     if (authorize === undefined) return false;
     try {
-      return (await authorize(request, action, context)) === true;
+      // From JavaScript it may be anything.
+      const answer: unknown = await authorize(request, action, context);
+      return answer === true;
     } catch {
       return false;
     }

@@ -35,7 +35,7 @@ export function useBrowser(): (
     page.on('pageerror', (error) => complaints.push(String(error)));
     page.on('console', (message) => {
       // The browser itself reports each answer that is an error.
-      const { url: source = '' } = message.location();
+      const { url: source } = message.location();
       if (message.type() === 'error' && !source.includes('/api/')) complaints.push(message.text());
     });
     page.on('request', (request) => {

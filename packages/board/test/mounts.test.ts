@@ -14,8 +14,8 @@ import { toExpress, toFastify, toHono, toKoa, toNest, type Board } from '../src/
 import { GUARD_HEADER } from '../src/protocol.ts';
 import { makeBoard, makeLocker } from './kit.ts';
 
+@Module({})
 class AppModule {}
-Module({})(AppModule);
 
 async function started(server: Server): Promise<string> {
   if (!server.listening) await once(server, 'listening');
@@ -73,7 +73,7 @@ const frameworks: Record<string, (board: Board) => Promise<string>> = {
   },
 };
 
-describe.each(Object.entries(frameworks))('mounted in %s', (_, mount) => {
+describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
   test('the page, its assets and its list are served below the mount, and nothing else is touched', async () => {
     const locker = makeLocker();
     await locker.lock('order:42');
@@ -126,7 +126,7 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_, mount) => {
     const url = await mount(
       makeBoard({
         lockers: locker,
-        authorize: (request, _, { native }) => {
+        authorize: (request, _action, { native }) => {
           natives.push(native);
           return request.headers.get('authorization') === 'operator';
         },

@@ -185,9 +185,9 @@ describe.each([
     // A string: the page's policy lets no script in, and the debugger's own is not the page's.
     await page.evaluate(axe);
     const check = async (): Promise<string[]> => {
-      const { violations } = (await page.evaluate('axe.run()')) as {
+      const { violations } = await page.evaluate<{
         violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
-      };
+      }>('axe.run()');
       return violations.map(
         ({ id, nodes }) => `${id}: ${nodes[0]?.html} ${nodes[0]?.failureSummary}`,
       );
@@ -212,7 +212,7 @@ describe.each([
     const folder = process.env['HOLDFAST_SCREENSHOTS'];
     const path = folder === undefined ? undefined : `${folder}/board-${scheme}.png`;
     if (folder !== undefined) mkdirSync(folder, { recursive: true });
-    const picture = await page.screenshot({ path });
+    const picture = await page.screenshot(path === undefined ? {} : { path });
     expect(picture.length).toBeGreaterThan(20_000);
   });
 });

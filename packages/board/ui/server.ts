@@ -49,10 +49,12 @@ interface Listener {
 /** @returns ends it */
 export function listen(listener: Listener): () => void {
   const source = new EventSource('./api/events');
-  const data = <T>(event: Event): T => JSON.parse((event as MessageEvent<string>).data) as T;
+  const data = (event: Event): unknown => JSON.parse((event as MessageEvent<string>).data);
   source.addEventListener('open', () => listener.connected(true));
   source.addEventListener('error', () => listener.connected(false));
-  source.addEventListener('state', (event) => listener.state(data(event)));
-  source.addEventListener('timeline', (event) => listener.timeline(data(event)));
+  source.addEventListener('state', (event) => listener.state(data(event) as BoardState));
+  source.addEventListener('timeline', (event) =>
+    listener.timeline(data(event) as readonly TimelineEntry[]),
+  );
   return () => source.close();
 }

@@ -18,7 +18,7 @@ export interface Connection {
   readonly own: boolean;
   /** The server, where we know it. */
   readonly client?: Redis | Cluster | undefined;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** ms until a server that does not answer counts as away. */

@@ -1,18 +1,17 @@
+/** Control characters, and those that change the direction of text or have no width. */
+const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u200B-\u200F\u202A-\u202E\u2066-\u2069]/gu;
+
 /**
  * What others wrote, safe to print: keys and labels may hold anything, also what a terminal takes for
  * commands.
  */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replaceAll(
-    /[\u0000-\u001F\u007F-\u009F\u200B-\u200F\u2028-\u202E\u2066-\u2069]/g,
-    (char) => {
-      const code = char.codePointAt(0) as number;
-      return code < 256
-        ? `\\x${code.toString(16).padStart(2, '0')}`
-        : `\\u${code.toString(16).padStart(4, '0')}`;
-    },
-  );
+  return text.replaceAll(UNPRINTABLE, (char) => {
+    const code = char.codePointAt(0) as number;
+    return code < 256
+      ? `\\x${code.toString(16).padStart(2, '0')}`
+      : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
 }
 
 /** At most so many characters. */

@@ -50,7 +50,7 @@ export class Holdfast {
     process.stdout?.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     process.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.result = once(process, 'close').then(([code, signal]) => {
-      return { code, signal, stdout: this.stdout, stderr: this.stderr } as Result;
+      return { code, signal, stdout: this.stdout, stderr: this.stderr };
     });
     onTestFinished(() => void process.kill('SIGKILL'));
   }

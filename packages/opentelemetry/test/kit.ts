@@ -35,7 +35,7 @@ export function useContextManager(): void {
   });
 }
 
-export interface Measured {
+interface Measured {
   /** The values of a counter or gauge, for attributes that include these; summed up. */
   value(name: string, attributes?: Attributes): Promise<number | undefined>;
   /** Of a histogram, the same. */

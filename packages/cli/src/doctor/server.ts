@@ -30,7 +30,11 @@ async function checkServer(client: Redis, at: string): Promise<Finding[]> {
       ),
     );
   }
-  return findings.map((finding) => ({ ...finding, message: finding.message + at }));
+  return at === '' ? findings : findings.map((finding) => located(finding, at));
+}
+
+function located(finding: Finding, at: string): Finding {
+  return { ...finding, message: finding.message + at };
 }
 
 function parse(text: string): Info {

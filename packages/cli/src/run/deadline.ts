@@ -9,7 +9,7 @@ export interface Hazard {
 }
 
 /** `late`: not lost yet, but no renewal was confirmed for so long that it is about to be. */
-export type LossOrRisk = LockLostError['reason'] | 'late';
+type LossOrRisk = LockLostError['reason'] | 'late';
 
 /** The longest that work is given to stop, in ms. */
 const LONGEST_GRACE = 5_000;
