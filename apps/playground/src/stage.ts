@@ -47,7 +47,7 @@ export class Stage {
     this.timer = undefined;
     const lines = [
       paint('bold', this.title),
-      ...[...this.parts.values()].flatMap((part) => ['', ...part]),
+      ...[...this.parts.values()].flatMap((part) => [''].concat(part)),
     ];
     const frame = lines.map((line) => `${fitting(line)}\u001B[K\n`).join('');
     process.stdout.write(`\u001B[H${frame}\u001B[J`);
