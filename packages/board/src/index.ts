@@ -5,10 +5,11 @@ export {
   toHono,
   toKoa,
   toNest,
-  type ExpressRequest,
   type FastifyLike,
   type FastifyReplyLike,
   type FastifyRequestLike,
   type KoaContextLike,
+  type NodeRequestLike,
+  type NodeResponseLike,
 } from './mounts.ts';
 export type { BoardAction, BoardContext, BoardOptions, BoardRelease } from './options.ts';

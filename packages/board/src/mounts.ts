@@ -3,12 +3,20 @@ import type { Socket } from 'node:net';
 import type { Board } from './board.ts';
 import type { BoardContext } from './options.ts';
 
-/** A request of Express, or of anything that is mounted as Express has it. */
-export interface ExpressRequest extends IncomingMessage {
-  originalUrl?: string | undefined;
-  baseUrl?: string | undefined;
+/** What of a request of Node is used, and of what Express adds to it. */
+export interface NodeRequestLike {
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly originalUrl?: string | undefined;
+  readonly baseUrl?: string | undefined;
   /** Parsed already, perhaps. */
-  body?: unknown;
+  readonly body?: unknown;
+}
+/** What of a response of Node is used; it must be one. */
+export interface NodeResponseLike {
+  writeHead(status: number, headers: Record<string, string>): unknown;
+  end(): unknown;
 }
 
 /**
@@ -21,7 +29,7 @@ export interface ExpressRequest extends IncomingMessage {
  */
 export function toExpress(
   board: Board,
-): (request: ExpressRequest, response: ServerResponse, next: (error?: unknown) => void) => void {
+): (request: NodeRequestLike, response: NodeResponseLike, next: (error?: unknown) => void) => void {
   return (request, response, next) => {
     const { originalUrl = request.url ?? '/', body } = request;
     const basePath = request.baseUrl === '' ? undefined : request.baseUrl;
@@ -44,11 +52,11 @@ export interface FastifyLike {
   }): unknown;
 }
 export interface FastifyRequestLike {
-  readonly raw: IncomingMessage;
+  readonly raw: NodeRequestLike;
   readonly body?: unknown;
 }
 export interface FastifyReplyLike {
-  readonly raw: ServerResponse;
+  readonly raw: NodeResponseLike & { destroy(error?: Error): unknown };
   hijack(): unknown;
 }
 
@@ -93,8 +101,8 @@ export function toHono(
 
 /** What of Koa is used. */
 export interface KoaContextLike {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly req: NodeRequestLike;
+  readonly res: NodeResponseLike;
   readonly path: string;
   readonly request: object;
   respond?: boolean | undefined;
@@ -129,7 +137,8 @@ export function toKoa(
 }
 
 /** @param body what a parser has made of it; else it is read from the request */
-function webRequest(request: IncomingMessage, path: string, body: unknown): Request {
+function webRequest(asked: NodeRequestLike, path: string, body: unknown): Request {
+  const request = asked as unknown as IncomingMessage;
   const { method = 'GET', headers, socket } = request;
   const scheme = (socket as Socket & { encrypted?: boolean }).encrypted === true ? 'https' : 'http';
   const url = new URL(`${scheme}://${headers.host ?? 'localhost'}`);
@@ -151,9 +160,10 @@ function webRequest(request: IncomingMessage, path: string, body: unknown): Requ
 async function answer(
   board: Board,
   request: Request,
-  response: ServerResponse,
+  given: NodeResponseLike,
   context: BoardContext,
 ): Promise<void> {
+  const response = given as ServerResponse;
   const { status, headers, body } = await board(request, context);
   response.writeHead(status, Object.fromEntries(headers));
   if (body === null || request.method === 'HEAD') {

@@ -1,5 +1,12 @@
 import type { Locker } from '@holdfast/core';
 
+// Public types name these, and a consumer may compile without Node's types and the DOM's. Where the real
+// declarations are there, these merge with them.
+declare global {
+  interface Request {}
+  interface Response {}
+}
+
 /** What somebody at the board wants to do. */
 export interface BoardAction {
   readonly type: 'release';
