@@ -62,6 +62,18 @@ describe('ls', () => {
     expect(new Set(keys).size).toBe(5_000);
   });
 
+  test('ends quietly when its reader does, as head does', async () => {
+    const many = 'for (let at = 0; at < 5_000; at++) await app.lock(`k${at}`, { ttl: 60_000 });';
+    const through = (command: readonly string[]): string[] => {
+      return ['sh', '-c', '"$@" | head -n 1', 'sh', ...command];
+    };
+    const { stdout, stderr } = await holdfast(['ls', '--json'], {
+      cwd: application(many),
+      through,
+    });
+    expect({ stdout, stderr }).toEqual({ stdout: '[\n', stderr: '' });
+  });
+
   test('says when nothing is held', async () => {
     const { code, stdout, stderr } = await holdfast(['ls'], { cwd: application('') });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' });
