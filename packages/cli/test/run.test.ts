@@ -263,12 +263,23 @@ describe('a lock that is lost', () => {
 
   test('because it was held for as long as it may is told before, and ends in time', async () => {
     const script = "trap 'echo tidy; exit 6' TERM; echo in; while :; do sleep 0.02; done";
-    const running = start('max', '--max-hold', '2s', '--', 'sh', '-c', script);
+    const running = start('max', '--max-hold', '4s', '--', 'sh', '-c', script);
+    await running.says('in');
     const { code, stdout, stderr } = await running.result;
     expect(stdout).toBe('in\ntidy\n');
     expect(stderr).toContain('as long as it may');
     expect(code).toBe(6);
     expect(await isFree('max')).toBe(true);
+  });
+
+  test('after a time that is far shorter than the ttl does not stop the command at its start', async () => {
+    const heldFor = [
+      'sh',
+      '-c',
+      "trap 'exit 6' TERM; sleep 0.3; echo worked; while :; do sleep 0.02; done",
+    ];
+    const { code, stdout } = await run('max', '--max-hold', '2s', '--ttl', '1m', '--', ...heldFor);
+    expect({ code, stdout }).toEqual({ code: 6, stdout: 'worked\n' });
   });
 });
 

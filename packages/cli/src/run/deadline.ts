@@ -39,15 +39,17 @@ export function watchDeadline(lock: Lock, maxHold: number, hazard: Hazard): () =
     const now = performance.now();
     const renewed = lock.remaining;
     if (renewed > 0) signalPoint = now + renewed;
-    const [left, why] = [
-      [renewed, 'late'] as const,
-      [grantedAt + maxHold - now, 'max-hold'] as const,
-    ].toSorted(([a], [b]) => a - b)[0] as readonly [number, LossOrRisk];
-    if (left <= grace) {
-      terminate(why);
-      // Even if a renewal is confirmed after all: what was asked to stop may be half done.
-      timer = setTimeout(() => hazard.kill(), left);
-    } else timer = setTimeout(look, Math.min(left - grace, 2 ** 30));
+    const untilLate = renewed - grace;
+    const untilMaxHold = grantedAt + maxHold - now - Math.min(grace, maxHold / 4);
+    const soonest = Math.min(untilLate, untilMaxHold);
+    if (soonest > 0) {
+      timer = setTimeout(look, Math.min(soonest, 2 ** 30));
+      return;
+    }
+    terminate(untilLate <= untilMaxHold ? 'late' : 'max-hold');
+    // Even if a renewal is confirmed after all: what was asked to stop may be half done.
+    const left = Math.min(renewed, grantedAt + maxHold - now);
+    timer = setTimeout(() => hazard.kill(), left);
   };
   const lost = (): void => {
     clearTimeout(timer);
