@@ -2,8 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compile, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
 const VERSIONS = ['5.4', '5.9', '6.0'];
-const PACKAGES = ['core', 'testing', 'redis', 'memcached'];
+const PACKAGES = ['core', 'testing', 'redis', 'memcached', 'board'];
 const FILES = PACKAGES.flatMap((name) => [`${name}.mts`, `${name}.cts`]);
+
+/** What names types of others, which need Node's. */
+const WITH_NODE = [
+  'memcached-memjs.mts',
+  'redis-ioredis.mts',
+  'opentelemetry.mts',
+  'opentelemetry.cts',
+];
 
 /** How consumers may be set up. */
 const SETUPS: Record<string, readonly string[]> = {
@@ -17,7 +25,8 @@ describe('the types of what is published are clean', () => {
   let withNode: ConsumerProject;
   beforeAll(async () => {
     project = await makeConsumer(PACKAGES, {});
-    withNode = await makeConsumer(PACKAGES, {
+    withNode = await makeConsumer([...PACKAGES, 'opentelemetry'], {
+      '@opentelemetry/api': 'packages/opentelemetry/node_modules/@opentelemetry/api',
       '@types/node': 'consumer/node_modules/@types/node',
       '@types/memjs': 'consumer/node_modules/@types/memjs',
       ioredis: 'consumer/node_modules/ioredis',
@@ -33,8 +42,7 @@ describe('the types of what is published are clean', () => {
       test(`on TypeScript ${version}, ${setup}`, { timeout: 120_000 }, async () => {
         const node = setup.includes('Node');
         const { folder } = node ? withNode : project;
-        // Drivers' own types need Node's.
-        const files = node ? [...FILES, 'memcached-memjs.mts', 'redis-ioredis.mts'] : FILES;
+        const files = node ? [...FILES, ...WITH_NODE] : FILES;
         expect(await compile(version, folder, files, options)).toBe('');
       });
     }

@@ -1,10 +1,12 @@
 import type { Audit } from './ledger.ts';
-import { count, money, paint, say, seconds } from './screen.ts';
+import { count, money, paint, seconds } from './screen.ts';
+import type { Stage } from './stage.ts';
 import type { Statistics } from './statistics.ts';
+import type { Timeline } from './timeline.ts';
 
-export function headline(transfers: number, accounts: number, by: string): string {
+export function headline(number: number, transfers: number, accounts: number, by: string): string {
   const workload = `${count(transfers)} transfers between ${accounts} accounts`;
-  return paint('bold', `Holdfast: ${workload}, posted by ${by}`);
+  return paint('bold', `${number}. ${workload} by ${by} at once, without locks`);
 }
 
 export function verdict({ accounts, lostUpdates, wrongAccounts, offCents }: Audit): string {
@@ -34,18 +36,22 @@ interface Outcome {
   readonly took: number;
 }
 
-export function conclude({ damage, audit, statistics, transfers, took }: Outcome): void {
+export function conclude(
+  stage: Stage,
+  timeline: Timeline,
+  { damage, audit, statistics, transfers, took }: Outcome,
+): void {
   const rate = count(Math.round(transfers / (took / 1_000)));
-  const pace = paint('dim', `(${seconds(took)}, ${rate} transfers a second)`);
-  say(`\n   ${verdict(audit)} ${pace}`);
   const { acquired, waited, handoffs, longestWait, lost } = statistics;
-  say(
-    `   ${count(acquired)} times both accounts locked, ${count(waited)} of them after a wait ` +
-      `(${Math.round(longestWait)} ms the longest), ${count(handoffs)} hand-offs, ${lost} locks lost.`,
-  );
-  say(`\n   ${paint('cyan', 'await locker.withLock([from, to], (lock) => post(transfer))')}\n`);
+  timeline.end([
+    `   ${verdict(audit)} ${paint('dim', `(${seconds(took)}, ${rate} a second)`)}`,
+    `   ${count(acquired)} times both locked, ${count(waited)} after a wait of ${Math.round(longestWait)} ms at most`,
+    `   ${count(handoffs)} hand-overs without a request, ${lost} locks lost`,
+    '',
+    `   ${paint('cyan', 'await locker.withLock([from, to], (lock) => post(transfer))')}`,
+  ]);
   if (damage.lostUpdates === 0) {
-    say('The run without locks lost nothing, so this run has shown nothing.');
+    stage.conclude('failed', ['The run without locks lost nothing: nothing was shown.']);
     process.exitCode = 1;
   }
   if (audit.lostUpdates > 0 || audit.offCents > 0) process.exitCode = 1;

@@ -1,5 +1,8 @@
 import { styleText } from 'node:util';
 
+// Whoever watched has gone, as `head` does.
+process.stdout.on('error', () => process.exit(0));
+
 const colourful = process.stdout.isTTY && process.env['NO_COLOR'] === undefined;
 
 type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan';

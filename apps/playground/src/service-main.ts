@@ -1,11 +1,14 @@
-// One service, in a process of its own: `service-main <REDIS_URL> <ledger> <index> <locked|unlocked>`.
+// One service, in a process of its own: `service-main <REDIS_URL> <ledger> <index>`. It posts its share of
+// the transfers each time that it is told how, until its parent leaves.
 import { createLocker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
 import { Redis } from 'ioredis';
-import { readTransfers } from './ledger.ts';
-import { RedisLedger } from './redis-ledger.ts';
+import { RedisLedger, transfersOverRedis } from './redis-ledger.ts';
 import { locked, NAMES, postAll, unlocked, type Glimpse } from './services.ts';
 import { Statistics } from './statistics.ts';
+
+/** What a service is told. */
+export type How = 'locked' | 'unlocked';
 
 /** What a service tells the one that has started it. */
 export type Told =
@@ -21,7 +24,7 @@ export type Told =
 /** A message so often, in ms. */
 const EVERY = 25;
 
-const [url = '', key = '', place = '', how] = process.argv.slice(2);
+const [url = '', key = '', place = ''] = process.argv.slice(2);
 const index = Number(place);
 const tell = (told: Told): void => void process.send?.(told);
 
@@ -32,7 +35,7 @@ const locker = createLocker({ store: redisStore(client), name, label: name });
 const services = [{ name, locker }];
 const statistics = new Statistics(services);
 // Each its share.
-const transfers = readTransfers().filter((_, line) => line % NAMES.length === index);
+const transfers = transfersOverRedis().filter((_, line) => line % NAMES.length === index);
 
 let nextAt = 0;
 const watch = (done: number, [glimpse]: readonly Glimpse[]): void => {
@@ -41,12 +44,12 @@ const watch = (done: number, [glimpse]: readonly Glimpse[]): void => {
   tell({ what: 'progress', done, glimpse, handoffs: statistics.handoffs });
 };
 
+async function post(how: How): Promise<void> {
+  await postAll(services, transfers, how === 'locked' ? locked(ledger) : unlocked(ledger), watch);
+  tell({ what: 'finished', done: transfers.length, statistics });
+}
+
+process.on('message', (how: How) => void post(how));
+process.once('disconnect', () => void locker.close().then(() => client.disconnect()));
 await client.ping();
 tell({ what: 'ready' });
-// All begin at once.
-await new Promise((resolve) => process.once('message', resolve));
-await postAll(services, transfers, how === 'locked' ? locked(ledger) : unlocked(ledger), watch);
-await locker.close();
-client.disconnect();
-tell({ what: 'finished', done: transfers.length, statistics });
-process.disconnect();

@@ -1,45 +1,57 @@
 import type { Transfer } from './ledger.ts';
-import { count, paint, say, seconds } from './screen.ts';
+import { count, paint, seconds } from './screen.ts';
 import type { Glimpse } from './services.ts';
+import type { Stage } from './stage.ts';
 
-/** A line so often, in ms. */
-const EVERY = 100;
-const WIDTH = 22;
+/** A line so often, in ms, where lines are all there is. */
+const EVERY = 200;
+const BAR = 40;
+const TITLE = paint('bold', '3. The same with a lock on both accounts of each transfer');
 
 const accounts = ({ from, to }: Transfer): string => `${from}+${to}`;
 
 /** What a service holds, or else what it waits for. */
-function column({ holds, waitsFor }: Glimpse, width: number): string {
+function doing({ holds, waitsFor }: Glimpse): string {
   if (holds !== undefined) {
-    return paint('green', `● ${accounts(holds.transfer)} #${holds.fence}`.padEnd(width));
+    return paint('green', `● ${accounts(holds.transfer)} #${holds.fence}`);
   }
-  if (waitsFor !== undefined) return paint('yellow', `◌ ${accounts(waitsFor)}`.padEnd(width));
-  return ''.padEnd(width);
+  return waitsFor === undefined ? '' : paint('yellow', `◌ ${accounts(waitsFor)}`);
 }
 
-/** A few lines while the work goes on: who holds, who waits, and how far it is. */
+/** The work while it goes on: who holds, who waits, and how far it is. */
 export class Timeline {
   private startedAt: number | undefined;
-  private nextAt = EVERY / 3;
+  private nextAt = EVERY / 6;
+  private lines: readonly string[] = [];
 
   constructor(
-    services: readonly { readonly name: string }[],
-    private readonly handoffs: () => number,
-    private readonly width = WIDTH,
+    private readonly stage: Stage,
+    private readonly transfers: number,
   ) {
-    const names = services.map(({ name }) => name.padEnd(width)).join('');
-    say(paint('dim', `   time   done  ${names} waiting  hand-offs`));
+    stage.conclude('careful', [TITLE]);
   }
 
   readonly watch = (done: number, glimpses: readonly Glimpse[]): void => {
     this.startedAt ??= performance.now();
     const now = performance.now() - this.startedAt;
+    const waiting = glimpses.reduce((sum, glimpse) => sum + glimpse.waiting, 0);
+    const full = Math.round((done / this.transfers) * BAR);
+    const bar = paint('green', '█'.repeat(full)) + paint('dim', '░'.repeat(BAR - full));
+    this.lines = [
+      `   ${bar} ${count(done)} done, ${waiting} waiting`,
+      ...glimpses.map((glimpse) => `   ${glimpse.name.padEnd(9)} ${doing(glimpse)}`),
+    ];
+    this.stage.show('careful', [TITLE, ...this.lines]);
     if (now < this.nextAt) return;
     this.nextAt = now + EVERY;
-    const waiting = glimpses.reduce((sum, glimpse) => sum + glimpse.waiting, 0);
-    const time = seconds(now).padStart(7);
-    const columns = glimpses.map((glimpse) => column(glimpse, this.width)).join('');
-    const totals = `${String(waiting).padStart(8)}${count(this.handoffs()).padStart(11)}`;
-    say(`${time}${count(done).padStart(7)}  ${columns}${totals}`);
+    const first = glimpses.find(({ holds }) => holds !== undefined);
+    const who = first === undefined ? '' : `, ${first.name} ${doing(first)}`;
+    this.stage.tell(`  ${seconds(now).padStart(6)} ${count(done)} done, ${waiting} waiting${who}`);
   };
+
+  end(lines: readonly string[]): void {
+    const [bar = ''] = this.lines;
+    this.stage.show('careful', [TITLE, ...(bar === '' ? [] : [bar]), ...lines]);
+    for (const line of lines) this.stage.tell(line);
+  }
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel, type Channel } from 'node:diagnostics_channel';
 import type { LockStoreError, LossReason } from './errors.ts';
 import type { Notices } from './util/notices.ts';
@@ -34,7 +35,7 @@ export type NotAcquiredReason = 'busy' | 'queue-full' | 'aborted' | 'store-error
 
 /**
  * What a locker tells, by `locker.on(event, listener)` and on `node:diagnostics_channel` as
- * `holdfast:<event>`.
+ * `holdfast:<event>`. What concerns an acquisition is published there in the async context of its call.
  *
  * @example
  * ```ts
@@ -45,9 +46,15 @@ export interface LockEvents {
   acquired: HeldLockEvent & {
     /** ms from asking to holding. */
     readonly waited: number;
+    /** Absent if it did not have to wait; else as in `waiting`. */
+    readonly waiter?: number | undefined;
   };
   /** Once per acquisition that finds its lock busy and waits. */
-  waiting: LockKeyEvent & { readonly owner?: string | undefined };
+  waiting: LockKeyEvent & {
+    readonly owner?: string | undefined;
+    /** Tells the waiters of this process apart; also in the event that ends the wait. */
+    readonly waiter: number;
+  };
   /**
    * An acquisition found its lock busy and ended without it. Each one that was `waiting` ends with this
    * or with `acquired`.
@@ -57,8 +64,13 @@ export interface LockEvents {
     /** ms from asking to the end. */
     readonly waited: number;
     readonly reason: NotAcquiredReason;
+    /** Absent if it did not have to wait; else as in `waiting`. */
+    readonly waiter?: number | undefined;
   };
-  renewed: HeldLockEvent;
+  renewed: HeldLockEvent & {
+    /** ms that were left until the lock would have counted as lost, when the store confirmed. */
+    readonly headroom: number;
+  };
   lost: HeldLockEvent & { readonly heldFor: number; readonly reason: LossReason };
   released: HeldLockEvent & { readonly heldFor: number };
   /** Between `released` and `acquired`, when a lock passes to a waiter of the same process. */
@@ -74,6 +86,9 @@ export interface LockEvents {
   /** Once per code and locker, also as a warning of the process. */
   warning: LockEvent & { readonly code: string; readonly message: string };
 }
+
+/** Runs a function in the async context of an earlier moment. */
+export type AsyncContext = (run: () => void) => void;
 
 type Payload<E extends keyof LockEvents> = Omit<LockEvents[E], 'locker' | 'store'>;
 
@@ -127,17 +142,33 @@ export class Events {
     return channels[event].hasSubscribers || (this.listeners.size > 0 && this.listeners.has(event));
   }
 
-  emit<E extends keyof LockEvents>(event: E, details: Payload<E>): void {
-    const payload = { locker: this.locker, store: this.store, ...details } as LockEvents[E];
-    this.notices.add(() => this.deliver(event, payload));
+  /**
+   * The current async context, if anybody may be told of an acquisition that starts now: that happens
+   * later, from wherever its answer comes.
+   */
+  contextOfCall(): AsyncContext | undefined {
+    const { acquired, waiting, 'not-acquired': refused } = channels;
+    const observed = acquired.hasSubscribers || waiting.hasSubscribers || refused.hasSubscribers;
+    return observed ? AsyncLocalStorage.snapshot() : undefined;
   }
 
-  private deliver<E extends keyof LockEvents>(event: E, payload: LockEvents[E]): void {
+  /** @param within the async context to publish in; default: the current one */
+  emit<E extends keyof LockEvents>(event: E, details: Payload<E>, within?: AsyncContext): void {
+    const payload = { locker: this.locker, store: this.store, ...details } as LockEvents[E];
+    this.notices.add(() => this.deliver(event, payload, within));
+  }
+
+  private deliver<E extends keyof LockEvents>(
+    event: E,
+    payload: LockEvents[E],
+    within: AsyncContext | undefined,
+  ): void {
     for (const listener of this.listeners.get(event) ?? []) {
       this.guarded(() => (listener as (payload: LockEvents[E]) => unknown)(payload));
     }
     // Node itself keeps a throwing subscriber away from the publisher.
-    channels[event].publish(payload);
+    if (within === undefined) channels[event].publish(payload);
+    else within(() => channels[event].publish(payload));
   }
 
   /** Calls a function of the user's when the change of state that it is told of is complete. */

@@ -19,8 +19,8 @@ describe('payloads', () => {
     const about = { locker: 'orders', store: 'memory', key: 'k', keys: ['k'], label, owner: 'o' };
     const { fencingToken } = lock;
     expect(heard).toEqual([
-      { event: 'waiting', ...about },
-      { event: 'acquired', ...about, fencingToken, waited: 120 },
+      { event: 'waiting', ...about, waiter: expect.any(Number) },
+      { event: 'acquired', ...about, fencingToken, waited: 120, waiter: expect.any(Number) },
       { event: 'released', ...about, fencingToken, heldFor: 30 },
     ]);
     expect(label).toBe(lock.label);

@@ -9,7 +9,8 @@ export interface ServerKind {
   readonly binaries: readonly string[];
   readonly debian: string;
   readonly brew: string;
-  readonly docker: string;
+  /** Absent where a container is of no use. */
+  readonly docker?: string | undefined;
   /** The environment variable that names a server to use instead. */
   readonly variable: string;
   readonly example: string;
@@ -31,6 +32,14 @@ export const MEMCACHED: ServerKind = {
   docker: '-p 11211:11211 memcached:1.6',
   variable: 'MEMCACHED_SERVERS',
   example: '127.0.0.1:11211',
+};
+
+export const CHROMIUM: ServerKind = {
+  binaries: ['chromium', 'chromium-browser', 'google-chrome'],
+  debian: 'chromium',
+  brew: '--cask chromium',
+  variable: 'CHROMIUM',
+  example: '/usr/bin/chromium',
 };
 
 const run = promisify(execFile);
@@ -68,9 +77,10 @@ export function howToGet(kinds: readonly ServerKind[]): string {
     `${names} cannot be found. Any one of these will do:`,
     `  Debian, Ubuntu   sudo apt-get install -y ${list((kind) => kind.debian)}`,
     `  macOS            brew install ${list((kind) => kind.brew)}`,
-    ...kinds.map(
-      ({ docker, variable, example }) =>
-        `  Docker           docker run -d --rm ${docker}, then set ${variable}=${example}`,
+    ...kinds.map(({ docker, variable, example }) =>
+      docker === undefined
+        ? `  elsewhere        set ${variable}=${example}`
+        : `  Docker           docker run -d --rm ${docker}, then set ${variable}=${example}`,
     ),
   ].join('\n');
 }

@@ -5,12 +5,13 @@ import {
   LockStoreError,
   type LockQueueFullError,
 } from '../errors.ts';
-import type { NotAcquiredReason } from '../events.ts';
+import type { AsyncContext, NotAcquiredReason } from '../events.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
+import { shared } from '../util/process-state.ts';
 import { copyOf } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
 import { withTrace, type Trace } from '../util/traces.ts';
@@ -22,9 +23,12 @@ import type { Acquirer, Waiter } from './waiter.ts';
  */
 const GRACE = 50;
 
+/** How many acquisitions of this process have waited: each has its number. */
+const waiters = shared('waiters', () => ({ count: 0 }));
+
 /** A lock that can tell of its grant. */
 export interface Announced extends Lock {
-  announce(waited: number): void;
+  announce(waited: number, waiter?: number, within?: AsyncContext): void;
 }
 
 /** One call for a lock that was not answered at once: until it has the lock or must give up. */
@@ -41,6 +45,9 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   private alarm: Alarm | undefined = undefined;
   /** Of the call, for errors that end its wait. */
   private trace: Trace | undefined = undefined;
+  /** Its number, once it was told that it waits. */
+  private number: number | undefined = undefined;
+  private readonly asyncContext: AsyncContext | undefined;
   private resolve!: (lock: Lock | null) => void;
   private reject!: (error: unknown) => void;
 
@@ -53,6 +60,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     readonly since: number,
   ) {
     this.context = settings.context;
+    this.asyncContext = settings.context.events.contextOfCall();
     this.lock = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -85,7 +93,10 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     if (this.waiting) return;
     this.waiting = true;
     queues.waiting += 1;
-    if (events.heard('waiting')) events.emit('waiting', this.about());
+    const waiter = (this.number = waiters.count += 1);
+    if (events.heard('waiting')) {
+      events.emit('waiting', { ...this.about(), waiter }, this.asyncContext);
+    }
   }
 
   busy(): void {
@@ -127,7 +138,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
 
   protected succeed(lock: Announced, now: number): void {
     this.settle();
-    lock.announce(now - this.since);
+    lock.announce(now - this.since, this.number, this.asyncContext);
     this.resolve(lock);
   }
 
@@ -142,7 +153,8 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     // Nobody was told that the others wait.
     const told = reason === 'busy' || reason === 'queue-full' || this.waiting;
     if (told && events.heard('not-acquired')) {
-      events.emit('not-acquired', { ...this.about(), waited, reason });
+      const about = { ...this.about(), waiter: this.number };
+      events.emit('not-acquired', { ...about, waited, reason }, this.asyncContext);
     }
   }
 

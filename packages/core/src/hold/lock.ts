@@ -2,7 +2,7 @@ import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, type LockLostError } from '../errors.ts';
-import type { HeldLockEvent } from '../events.ts';
+import type { AsyncContext, HeldLockEvent } from '../events.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
@@ -118,10 +118,12 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return [this.stored];
   }
 
-  /** Tells of the grant, after `waited` ms. */
-  announce(waited: number): void {
+  /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */
+  announce(waited: number, waiter?: number, within?: AsyncContext): void {
     const { events } = this.settings.context;
-    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
+    if (!events.heard('acquired')) return;
+    const about = { ...eventOf(this), waited, waiter };
+    events.emit('acquired', about, within ?? events.contextOfCall());
   }
 
   /** The caller's own abort: the lock is held on, but not renewed. */

@@ -2,6 +2,7 @@ import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import { LockArgumentError, LockLostError } from '../errors.ts';
+import type { AsyncContext } from '../events.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
@@ -177,10 +178,12 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     return this.parts.map((part) => part.stored);
   }
 
-  /** Tells of the grant, after `waited` ms. */
-  announce(waited: number): void {
+  /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */
+  announce(waited: number, waiter?: number, within?: AsyncContext): void {
     const { events } = this.settings.context;
-    if (events.heard('acquired')) events.emit('acquired', { ...eventOf(this), waited });
+    if (!events.heard('acquired')) return;
+    const about = { ...eventOf(this), waited, waiter };
+    events.emit('acquired', about, within ?? events.contextOfCall());
   }
 
   /** The caller's own abort: the lock is held on, but not renewed. */

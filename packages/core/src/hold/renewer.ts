@@ -11,11 +11,14 @@ import type { MaybePromise, RenewReply, RenewRequest } from '../store.ts';
 import type { LeaseTiming } from './lease-timing.ts';
 import type { Alarm } from '../util/time.ts';
 
-/** When a request was sent, when its answer came, and what was renewed by it, if anybody wants to know. */
+/**
+ * When a request was sent, when its answer came, and, if anybody wants to know, what was renewed by it
+ * with how many ms to spare.
+ */
 interface Answer {
   readonly sentAt: number;
   readonly now: number;
-  readonly renewed: Set<Lock> | undefined;
+  readonly renewed: Map<Lock, number> | undefined;
 }
 
 /** A lease for which something is to be done at a certain time. */
@@ -239,15 +242,15 @@ export class Renewer {
   ): LockStoreError | undefined {
     const { events, time } = this.context;
     // A lock of several keys is told of once.
-    const renewed = events.heard('renewed') ? new Set<Lock>() : undefined;
+    const renewed = events.heard('renewed') ? new Map<Lock, number>() : undefined;
     const answer = { sentAt, now: time.checkedNow(), renewed };
     let failed: LockStoreError | undefined;
     for (const place of places) {
       const error = this.settle(batch[place] as Renewal, replies[place], answer);
       failed ??= error;
     }
-    for (const lock of renewed ?? []) {
-      if (lock.state === 'held') events.emit('renewed', eventOf(lock));
+    for (const [lock, headroom] of renewed ?? []) {
+      if (lock.state === 'held') events.emit('renewed', { ...eventOf(lock), headroom });
     }
     return failed;
   }
@@ -266,8 +269,13 @@ export class Renewer {
     land(holder, renewal);
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {
+      const { handle } = holder;
+      if (prolongs && handle !== undefined && answer.renewed !== undefined) {
+        const headroom = holder.signalPoint - answer.now;
+        const others = answer.renewed.get(handle) ?? Infinity;
+        answer.renewed.set(handle, Math.min(headroom, others));
+      }
       if (holder === current) this.confirm(holder, renewal, answer);
-      if (prolongs && holder.handle !== undefined) answer.renewed?.add(holder.handle);
     } else if (reply === undefined || reply instanceof Error) {
       failed = context.calls.errorFrom('renew', lease.key, reply);
       const { retryEvery } = holder.settings.timing;

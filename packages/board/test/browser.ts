@@ -1,0 +1,52 @@
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, inject, onTestFinished } from 'vitest';
+
+const ARGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** A browser for the test file. Every page fails its test that breaks a rule of its policy, or throws. */
+export function useBrowser(): (
+  url: string,
+  options?: { dark?: boolean; width?: number; headers?: Record<string, string> },
+) => Promise<Page> {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: inject('chromium'), args: ARGS });
+  });
+  afterAll(() => browser.close());
+  return async (url, { dark = false, width = 1280, headers = {} } = {}) => {
+    const context = await browser.newContext({
+      colorScheme: dark ? 'dark' : 'light',
+      viewport: { width, height: 900 },
+      extraHTTPHeaders: headers,
+      reducedMotion: 'reduce',
+    });
+    const page = await context.newPage();
+    const complaints: string[] = [];
+    const elsewhere: string[] = [];
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (message) => {
+      // The browser itself reports each answer that is an error.
+      const { url: source } = message.location();
+      if (message.type() === 'error' && !source.includes('/api/')) complaints.push(message.text());
+    });
+    page.on('request', (request) => {
+      if (!request.url().startsWith(url)) elsewhere.push(request.url());
+    });
+    onTestFinished(async () => {
+      await context.close();
+      expect(complaints).toEqual([]);
+      expect(elsewhere).toEqual([]);
+    });
+    await page.goto(url);
+    return page;
+  };
+}

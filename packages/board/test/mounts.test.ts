@@ -1,0 +1,147 @@
+import 'reflect-metadata';
+import { serve as serveHono } from '@hono/node-server';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import express from 'express';
+import fastify from 'fastify';
+import { Hono } from 'hono';
+import Koa from 'koa';
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { toExpress, toFastify, toHono, toKoa, toNest, type Board } from '../src/index.ts';
+import { GUARD_HEADER } from '../src/protocol.ts';
+import { makeBoard, makeLocker } from './kit.ts';
+
+@Module({})
+class AppModule {}
+
+async function started(server: Server): Promise<string> {
+  if (!server.listening) await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Each serves the board at /ops/locks and something of its own at /health. */
+const frameworks: Record<string, (board: Board) => Promise<string>> = {
+  express: async (board) => {
+    const app = express();
+    // Which reads the body of a release before the board does.
+    app.use(express.json());
+    app.use('/ops/locks', toExpress(board));
+    app.get('/health', (_, res) => void res.send('fine'));
+    return started(app.listen(0, '127.0.0.1'));
+  },
+  'express without a parser': async (board) => {
+    const app = express();
+    app.use('/ops/locks', toExpress(board));
+    app.get('/health', (_, res) => void res.send('fine'));
+    return started(app.listen(0, '127.0.0.1'));
+  },
+  fastify: async (board) => {
+    const app = fastify({ forceCloseConnections: true });
+    await app.register(toFastify(board), { prefix: '/ops/locks' });
+    app.get('/health', () => 'fine');
+    onTestFinished(() => app.close());
+    return app.listen({ port: 0, host: '127.0.0.1' });
+  },
+  hono: async (board) => {
+    const app = new Hono();
+    app.all('/ops/locks/*', toHono(board));
+    app.get('/health', (context) => context.text('fine'));
+    return started(serveHono({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server);
+  },
+  koa: async (board) => {
+    const app = new Koa();
+    app.use(toKoa(board, '/ops/locks'));
+    app.use((context) => {
+      context.body = 'fine';
+    });
+    return started(app.listen(0, '127.0.0.1'));
+  },
+  nest: async (board) => {
+    const app = await NestFactory.create(AppModule, { logger: false, forceCloseConnections: true });
+    app.use('/ops/locks', toNest(board));
+    app.use('/health', (_: unknown, res: { end: (text: string) => void }) => res.end('fine'));
+    await app.listen(0, '127.0.0.1');
+    onTestFinished(() => app.close());
+    return started(app.getHttpServer() as Server);
+  },
+};
+
+describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
+  test('the page, its assets and its list are served below the mount, and nothing else is touched', async () => {
+    const locker = makeLocker();
+    await locker.lock('order:42');
+    const url = await mount(makeBoard({ lockers: locker }));
+    const page = await fetch(`${url}/ops/locks/`);
+    expect(page.status).toBe(200);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'none'");
+    expect(await page.text()).toContain('./app.js');
+    expect((await fetch(`${url}/ops/locks/app.js`)).headers.get('content-type')).toContain(
+      'javascript',
+    );
+    expect(await (await fetch(`${url}/ops/locks/api/locks?filter=order`)).json()).toMatchObject({
+      locks: [{ key: 'order:42' }],
+    });
+    expect(await (await fetch(`${url}/health`)).text()).toBe('fine');
+  });
+
+  test('without the slash at the end one is sent there', async () => {
+    const url = await mount(makeBoard({ lockers: makeLocker() }));
+    const page = await fetch(`${url}/ops/locks`);
+    expect(page.status).toBe(200);
+    expect(page.url).toBe(`${url}/ops/locks/`);
+  });
+
+  test('events are streamed, and a viewer who leaves is forgotten', async () => {
+    const locker = makeLocker();
+    const url = await mount(makeBoard({ lockers: locker }));
+    const leaving = new AbortController();
+    const response = await fetch(`${url}/ops/locks/api/events`, { signal: leaving.signal });
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+    let text = '';
+    const until = async (wanted: RegExp): Promise<void> => {
+      while (!wanted.test(text)) {
+        const { value } = await reader.read();
+        text += new TextDecoder().decode(value);
+      }
+    };
+    await until(/"held":0/);
+    await locker.lock('late');
+    await until(/"event":"acquired".*"late"/);
+    await until(/"held":1/);
+    leaving.abort();
+  });
+
+  test('a release is carried out, with what the framework knows of the visitor', async () => {
+    const locker = makeLocker();
+    const lock = await locker.lock('order:42');
+    const natives: unknown[] = [];
+    const url = await mount(
+      makeBoard({
+        lockers: locker,
+        authorize: (request, _action, { native }) => {
+          natives.push(native);
+          return request.headers.get('authorization') === 'operator';
+        },
+      }),
+    );
+    const ask = (headers: Record<string, string>): Promise<Response> =>
+      fetch(`${url}/ops/locks/api/release`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', [GUARD_HEADER]: '1', ...headers },
+        body: JSON.stringify({ locker: 'locks', id: 'order:42', reason: 'INC-7' }),
+      });
+    expect((await ask({})).status).toBe(403);
+    expect(lock.state).toBe('held');
+    expect(await (await ask({ authorization: 'operator' })).json()).toEqual({ released: true });
+    expect(lock.state).toBe('lost');
+    expect(natives.every((native) => typeof native === 'object')).toBe(true);
+  });
+});

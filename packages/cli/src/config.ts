@@ -1,0 +1,60 @@
+import type { Locker } from '@holdfast/core';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { createJiti } from 'jiti';
+import { UsageError } from './exit-codes.ts';
+
+const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `holdfast.config.${end}`);
+
+/** The file that exports the application's locker, if there is one here. */
+export function findConfig(folder = process.cwd()): string | undefined {
+  return NAMES.map((name) => resolve(folder, name)).find((file) => existsSync(file));
+}
+
+/**
+ * The locker that a file exports, as its default or as `locker`: itself, or a function that makes it.
+ *
+ * @throws UsageError
+ */
+export async function loadLocker(file: string): Promise<Locker> {
+  const path = resolve(file);
+  if (!existsSync(path)) throw new UsageError(`There is no file ${path}.`);
+  const module = await load(path);
+  const found = module['default'] ?? module['locker'];
+  // A CommonJS file's exports come as the default.
+  const exported =
+    isRecord(found) && !isLocker(found) ? (found['locker'] ?? found['default']) : found;
+  const locker = typeof exported === 'function' ? ((await exported()) as unknown) : exported;
+  if (!isLocker(locker)) {
+    throw new UsageError(
+      `${path} must export a locker, or a function that makes one, as its default or as \`locker\`.`,
+    );
+  }
+  return locker;
+}
+
+async function load(path: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    // Node before 22.18 knows no TypeScript.
+    if ((error as { code?: string }).code === 'ERR_UNKNOWN_FILE_EXTENSION') {
+      return await createJiti(import.meta.url).import(path);
+    }
+    throw new UsageError(`${path} cannot be loaded.`, { cause: error });
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function isLocker(value: unknown): value is Locker {
+  return (
+    isRecord(value) &&
+    ['lock', 'list', 'inspect', 'forceRelease', 'close'].every(
+      (verb) => typeof value[verb] === 'function',
+    )
+  );
+}

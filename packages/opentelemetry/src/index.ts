@@ -1,0 +1,1 @@
+export { instrumentLockers, type InstrumentLockersOptions } from './instrument.ts';
