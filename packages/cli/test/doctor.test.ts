@@ -112,7 +112,8 @@ describe('doctor', () => {
   test('without --json prints a line for each check', async () => {
     const { url } = await started();
     const { stdout } = await holdfast(['doctor', '--url', url]);
-    expect(stdout).toMatch(/^✔ round trip /m);
+    // How long it takes is the machine's affair.
+    expect(stdout).toMatch(/^[✔!] round trip /m);
     expect(stdout).toMatch(/^! persistence .*\n +→ /m);
   });
 
