@@ -124,7 +124,7 @@ for (const [what, { begin, end }] of Object.entries(outages)) {
 }
 
 describe.concurrent('a short outage', () => {
-  test('is not a loss', async ({ site }) => {
+  test('loses no lock in a short outage', async ({ site }) => {
     const locker = site.locker({ ttl: 12_000 });
     const lock = await locker.lock('key');
     await site.freeze();
@@ -138,7 +138,7 @@ describe.concurrent('a short outage', () => {
     expect(await lock.release()).toBe(true);
   });
 
-  test('during which connections are cut is not a loss', async ({ site }) => {
+  test('loses no lock when connections are cut for a while', async ({ site }) => {
     const locker = site.locker({ ttl: 10_000 });
     const locks = await Promise.all(['a', 'b', 'c'].map((key) => locker.lock(key)));
     for (let round = 0; round < 5; round++) {
@@ -160,7 +160,7 @@ describe.concurrent('a short outage', () => {
 });
 
 describe.concurrent('a restarted server', () => {
-  test('is announced, so that held locks are checked at once', async ({ site }) => {
+  test('announces a restart, so that held locks are checked at once', async ({ site }) => {
     const store = memcachedStore(site.client());
     const events: StoreEvent[] = [];
     site.onEnd(store.subscribe('client', (event) => events.push(event)));
