@@ -42,7 +42,9 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect((await site.locker().tryLock('key'))?.state).toBe('held');
       });
 
-      test('leaves the lock held, or an error and a free key, when the cut comes during a try', async ({ site }) => {
+      test('leaves the lock held, or an error and a free key, when the cut comes during a try', async ({
+        site,
+      }) => {
         const locker = await warm(site);
         cut(site);
         const lock = await locker.tryLock('key').catch((error: unknown) => {

@@ -126,7 +126,7 @@ describe.each([
         for (const server of world.servers) {
           same((await server.holder('key')) === 'mine', false, fate);
         }
-        same(process.store.claims.size, 0, fate);
+        same(process.store.acquisitions.size, 0, fate);
         checked += 1;
       },
       60_000,
