@@ -27,9 +27,13 @@ describe('the simulation notices', { timeout: 60_000 }, () => {
   }
 
   for (const mutant of mutants.filter(({ misbehaving }) => misbehaving)) {
-    test(`notices only by callbacks that misbehave that ${mutant.name}`, { timeout: 300_000 }, async () => {
-      expect(await noticed({ ...mutant, misbehaving: false })).toBeUndefined();
-    });
+    test(
+      `notices only by callbacks that misbehave that ${mutant.name}`,
+      { timeout: 300_000 },
+      async () => {
+        expect(await noticed({ ...mutant, misbehaving: false })).toBeUndefined();
+      },
+    );
   }
 
   test('nothing where there is no bug', { timeout: 300_000 }, async () => {

@@ -157,7 +157,7 @@ describe('a renewal that is confirmed', () => {
 });
 
 describe('a listener', () => {
-  test('comes back after it was removed as the only one', async () => {
+  test('hears events when it is added again after its removal', async () => {
     const { locker } = bench();
     const one = locker();
     const keys: string[] = [];

@@ -32,16 +32,19 @@ async function outlast(clock: { advance(ms: number): Promise<void> }): Promise<v
 }
 
 describe('a lock whose handle nobody has any more', () => {
-  test.each([{ key: 'k' }, { key: ['k', 'j'] }])('stops renewing a lock whose handle was collected: $key', async ({ key }) => {
-    const { one, clock, codes, free } = world();
-    await one.lock(key);
-    await one.tryLock(['x', 'y']);
-    await outlast(clock);
-    expect(await free('k')).toBe(true);
-    expect(await free('x')).toBe(true);
-    // Once for both, and the loss that follows is as asked.
-    expect(codes()).toEqual(['HOLDFAST_HANDLE_DROPPED']);
-  });
+  test.each([{ key: 'k' }, { key: ['k', 'j'] }])(
+    'stops renewing a lock whose handle was collected: $key',
+    async ({ key }) => {
+      const { one, clock, codes, free } = world();
+      await one.lock(key);
+      await one.tryLock(['x', 'y']);
+      await outlast(clock);
+      expect(await free('k')).toBe(true);
+      expect(await free('x')).toBe(true);
+      // Once for both, and the loss that follows is as asked.
+      expect(codes()).toEqual(['HOLDFAST_HANDLE_DROPPED']);
+    },
+  );
 
   test('stops renewing a lock that was waited for and whose handle was collected', async () => {
     const { one, locker, clock, codes, free } = world();

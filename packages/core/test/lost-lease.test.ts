@@ -125,7 +125,7 @@ describe('the handle of a lost lock', () => {
 });
 
 describe('a vanished lock is never taken again', () => {
-  test('takes a vanished lock again by no renewal', async () => {
+  test('leaves a vanished lock free when its renewal is due', async () => {
     const { locker, clock, faults, free } = bench();
     const lock = await locker().lock('k', { ttl: 300 });
     await faults.forgetEverything();
@@ -136,7 +136,7 @@ describe('a vanished lock is never taken again', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('takes a vanished lock again by no extension', async () => {
+  test('leaves a vanished lock free when it is extended', async () => {
     const { locker, faults, free } = bench();
     const lock = await locker().lock('k');
     await faults.evict('k');

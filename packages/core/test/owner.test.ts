@@ -158,7 +158,7 @@ describe('without an owner', () => {
     expect(owners.has('')).toBe(false);
   });
 
-  test('contends with everybody, also when the lock is handed over within the process', async () => {
+  test('every waiter gets an owner of its own when the lock is handed over within the process', async () => {
     const { locker } = bench();
     const one = locker();
     const owners = new Set<string>();

@@ -14,15 +14,18 @@ function warned(options: LockerOptions = {}) {
 const UNHEARD = ['HOLDFAST_LOSS_UNHEARD'];
 
 describe('a loss that nobody can know of is a warning', () => {
-  test.each([{ key: 'k' }, { key: ['a', 'k'] }])('warns of an unheard loss once per locker: $key', async ({ key }) => {
-    const { one, locker, codes } = warned();
-    for (let round = 0; round < 3; round++) {
-      const lock = await one.lock(key);
-      expect(await locker().forceRelease('k')).toBe(true);
-      expect(lock.state).toBe('lost');
-    }
-    expect(codes()).toEqual(UNHEARD);
-  });
+  test.each([{ key: 'k' }, { key: ['a', 'k'] }])(
+    'warns of an unheard loss once per locker: $key',
+    async ({ key }) => {
+      const { one, locker, codes } = warned();
+      for (let round = 0; round < 3; round++) {
+        const lock = await one.lock(key);
+        expect(await locker().forceRelease('k')).toBe(true);
+        expect(lock.state).toBe('lost');
+      }
+      expect(codes()).toEqual(UNHEARD);
+    },
+  );
 
   test('under `withLock` too', async () => {
     const { one, locker, codes } = warned();

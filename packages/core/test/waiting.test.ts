@@ -151,26 +151,29 @@ describe('tryLock', () => {
     ['storeTimeout', { storeTimeout: 300 }, {}, 300],
     ['a storeTimeout above the ttl', { storeTimeout: 1_500 }, { ttl: 1_000 }, 1_500],
   ];
-  test.each(bounds)('settles within its limit when the store hangs: %s', async (_, options, given, limit) => {
-    const { locker, clock, faults } = bench();
-    faults.dropRequest({ times: Infinity });
-    const attempts = [
-      watch(locker(options).tryLock('k', given), clock),
-      watch(locker(options).lock('k', { ...given, wait: 0 }), clock),
-      watch(locker(options).tryLock(['k', 'j'], given), clock),
-      watch(
-        locker(options).tryWithLock('k', given, () => {}),
-        clock,
-      ),
-    ];
-    await clock.advance(limit - 1);
-    expect(attempts.map(({ state }) => state)).not.toContain('rejected');
-    await clock.advance(100);
-    for (const { reason, at } of attempts) {
-      expect(reason).toBeInstanceOf(LockStoreError);
-      expect(at).toBe(limit);
-    }
-  });
+  test.each(bounds)(
+    'settles within its limit when the store hangs: %s',
+    async (_, options, given, limit) => {
+      const { locker, clock, faults } = bench();
+      faults.dropRequest({ times: Infinity });
+      const attempts = [
+        watch(locker(options).tryLock('k', given), clock),
+        watch(locker(options).lock('k', { ...given, wait: 0 }), clock),
+        watch(locker(options).tryLock(['k', 'j'], given), clock),
+        watch(
+          locker(options).tryWithLock('k', given, () => {}),
+          clock,
+        ),
+      ];
+      await clock.advance(limit - 1);
+      expect(attempts.map(({ state }) => state)).not.toContain('rejected');
+      await clock.advance(100);
+      for (const { reason, at } of attempts) {
+        expect(reason).toBeInstanceOf(LockStoreError);
+        expect(at).toBe(limit);
+      }
+    },
+  );
 });
 
 describe('tryLock and wait: 0 never overtake', () => {

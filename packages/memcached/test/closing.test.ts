@@ -16,7 +16,9 @@ async function countedClient(site: Site): Promise<{ gate: Gate; client: Client }
 }
 
 describe('connections', () => {
-  test('opens connections when they are needed, and closes them with the last locker', async ({ site }) => {
+  test('opens connections when they are needed, and closes them with the last locker', async ({
+    site,
+  }) => {
     const { gate, client } = await countedClient(site);
     const store = memcachedStore(client);
     const [a, b] = [createLocker({ store }), createLocker({ store })];

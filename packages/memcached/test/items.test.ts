@@ -136,7 +136,9 @@ class ContestedItems implements Items {
 }
 
 describe('an item that changed 5 times than it can be read and written', () => {
-  test('loses, frees and takes no item that changed 5 times before it could be written', async ({ site }) => {
+  test('loses, frees and takes no item that changed 5 times before it could be written', async ({
+    site,
+  }) => {
     const plain = itemsOf(site);
     const items = new ContestedItems(itemsOf(site), plain);
     const holder = new ItemLocks(items, jsonFormat);

@@ -39,7 +39,9 @@ const losses: Record<string, { take: (site: Site) => unknown; reasons: readonly 
 describe.concurrent('a lock that is lost before its time', () => {
   for (const [what, { take, reasons }] of Object.entries(losses)) {
     for (const renew of [true, false]) {
-      test(`tells of a loss to ${what} at the next check, with renew: ${renew}`, async ({ site }) => {
+      test(`tells of a loss to ${what} at the next check, with renew: ${renew}`, async ({
+        site,
+      }) => {
         const locker = site.locker({ ttl: 60_000 });
         const lock = await locker.lock('key', { renew });
         const takenAt = performance.now();

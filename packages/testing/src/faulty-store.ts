@@ -54,7 +54,7 @@ export interface FaultTarget {
 export interface FaultyStoreOptions {
   /** For delays. @default Node's timers */
   clock?: Clock | undefined;
-  /** Decides about each request that no other fault is planned for, as a schedule of one's own. */
+  /** Decides about each request that no other fault is planned for, as a schedule of your own. @default no fault */
   decide?: ((verb: FaultyVerb) => Fault | undefined) | undefined;
 }
 
@@ -98,6 +98,7 @@ export interface NamespaceOption {
 }
 
 export interface StealOptions extends NamespaceOption {
+  /** How long the thief holds the lock, in ms. @default 10 000 */
   ttl?: number | undefined;
 }
 

@@ -60,7 +60,7 @@ describe('a lock', () => {
     expect(await store.evict('none', { namespace: 'mine' })).toBe(false);
   });
 
-  test('throws when nobody holds the lock to steal or evict', async () => {
+  test('answers false when nobody holds the lock to steal or evict', async () => {
     const { store, lock } = await held();
     await lock.release();
     expect(await store.evict('k')).toBe(false);

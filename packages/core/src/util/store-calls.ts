@@ -10,7 +10,7 @@ import { traceHere, withTrace } from './traces.ts';
 const ERROR_EVENT_EVERY = 1_000;
 
 /** Of a grant with too little of its time left. */
-export const CAME_LATE = 'The grant came late.';
+export const CAME_LATE = 'The lock was granted too late to be used safely.';
 
 /** One request to the store. */
 export interface StoreCall<T> {
