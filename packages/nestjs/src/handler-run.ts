@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { isThenable } from './kinds.ts';
+import { isPromiseLike } from '@holdfast/core';
 import { shared } from './names.ts';
 import { ownResponseOf } from './response.ts';
 
@@ -48,7 +48,7 @@ export class HandlerRun {
     this.outer?.returned(self, property, result);
     if (this.begun || this.type !== self.constructor || this.property !== property) return;
     this.begun = true;
-    if (!isThenable(result)) return;
+    if (!isPromiseLike(result)) return;
     const over = (): void => {
       this.pending = undefined;
     };

@@ -1,4 +1,5 @@
 import {
+  isPromiseLike,
   storedKey,
   type AcquireReply,
   type AcquireRequest,
@@ -244,7 +245,7 @@ class Faulty implements FaultyStore {
         return lost && this.stolen.has(requests[index]?.id ?? '') ? 'stolen' : reply;
       });
     const replies = this.run('renew', () => this.inner.renew(requests));
-    return isPromise(replies) ? replies.then(told) : told(replies);
+    return isPromiseLike(replies) ? replies.then(told) : told(replies);
   }
 
   release(request: ReleaseRequest): MaybePromise<boolean> {
@@ -299,7 +300,7 @@ class Faulty implements FaultyStore {
     const fault = this.next(verb);
     const send = (): MaybePromise<T> => {
       const reply = request();
-      if (!isPromise(reply)) {
+      if (!isPromiseLike(reply)) {
         done(reply);
         return reply;
       }
@@ -340,8 +341,4 @@ class Faulty implements FaultyStore {
 
 function never<T>(): Promise<T> {
   return new Promise<T>(() => {});
-}
-
-function isPromise<T>(value: MaybePromise<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | undefined)?.then === 'function';
 }
