@@ -12,7 +12,7 @@ test('nobody overlaps, whatever is killed, frozen or cut off', { timeout: 240_00
   expect(report.history.grants).toBeGreaterThan(8);
 });
 
-test('it would be noticed', () => {
+test('the history notices holders that overlap and tokens that do not grow', () => {
   const history = new History();
   const hold = (token: number, from: number, to: number): void => {
     history.note({ what: 'began', key: 'a', token, at: from });

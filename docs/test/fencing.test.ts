@@ -17,7 +17,7 @@ async function threeTokens(): Promise<[number, number, number]> {
 }
 
 describe('who comes late is refused', () => {
-  test('by the SQL of the page', async () => {
+  test('refuses a late write by the SQL of the page', async () => {
     const [sql] = codeOf('fencing.md', 'sql') as [string];
     const [early, late, latest] = await threeTokens();
     const { Database } = await initSqlJs();

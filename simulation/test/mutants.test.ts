@@ -21,15 +21,19 @@ async function noticed({ install, wrap, misbehaving }: Mutant): Promise<Invarian
 
 describe('the simulation notices', { timeout: 60_000 }, () => {
   for (const mutant of mutants) {
-    test(`that ${mutant.name}`, { timeout: 300_000 }, async () => {
+    test(`notices that ${mutant.name}`, { timeout: 300_000 }, async () => {
       expect(mutant.caughtBy).toContain(await noticed(mutant));
     });
   }
 
   for (const mutant of mutants.filter(({ misbehaving }) => misbehaving)) {
-    test(`only by callbacks that misbehave that ${mutant.name}`, { timeout: 300_000 }, async () => {
-      expect(await noticed({ ...mutant, misbehaving: false })).toBeUndefined();
-    });
+    test(
+      `notices only by callbacks that misbehave that ${mutant.name}`,
+      { timeout: 300_000 },
+      async () => {
+        expect(await noticed({ ...mutant, misbehaving: false })).toBeUndefined();
+      },
+    );
   }
 
   test('nothing where there is no bug', { timeout: 300_000 }, async () => {

@@ -83,7 +83,7 @@ describe('the service', () => {
     await expect(service.ask('POST', '/payments/1/refund')).resolves.toMatchObject({ status: 404 });
   });
 
-  test('is well, and documented', async () => {
+  test('answers its health check, and documents its routes', async () => {
     const service = await Service.start(NEVER);
     await expect(service.ask('GET', '/health')).resolves.toMatchObject({
       status: 200,

@@ -64,7 +64,7 @@ test('with REDIS_URL it shows the same, with transfers by four processes', async
   );
 });
 
-test('and says so when there is no Redis', async () => {
+test('the demo says so when there is no Redis', async () => {
   const { status, stderr } = demo(`redis://127.0.0.1:${await freePort()}`);
   expect(stderr).toMatch(/No Redis at 127\.0\.0\.1:\d+ \(REDIS_URL\)/);
   expect(status).not.toBe(0);

@@ -1,3 +1,4 @@
+// For applications.
 export type {
   CloseOptions,
   HandoffOptions,
@@ -15,8 +16,6 @@ export type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-export { maxHoldOf, reportBypass, reportWarning } from './bypass.ts';
-export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
 export {
   LockAbortedError,
@@ -42,11 +41,19 @@ export type {
   LockKeyEvent,
   NotAcquiredReason,
 } from './events.ts';
-export { checkKeyAnswer, isKey } from './key-answers.ts';
-export { storedKey, userKey } from './keys.ts';
-export { withSignal } from './hold/lock-views.ts';
 export { createLocker } from './locker.ts';
-export { currentLock, isUnderLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
-export * from './store.ts';
+export { currentLock } from './scope.ts';
 export { memoryStore, type MemoryStoreOptions } from './stores/memory.ts';
+
+// For authors of adapters.
+export { maxHoldOf, reportBypass, reportWarning } from './bypass.ts';
+export { withSignal } from './hold/lock-views.ts';
+export { checkKeyAnswer, isKey } from './key-answers.ts';
+export { isUnderLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
+export { isPromiseLike } from './util/store-calls.ts';
+
+// For authors of stores.
+export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { driftOf } from './hold/lease-timing.ts';
+export { storedKey, userKey } from './keys.ts';
+export * from './store.ts';

@@ -148,7 +148,8 @@ export class HoldfastLocker implements Locker {
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
     if (!isEventName(event)) throw new LockArgumentError(`There is no event '${String(event)}'.`);
-    if (typeof listener !== 'function') throw new LockArgumentError('A listener is a function.');
+    if (typeof listener !== 'function')
+      throw new LockArgumentError('The listener must be a function.');
     return this.#context.events.on(event, listener);
   }
 

@@ -358,7 +358,7 @@ export function checkKeys(key: Key, maxKeys: number): readonly [string, ...strin
   for (const one of key as readonly unknown[]) {
     keys.add(checkKey(one));
     if (keys.size > maxKeys) {
-      throw new LockArgumentError(`More than ${maxKeys} keys, which is the locker's \`maxKeys\`.`);
+      throw new LockArgumentError(`Too many keys: the locker's \`maxKeys\` is ${maxKeys}.`);
     }
   }
   if (keys.size === 0) throw new LockArgumentError('A list of keys must not be empty.');

@@ -30,7 +30,7 @@ describe.each(kinds)('withSignal, for $what', ({ key }) => {
     return [lock, withSignal(lock, controller.signal), controller];
   };
 
-  test('is the same lock otherwise', async () => {
+  test('shows the same lock as the one it was made from', async () => {
     const { locker, free } = bench();
     const [lock, view] = await both(locker());
     expect(view.keys).toEqual(lock.keys);
@@ -120,7 +120,7 @@ describe('runWithLock', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('is over when its work is: closing releases the lock then', async () => {
+  test('ends with its work: closing the locker releases the lock then', async () => {
     const works: (() => unknown)[] = [
       () => 'done',
       () => Promise.resolve(),

@@ -18,7 +18,7 @@ async function deadWaiter({ memory }: Bench, client: string): Promise<void> {
 }
 
 describe('one contender per locker and key talks to the store', () => {
-  test('so waiting does not cost more with more waiters', async () => {
+  test('costs the store no more when more callers of a process wait', async () => {
     const costs: number[] = [];
     for (const waiters of [1, 10, 1_000]) {
       const { locker, clock, sent } = bench();
@@ -33,7 +33,7 @@ describe('one contender per locker and key talks to the store', () => {
     expect(costs[0]).toBeLessThanOrEqual(2 + 10_000 / 400);
   });
 
-  test('and registrations of all keys are refreshed in one request', async () => {
+  test('refreshes the registrations of all keys in one request', async () => {
     const { locker, clock, requests } = bench();
     const holder = locker({ ttl: 3_600_000 });
     const one = locker();
@@ -48,7 +48,7 @@ describe('one contender per locker and key talks to the store', () => {
     expect(new Set(later)).toEqual(new Set(['refresh']));
   });
 
-  test('and waiters on one key do not hinder those on another', async () => {
+  test('serves waiters on one key without hindering those on another', async () => {
     const { locker, clock } = bench();
     const one = locker();
     await locker().lock('a');
@@ -76,7 +76,7 @@ describe('a release wakes exactly one process', () => {
     expect(requests.slice(before).map(({ verb }) => verb)).toEqual(['release', 'acquire']);
   });
 
-  test('and then the next, in the order of their coming', async () => {
+  test('serves the next process in the order of arrival', async () => {
     const { locker, clock } = bench();
     const order: number[] = [];
     const lockers = [locker(), locker()];
@@ -97,7 +97,7 @@ describe('a release wakes exactly one process', () => {
     expect(clock.now()).toBeLessThanOrEqual(350);
   });
 
-  test('whose lease counts from its own request, not from the wake-up', async () => {
+  test('counts the lease from the request of the woken process, not from the wake-up', async () => {
     const { locker, clock, faults } = bench();
     const holder = await locker().lock('k');
     const waiter = watch(locker({ ttl: 1_000 }).lock('k'), clock);

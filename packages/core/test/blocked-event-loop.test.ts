@@ -43,7 +43,7 @@ describe('a blocked event loop', () => {
     await locker.close();
   });
 
-  test('by the release itself does not free the next holder', async () => {
+  test('frees nothing of the next holder when the release itself was blocked', async () => {
     const store = memoryStore();
     const one = createLocker({ store });
     const lock = await one.lock('k', { ttl: 100 });

@@ -24,7 +24,7 @@ describe('an error that ends a wait has the stack of the call', () => {
     locker.withLock(key, { wait: 100 }, () => {});
 
   test.each([{ key: 'k' }, { key: ['a', 'k'] }])(
-    'when the lock stays busy: $key',
+    'keeps the stack of the call when the lock stays busy: $key',
     async ({ key }) => {
       const { locker, clock } = bench();
       await locker().lock('k');
@@ -40,7 +40,7 @@ describe('an error that ends a wait has the stack of the call', () => {
     },
   );
 
-  test('when the store fails, of each of those who are told', async () => {
+  test('keeps the stack of each call when the store fails for several', async () => {
     const { locker, clock, faults } = bench();
     const one = locker();
     faults.fail({ times: Infinity });
@@ -60,7 +60,7 @@ describe('an error that ends a wait has the stack of the call', () => {
     expectCaller(await single, 'namedTry');
   });
 
-  test('when too many wait already, and when the locker is closed', async () => {
+  test('keeps the stack of the call when the queue is full or the locker closed', async () => {
     const { locker } = bench((store) =>
       variant(store, { acquire: async (request) => store.acquire(request) }),
     );
@@ -74,7 +74,7 @@ describe('an error that ends a wait has the stack of the call', () => {
     expectCaller(await closed, 'namedCaller');
   });
 
-  test('when an operator asks in vain', async () => {
+  test('keeps the stack of the call when inspect or forceRelease fails', async () => {
     const { locker, clock, faults } = bench();
     const one = locker();
     const namedLook = (): Promise<unknown> => one.inspect('k');

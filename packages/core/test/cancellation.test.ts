@@ -21,7 +21,7 @@ describe('an aborted signal', () => {
     expect(requests).toEqual([]);
   });
 
-  test('does so also where somebody holds the key, or waits', async () => {
+  test('rejects at once also when somebody holds the key or waits for it', async () => {
     const { locker, sent, clock } = bench();
     const one = locker();
     await one.lock('k');

@@ -51,7 +51,7 @@ describe('a closed locker', () => {
     await (await other.lock('j')).release();
   });
 
-  test('that never took a lock closes at once and does no I/O', async () => {
+  test('closes at once and without I/O when it never took a lock', async () => {
     const { locker, requests, clock } = bench();
     const closed = watch(locker().close({ drain: 60_000 }), clock);
     await settled();
@@ -152,7 +152,7 @@ describe('closing', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('at the latest until its ttl is over', async () => {
+  test('keeps the lock of a running callback until its ttl is over at the latest', async () => {
     const { locker, clock, free } = bench();
     const one = locker();
     void one.withLock('k', { ttl: 3_000 }, () => new Promise(() => {}));

@@ -3,7 +3,7 @@ import { setRenewal } from '../src/index.ts';
 import { bench, settled, watch } from './kit.ts';
 
 describe('who waits', () => {
-  test('and leaves from the middle of the line does not break it', async () => {
+  test('leaves from the middle of the queue without breaking it', async () => {
     const { locker, clock } = bench();
     const one = locker();
     const first = await one.lock('k');
@@ -22,7 +22,7 @@ describe('who waits', () => {
     expect(waiters.map(({ reason }) => reason)).toEqual([undefined, 'x', 'x', undefined, 'x']);
   });
 
-  test('is asked for again at once when it is woken while its request is under way', async () => {
+  test('asks again at once when it is woken while its request is under way', async () => {
     const { locker, clock, faults, tell, sent } = bench();
     await locker().lock('k', { ttl: 60_000 });
     const one = locker();
@@ -37,7 +37,7 @@ describe('who waits', () => {
     expect(waiter.state).toBe('pending');
   });
 
-  test('is not disturbed by a refusal that comes after its time-out', async () => {
+  test('ignores a refusal that arrives after its time-out', async () => {
     const { locker, clock, faults } = bench();
     const holder = await locker().lock('k', { ttl: 60_000 });
     faults.delay(600, { verb: 'acquire' });
@@ -48,7 +48,7 @@ describe('who waits', () => {
     expect(waiter.state).toBe('fulfilled');
   });
 
-  test('and has gone is not granted anything by a request that arrives later', async () => {
+  test('gets nothing from a request that arrives after it has left', async () => {
     const { locker, clock, faults, free } = bench();
     const controller = new AbortController();
     faults.delay(6_000, { verb: 'acquire' });
@@ -63,7 +63,7 @@ describe('who waits', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('and has gone is not told of a refresh that fails later', async () => {
+  test('hears nothing of a refresh that fails after it has left', async () => {
     const { locker, clock, faults } = bench();
     await locker().lock('k', { ttl: 60_000 });
     const controller = new AbortController();
@@ -78,7 +78,7 @@ describe('who waits', () => {
     expect(clock.timers).toBe(1);
   });
 
-  test('and was granted without an answer has that taken back when the lock is handed to it', async () => {
+  test('takes an unanswered grant back when the lock is handed to it', async () => {
     const { locker, clock, faults, requests } = bench();
     const one = locker({ ttl: 60_000, handoff: { tenure: 60_000 } });
     const lock = await one.lock('k');

@@ -3,7 +3,7 @@ import { bench, hear, watch } from './kit.ts';
 
 /** What happens while something else is under way. */
 describe('a list of keys', () => {
-  test('whose first key is lost while the next is asked for is busy for a single attempt', async () => {
+  test('finds a list of keys busy when its first key is lost during a single attempt', async () => {
     const { locker, clock, faults, free } = bench();
     const one = locker();
     faults.delay(0, { verb: 'acquire' });
@@ -19,7 +19,7 @@ describe('a list of keys', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('whose first key is old, and cannot be renewed, starts again', async () => {
+  test('starts again when the first key is old and cannot be renewed', async () => {
     const { locker, clock, faults } = bench();
     const holder = await locker().lock('b');
     const waiter = watch(locker({ ttl: 1_000 }).lock(['a', 'b']), clock);
@@ -34,7 +34,7 @@ describe('a list of keys', () => {
     expect(waiter.value?.tokenFor('a')).toBeGreaterThan(before!);
   });
 
-  test('that is given up while its first key is renewed leaves nothing', async () => {
+  test('leaves nothing when it is abandoned while its first key is renewed', async () => {
     const { locker, clock, faults, free } = bench();
     const controller = new AbortController();
     const holder = await locker().lock('b');
@@ -88,7 +88,7 @@ describe('an owner that takes its own lock over', () => {
     expect(older.signal.reason).toMatchObject({ reason: 'superseded' });
   });
 
-  test('and is granted it too late twice asks anew', async () => {
+  test('asks anew when it was granted too late twice', async () => {
     const { locker, clock, faults } = bench();
     const one = locker({ ttl: 1_000, storeTimeout: 900 });
     const older = await one.lock('k', { owner: 'o' });
@@ -139,7 +139,7 @@ describe('a release that asks for the next of its process in the same request', 
 });
 
 describe('a renewal that is confirmed', () => {
-  test('when the lock is over by the clock does not revive it, and is undone', async () => {
+  test('revives no lock that is over by the clock, and is undone', async () => {
     const { locker, clock, faults, free } = bench();
     const one = locker();
     const heard = hear(one, 'renewed', 'lost');
@@ -157,7 +157,7 @@ describe('a renewal that is confirmed', () => {
 });
 
 describe('a listener', () => {
-  test('that was the only one may come back', async () => {
+  test('hears events when it is added again after its removal', async () => {
     const { locker } = bench();
     const one = locker();
     const keys: string[] = [];

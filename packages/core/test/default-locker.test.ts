@@ -39,7 +39,7 @@ afterEach(() => {
 
 describe('the default locker', () => {
   // First of all: it warns once in the life of a process.
-  test('that nobody set is one on memory, with one warning', async () => {
+  test('uses memory, with one warning, when nobody set one', async () => {
     const held = await lock('k');
     expect(await tryLock('k')).toBeNull();
     expect(await tryWithLock('k', () => 1)).toEqual({ acquired: false });
@@ -52,7 +52,7 @@ describe('the default locker', () => {
     expect(warnings[0]?.code).toMatch(/^HOLDFAST_/);
   });
 
-  test('that was set serves lock, tryLock, withLock and tryWithLock', async () => {
+  test('serves lock, tryLock, withLock and tryWithLock once it was set', async () => {
     const locker = createLocker({ name: 'mine' });
     const keys: string[] = [];
     locker.on('acquired', ({ key, locker: name }) => keys.push(`${name} ${key}`));
@@ -69,7 +69,7 @@ describe('the default locker', () => {
     expect(warnings).toEqual([]);
   });
 
-  test('is made on first use, once', async () => {
+  test('makes its locker on first use, once', async () => {
     const make = vi.fn<() => Locker>(() => createLocker());
     setDefaultLocker(make);
     expect(make).not.toHaveBeenCalled();
@@ -96,7 +96,7 @@ describe('the default locker', () => {
     expect(() => setDefaultLocker(createLocker())).toThrow(LockArgumentError);
   });
 
-  test('whose making fails rejects, and is made at the next use', async () => {
+  test('rejects when making it fails, and makes it at the next use', async () => {
     let healthy = false;
     setDefaultLocker(() => {
       if (!healthy) throw new Error('no configuration yet');
@@ -114,7 +114,7 @@ describe('the default locker', () => {
     await withLock('k', () => {});
   });
 
-  test('that turns out to be none is an argument error', async () => {
+  test('rejects with an argument error when the function returns no locker', async () => {
     for (const made of [undefined, null, {}, Promise.resolve(createLocker())]) {
       setDefaultLocker(() => made as never);
       expect(await rejection(lock('k'))).toBeInstanceOf(LockArgumentError);

@@ -54,7 +54,7 @@ describe('drain', () => {
     expect(await locker().tryLock('k')).not.toBeNull();
   });
 
-  test('is over when it is over', async () => {
+  test('ends after its time even if locks are still held', async () => {
     const { locker, clock, free } = bench();
     const one = locker();
     const lock = await one.lock('k', { ttl: 300 });

@@ -32,18 +32,21 @@ async function outlast(clock: { advance(ms: number): Promise<void> }): Promise<v
 }
 
 describe('a lock whose handle nobody has any more', () => {
-  test.each([{ key: 'k' }, { key: ['k', 'j'] }])('is not renewed: $key', async ({ key }) => {
-    const { one, clock, codes, free } = world();
-    await one.lock(key);
-    await one.tryLock(['x', 'y']);
-    await outlast(clock);
-    expect(await free('k')).toBe(true);
-    expect(await free('x')).toBe(true);
-    // Once for both, and the loss that follows is as asked.
-    expect(codes()).toEqual(['HOLDFAST_HANDLE_DROPPED']);
-  });
+  test.each([{ key: 'k' }, { key: ['k', 'j'] }])(
+    'stops renewing a lock whose handle was collected: $key',
+    async ({ key }) => {
+      const { one, clock, codes, free } = world();
+      await one.lock(key);
+      await one.tryLock(['x', 'y']);
+      await outlast(clock);
+      expect(await free('k')).toBe(true);
+      expect(await free('x')).toBe(true);
+      // Once for both, and the loss that follows is as asked.
+      expect(codes()).toEqual(['HOLDFAST_HANDLE_DROPPED']);
+    },
+  );
 
-  test('is not renewed where it was waited for', async () => {
+  test('stops renewing a lock that was waited for and whose handle was collected', async () => {
     const { one, locker, clock, codes, free } = world();
     const lock = await locker().lock('k');
     const waiting = one.lock('k').then(() => {});
@@ -57,7 +60,7 @@ describe('a lock whose handle nobody has any more', () => {
 });
 
 describe('a lock is renewed', () => {
-  test('while somebody has its handle', async () => {
+  test('renews a lock while somebody has its handle', async () => {
     const { one, clock, codes } = world();
     const locks = [
       await one.lock('k'),
@@ -73,7 +76,7 @@ describe('a lock is renewed', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('while work runs under it', async () => {
+  test('renews a lock while work runs under it', async () => {
     const { one, clock, codes, free } = world();
     let done!: () => void;
     const work = new Promise<void>((resolve) => (done = resolve));
@@ -96,7 +99,7 @@ describe('a lock is renewed', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('and its handle is what it was, before and after', async () => {
+  test('keeps the handle the same before and after a renewal', async () => {
     const { one, clock } = world();
     const lock: Lock = await one.lock('k');
     await outlast(clock);

@@ -24,7 +24,7 @@ describe('a release that goes with the next acquisition', () => {
     return { clock, second, release, confirmed, free, sent };
   }
 
-  test('is one request', async () => {
+  test('takes one request', async () => {
     const { locker, clock, requests } = bench(slow);
     const one = locker({ handoff: { max: 0 } });
     const first = await one.lock('k');
@@ -37,7 +37,7 @@ describe('a release that goes with the next acquisition', () => {
     expect(requests.slice(before).map(({ verb }) => verb)).toEqual(['acquire']);
   });
 
-  test('is confirmed when the store has answered, and no sooner', async () => {
+  test('confirms when the store has answered, and no sooner', async () => {
     const { clock, release, confirmed } = await released('delay');
     await clock.advance(600);
     expect([release.state, confirmed.state]).toEqual(['pending', 'pending']);
@@ -45,7 +45,7 @@ describe('a release that goes with the next acquisition', () => {
     expect([release.value, confirmed.state]).toEqual([true, 'fulfilled']);
   });
 
-  test('is asked for again by itself when the answer is lost', async () => {
+  test('asks for the release again by itself when the answer is lost', async () => {
     const { clock, second, confirmed } = await released('dropReply');
     await clock.advance(1_000);
     expect(confirmed.state).toBe('pending');
@@ -87,7 +87,7 @@ describe('a lock that is kept for a while after its release', () => {
     expect(await late.free('k')).toBe(true);
   });
 
-  test('is not kept longer because its release had to be asked for again', async () => {
+  test('keeps the lock no longer when its release had to be repeated', async () => {
     const { locker, clock, faults, free } = bench();
     const lock = await locker().lock('k', { ttl: 30_000, holdAtLeast: 5_000 });
     faults.dropReply({ verb: 'release', times: 2 });
@@ -100,7 +100,7 @@ describe('a lock that is kept for a while after its release', () => {
 });
 
 describe('why a lock was lost', () => {
-  test('is told of its last grant, when the same acquisition was granted twice', async () => {
+  test('tells of the last grant when the same acquisition was granted twice', async () => {
     const { memory } = bench();
     const request = {
       key: 'k',
@@ -152,7 +152,7 @@ describe('an acquisition of several keys', () => {
     expect(next.owner).not.toBe(lock.owner);
   });
 
-  test('is renewed under that owner', async () => {
+  test('renews every key under the one owner of the acquisition', async () => {
     const { locker, clock, requests } = bench();
     const lock = await locker().lock(['a', 'b'], { ttl: 3_000 });
     await clock.advance(1_500);

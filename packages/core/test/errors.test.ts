@@ -66,7 +66,7 @@ describe.each(errors)('%s', (name, error, code) => {
     expect(inspect(error)).not.toContain(key);
   });
 
-  test('is of no other class', () => {
+  test('matches no other error class', () => {
     const classes = [
       LockNotAcquiredError,
       LockQueueFullError,
@@ -168,7 +168,7 @@ describe('inspect and forceRelease', () => {
     expect(await locker().inspect('k')).toBeNull();
   });
 
-  test('are bounded when the store hangs', async () => {
+  test('settle within the limit when the store hangs', async () => {
     const { locker, clock, faults } = bench();
     faults.dropRequest({ times: 2 });
     const seen = rejection(locker().inspect('k'));

@@ -106,7 +106,7 @@ describe.each(names)('the event %s', (event) => {
     expect((await one.tryLock('another'))?.state).toBe('held');
   });
 
-  test('is not heard any more once the listening has ended', async () => {
+  test('stops calling a listener that was removed', async () => {
     warnings();
     const world = bench();
     const one = world.locker();
@@ -150,7 +150,7 @@ describe('warnings', () => {
     );
   });
 
-  test('also where the listener to warnings is the broken one', async () => {
+  test('reach the process when the listener to warnings itself throws', async () => {
     const told = warnings();
     const { locker, tell } = bench();
     const one = locker();

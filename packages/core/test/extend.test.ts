@@ -47,7 +47,7 @@ describe('extend', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('to less: what is renewed later has the new ttl', async () => {
+  test('uses the shorter ttl for what is renewed later', async () => {
     const { locker, clock, faults, free } = bench();
     const lock = await locker().lock('k', { ttl: 10_000 });
     await lock.extend(1_000);
@@ -86,7 +86,7 @@ describe('extend', () => {
   });
 
   test.each(['fail', 'failAfter', 'dropReply', 'dropRequest'] as const)(
-    'to far more that is not confirmed (%s) does not keep the lock from being renewed',
+    'keeps renewing after an unconfirmed extension to far more (%s)',
     async (fault) => {
       const { locker, clock, faults } = bench();
       const one = locker();
@@ -106,7 +106,7 @@ describe('extend', () => {
     },
   );
 
-  test('of several keys rejects when one of them is not confirmed', async () => {
+  test('rejects when one of several keys is not confirmed', async () => {
     const { locker, faults } = bench();
     const lock = await locker().lock(['a', 'b'], { renew: false });
     faults.fail({ verb: 'renew' });
@@ -119,7 +119,7 @@ describe('extend', () => {
     expect(lock.state).toBe('lost');
   });
 
-  test('by a ttl that is too short for the margin is an argument error', async () => {
+  test('rejects a ttl that is too short for the margin as an argument error', async () => {
     const { locker } = bench();
     const lock = await locker({ safetyMargin: 1_000 }).lock('k');
     await expect(lock.extend(2_999)).rejects.toBeInstanceOf(LockArgumentError);
@@ -157,7 +157,7 @@ describe('maxHold', () => {
     expect(sent('renew')).toBe(before);
   });
 
-  test('is counted from the grant, not from the wait', async () => {
+  test('counts from the grant, not from the wait', async () => {
     const { locker, clock } = bench();
     const first = await locker().lock('k');
     const waiter = watch(locker().lock('k', { maxHold: 1_000 }), clock);
@@ -169,7 +169,7 @@ describe('maxHold', () => {
     expect(waiter.value?.signal.reason).toMatchObject({ reason: 'max-hold' });
   });
 
-  test('is each holder’s own where the lock is handed over', async () => {
+  test('counts anew for each holder when the lock is handed over', async () => {
     const { locker, clock } = bench();
     const one = locker();
     const first = await one.lock('k', { maxHold: 1_000 });

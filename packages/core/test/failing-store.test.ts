@@ -5,7 +5,7 @@ import { bench, hear, watch } from './kit.ts';
 const refused = new Error('ECONNREFUSED');
 
 describe('a store that fails while we wait', () => {
-  test('is asked again until it answers', async () => {
+  test('asks a failing store again until it answers', async () => {
     const { locker, clock, faults } = bench();
     faults.fail({ times: Infinity });
     const waiter = watch(locker().lock('k', { wait: 10_000 }), clock);
@@ -17,7 +17,7 @@ describe('a store that fails while we wait', () => {
     expect([waiter.state, endless.state]).toEqual(['fulfilled', 'fulfilled']);
   });
 
-  test('is not asked without pause', async () => {
+  test('pauses between requests to a failing store', async () => {
     const { locker, clock, faults, sent } = bench();
     faults.fail({ times: Infinity });
     const waiter = watch(locker().lock('k', { wait: 10_000 }), clock);
@@ -27,7 +27,7 @@ describe('a store that fails while we wait', () => {
     expect(sent('acquire')).toBeLessThan(200);
   });
 
-  test('is what the limit tells of, where it fails then', async () => {
+  test('rejects with LockStoreError at the limit when the store fails then', async () => {
     const { locker, clock, faults } = bench();
     await locker().lock('k');
     const one = locker();
@@ -49,7 +49,7 @@ describe('a store that fails while we wait', () => {
     }
   });
 
-  test('is not, where it answered again that the lock is busy', async () => {
+  test('rejects as busy at the limit when the store has answered again', async () => {
     const { locker, clock, faults } = bench();
     await locker().lock('k');
     faults.fail({ times: Infinity });
@@ -125,7 +125,7 @@ describe('a store that fails while we wait', () => {
     expect(waiter.reason).toBeInstanceOf(LockStoreError);
   });
 
-  test('and whose trouble is known to last rejects everybody at once', async () => {
+  test('rejects everybody at once when the failure is permanent', async () => {
     const { locker, clock, faults } = bench();
     const error = new LockStoreError('Wrong password.', { phase: 'acquire', permanent: true });
     const one = locker();
@@ -138,7 +138,7 @@ describe('a store that fails while we wait', () => {
     }
   });
 
-  test('also where it was busy before', async () => {
+  test('rejects at once on a permanent failure of a key that was busy before', async () => {
     const { locker, clock, faults } = bench();
     await locker().lock('k', { ttl: 2_000, renew: false });
     const one = locker();
@@ -183,7 +183,7 @@ describe('a store that hangs while we wait', () => {
     for (const { reason } of waiters) expect(reason).toBeInstanceOf(LockStoreError);
   });
 
-  test('and thaws later leaves no lock behind', async () => {
+  test('leaves no lock behind when it thaws later', async () => {
     const { locker, clock, faults, free } = bench();
     // Every request is executed only after its sender has given up.
     faults.delay(12_000, { times: Infinity });
@@ -223,7 +223,7 @@ describe('what an operator hears of it', () => {
     }
   });
 
-  test('and not-acquired only where the lock was busy', async () => {
+  test('hears not-acquired only when the lock was busy', async () => {
     const { locker, clock, faults } = bench();
     const one = locker();
     const heard = hear(one, 'not-acquired');

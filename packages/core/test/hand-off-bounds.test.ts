@@ -3,7 +3,7 @@ import type { AcquireRequest } from '../src/index.ts';
 import { bench, settled, variant, watch } from './kit.ts';
 
 describe('the bounds of a hand-off', () => {
-  test('are 128 times and 50 ms by default, and then one request gives a new block', async () => {
+  test('default to 128 hand-offs and 50 ms, after which one request gives a new block', async () => {
     const { locker, clock, requests } = bench();
     const one = locker();
     const runs = Array.from({ length: 400 }, () => one.withLock('k', () => {}));
@@ -85,7 +85,7 @@ describe('what is left of a lease', () => {
     expect(next.value?.remaining).toBeGreaterThanOrEqual(1_000);
   });
 
-  test('is not passed on where it is from before an extension to less', async () => {
+  test('passes nothing on from before an extension to less', async () => {
     const { locker, clock, sent } = bench();
     const one = locker();
     const lock = await one.lock('k', { ttl: 10_000 });

@@ -72,7 +72,7 @@ describe('a release while others of the same process wait', () => {
     expect(new Set(tokens).size).toBe(300);
   });
 
-  test('is a release, a hand-off and an acquisition to those who listen, in this order', async () => {
+  test('emits release, hand-off and acquisition in this order', async () => {
     const world = bench();
     const one = world.locker({ name: 'one' });
     const older = await one.lock('k');
@@ -103,7 +103,7 @@ describe('the store is asked instead', () => {
     ['it may be passed on 0 times', { handoff: { max: 0 } }, {}, {}],
     ['it may be passed on for 0 ms', { handoff: { tenure: 0 } }, {}, {}],
   ];
-  test.each(cases)('where %s', async (_, options, holder, waiter) => {
+  test.each(cases)('asks the store instead when %s', async (_, options, holder, waiter) => {
     const { older, newer, cost } = await pass(bench(), options, holder, waiter);
     expect(cost).toBeGreaterThan(0);
     expect(newer.value?.state).toBe('held');
@@ -111,7 +111,7 @@ describe('the store is asked instead', () => {
     expect(newer.value?.fencingToken).toBeGreaterThan(older.fencingToken);
   });
 
-  test('where the tenure is over: 50 ms after the store granted it', async () => {
+  test('asks the store instead when the tenure is over: 50 ms after its grant', async () => {
     for (const [at, free] of [
       [49, true],
       [50, false],
@@ -122,7 +122,7 @@ describe('the store is asked instead', () => {
     }
   });
 
-  test('where the store has not confirmed it for a third of its ttl', async () => {
+  test('asks the store instead when it has not confirmed the lock for a third of its ttl', async () => {
     for (const [at, free] of [
       [99, true],
       [101, false],
@@ -137,7 +137,7 @@ describe('the store is asked instead', () => {
     }
   });
 
-  test('where the machine was suspended meanwhile', async () => {
+  test('asks the store instead when the machine was suspended meanwhile', async () => {
     const world = bench();
     const suspend = (): void => world.clock.suspend(8_000);
     const { cost, newer } = await pass(world, { handoff: { tenure: 60_000 } }, {}, {}, suspend);
@@ -145,7 +145,7 @@ describe('the store is asked instead', () => {
     expect(newer.value?.remaining).toBe(9_000);
   });
 
-  test('where the holder has lost it', async () => {
+  test('asks the store instead when the holder has lost the lock', async () => {
     const world = bench();
     const { older, newer } = await pass(world, {}, { maxHold: 20 }, {}, () =>
       world.clock.advance(30),
@@ -154,7 +154,7 @@ describe('the store is asked instead', () => {
     expect(newer.value?.fencingToken).toBeGreaterThan(older.fencingToken + 1);
   });
 
-  test('where it is to be held at least for a time', async () => {
+  test('asks the store instead when the lock has a holdAtLeast', async () => {
     const { newer, cost } = await pass(bench(), {}, { holdAtLeast: 1_000 });
     expect(cost).toBeGreaterThan(0);
     expect(newer.state).toBe('pending');

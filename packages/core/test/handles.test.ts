@@ -31,7 +31,7 @@ describe.each(kinds)('the handle of $what', ({ key }) => {
     expect(inspect(lock)).toContain('released');
   });
 
-  test('is released by the end of its scope, also where that throws', async () => {
+  test('releases at the end of its scope, even when that throws', async () => {
     const { locker, free } = bench();
     const work = async (): Promise<void> => {
       await using lock = await locker().lock(key);
@@ -67,7 +67,7 @@ describe.each(kinds)('the handle of $what', ({ key }) => {
     expect(await free('a')).toBe(true);
   });
 
-  test('that a colleague aborts leaves the others alone', async () => {
+  test('leaves other handles alone when one of them is aborted', async () => {
     const { locker, clock } = bench();
     const one = locker();
     const controller = new AbortController();
@@ -119,7 +119,7 @@ describe('withLock', () => {
     expect((await locker.tryLock('k'))?.state).toBe('held');
   });
 
-  test('of a lock that is not granted never runs its work', async () => {
+  test('never runs its work when the lock is not granted', async () => {
     const { locker } = bench();
     await locker().lock('k');
     let runs = 0;

@@ -27,7 +27,7 @@ describe('holdAtLeast', () => {
     expect(local.state).toBe('fulfilled');
   });
 
-  test('is longer or shorter than the lease, and the store sees to it alone', async () => {
+  test('lets the store alone keep the key, for longer or shorter than the lease', async () => {
     for (const holdAtLeast of [500, 30_000]) {
       const { locker, clock, free } = bench();
       const one = locker();

@@ -98,7 +98,7 @@ describe("reentry 'join'", () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('is told of the loss of the outer lock', async () => {
+  test('loses the joined lock when the outer one is lost', async () => {
     const { locker } = bench();
     const one = locker();
     await one.withLock('k', async () => {

@@ -75,7 +75,7 @@ const odd = [
 ];
 
 describe('keys', () => {
-  test('of any text are locks of their own', async () => {
+  test('keep apart whatever text they hold', async () => {
     const { locker, free } = bench();
     const one = locker();
     const locks = [];
@@ -144,14 +144,14 @@ describe('keys', () => {
     for (const lock of held) expect(await lock?.release()).toBe(true);
   });
 
-  test('of one namespace are shared by its lockers, and the default namespace is holdfast', async () => {
+  test('meet in one namespace over several lockers; the default namespace is holdfast', async () => {
     const { locker } = bench();
     await locker().lock('k');
     expect(await locker({ namespace: 'holdfast' }).tryLock('k')).toBeNull();
     expect(await locker({ namespace: 'other' }).tryLock('k')).not.toBeNull();
   });
 
-  test('are in no message, and in the key of every error', async () => {
+  test('appear in the key of every error and in no message', async () => {
     const secret = 'anna@example.org';
     const { locker, clock, faults } = bench();
     const one = locker();

@@ -80,7 +80,7 @@ describe('the signal point is the end of the lease less the safety margin', () =
 });
 
 describe('the lease is counted from before its request was sent', () => {
-  test('when it is granted', async () => {
+  test('counts a grant from before its request was sent', async () => {
     const { locker, clock, faults } = bench();
     faults.delay(200, { verb: 'acquire' });
     const promise = locker().lock('k', { ttl: 1_000, renew: false });
@@ -91,7 +91,7 @@ describe('the lease is counted from before its request was sent', () => {
     expect(lock.state).toBe('lost');
   });
 
-  test('when it is renewed', async () => {
+  test('counts a renewal from before its request was sent', async () => {
     const { locker, clock, faults } = bench();
     const lock = await locker({ ttl: 3_000 }).lock('k');
     faults.delay(400, { verb: 'renew' });
@@ -102,7 +102,7 @@ describe('the lease is counted from before its request was sent', () => {
     expect(lock.remaining).toBe(3_000 - 300 - 400);
   });
 
-  test('when it is extended', async () => {
+  test('counts an extension from before its request was sent', async () => {
     const { locker, clock, faults } = bench();
     const lock = await locker({ ttl: 3_000 }).lock('k');
     faults.delay(400, { verb: 'renew' });
@@ -133,7 +133,7 @@ describe('the wall clock', () => {
     expect(await locker().tryLock('k')).toBeNull();
   });
 
-  test('that jumps ahead is an alarm: locks are renewed at once', async () => {
+  test('renews all locks at once when the wall clock jumps ahead', async () => {
     const { locker, clock, requests } = bench();
     const one = locker();
     const lock = await one.lock('k');
@@ -146,7 +146,7 @@ describe('the wall clock', () => {
     expect(lock.remaining).toBe(9_000);
   });
 
-  test('that jumps by less is none', async () => {
+  test('renews nothing early when the wall clock jumps by a little', async () => {
     const { locker, clock, sent } = bench();
     const lock = await locker().lock('k');
     clock.stepWall(499);
@@ -155,7 +155,7 @@ describe('the wall clock', () => {
     expect(sent('renew')).toBe(0);
   });
 
-  test('that jumps again and again, an hour ahead each time, loses nothing', async () => {
+  test('loses nothing when the wall clock jumps an hour ahead again and again', async () => {
     const { locker, clock } = bench();
     const one = locker({ ttl: 300 });
     const heard = hear(one, 'lost');
@@ -208,7 +208,7 @@ describe('a machine that was suspended', () => {
     },
   );
 
-  test('is not asked about when somebody adjusts the wall clock a little', async () => {
+  test('leaves the boot clock alone when the wall clock is adjusted a little', async () => {
     const { clock, locker, sent } = bench((store) =>
       variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
     );
@@ -235,7 +235,7 @@ describe('a machine that was suspended', () => {
     expect(lost(lock)?.reason).toBe('expired');
   });
 
-  test('is not believed where no boot clock confirms it', async () => {
+  test('counts no suspension that no boot clock confirms', async () => {
     const inner = virtualClock();
     const clock: Clock = {
       now: () => inner.now(),

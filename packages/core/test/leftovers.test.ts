@@ -102,7 +102,7 @@ describe('a process', () => {
     warnings.length = 0;
   });
 
-  test('is not warned of too many listeners, whatever shares one signal', async () => {
+  test('sees no warning of too many listeners, whatever shares one signal', async () => {
     process.on('warning', note);
     const locker = createLocker();
     const controller = new AbortController();

@@ -46,7 +46,7 @@ describe('a text', () => {
   // Each character is 3 bytes in UTF-8.
   const wide = (bytes: number): string => '…'.repeat(Math.floor(bytes / 3)) + 'x'.repeat(bytes % 3);
 
-  test('is a key of up to 64 kB', async () => {
+  test('accepts a key of up to 64 kB', async () => {
     const { locker, requests } = bench((store) =>
       variant(store, { encodeKey: undefined as never, decodeKey: undefined as never }),
     );
@@ -72,7 +72,7 @@ describe('a text', () => {
     }
   });
 
-  test('is an owner of up to 1 kB', async () => {
+  test('accepts an owner of up to 1 kB', async () => {
     const { locker, requests } = bench();
     const one = locker();
     for (const make of ['x'.repeat.bind('x'), wide]) {
@@ -86,7 +86,7 @@ describe('a text', () => {
     }
   });
 
-  test('is cut at 256 characters where it is a label', async () => {
+  test('cuts a label at 256 characters', async () => {
     const { locker } = bench();
     const lock = await locker({ label: 'x'.repeat(5_000_000) }).lock('a');
     expect(lock.label).toBe('x'.repeat(256));
@@ -113,7 +113,7 @@ describe('a generated owner', () => {
     for (const owner of owners) expect(owner).toMatch(/^_[\dA-Za-z-]{11}$/);
   });
 
-  test('is never an explicit one, whoever saw it', async () => {
+  test('equals no explicit owner, whoever saw it', async () => {
     const { locker } = bench();
     const victim = await locker().lock('k', { wait: 0 });
     const seen = (await locker().inspect('k'))?.owner;
@@ -124,7 +124,7 @@ describe('a generated owner', () => {
     expect(victim.state).toBe('held');
   });
 
-  test('is never an explicit one that looks like it, and those resume as they should', async () => {
+  test('equals no explicit owner that looks like it, and those resume as they should', async () => {
     const { locker } = bench();
     for (const owner of ['_', '__', '_abcdefghijk', '__abcdefghij', '___abcdefghij']) {
       const older = await locker().lock('k', { owner });
@@ -137,7 +137,7 @@ describe('a generated owner', () => {
     }
   });
 
-  test('is not passed on with a lock that is handed over', async () => {
+  test('stays behind when the lock is handed over', async () => {
     const { locker } = bench();
     const one = locker();
     const first = await one.lock('k');
@@ -169,7 +169,7 @@ describe.each([
   };
   const states = (calls: { state: string }[]): string[] => calls.map(({ state }) => state);
 
-  test('are at most `maxWaiters` per key, and others are refused at once', async () => {
+  test('refuses more than `maxWaiters` per key at once', async () => {
     const { one, locker, requests, clock } = world({ maxWaiters: 2 });
     const heard = hear(one, 'waiting', 'not-acquired');
     const lock = await one.lock('k');
@@ -216,7 +216,7 @@ describe.each([
     expect(other.state).toBe('fulfilled');
   });
 
-  test('are at most `maxWaiters` also where all ask in one turn', async () => {
+  test('refuses more than `maxWaiters` also when all ask in one turn', async () => {
     const { one, locker } = world({ maxWaiters: 3 });
     const free = Array.from({ length: 10 }, () => watch(one.lock('k')));
     await settled();
@@ -234,7 +234,7 @@ describe.each([
     }
   });
 
-  test('are nobody where `maxWaiters` is 0, and nobody is registered on the store', async () => {
+  test('registers nobody on the store when `maxWaiters` is 0', async () => {
     const { one, locker, requests } = world({ maxWaiters: 0 });
     const lock = await one.lock('k');
     expect(await rejection(one.lock('k'))).toBeInstanceOf(LockQueueFullError);
@@ -251,7 +251,7 @@ describe.each([
     await (await one.lock(['i', 'j', 'k'])).release();
   });
 
-  test('are at most `maxWaiting` for all keys, and a free lock is still to be had', async () => {
+  test('refuses more than `maxWaiting` over all keys, but still grants a free lock', async () => {
     const { one, locker } = world({ maxWaiting: 2 });
     for (const key of ['a', 'b', 'c']) await locker().lock(key, { owner: 'o' });
     const waiting = [watch(one.lock('a')), watch(one.lock(['0', 'b']))];

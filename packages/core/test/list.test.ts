@@ -38,7 +38,7 @@ const stores = [
 ];
 
 describe.each(stores)('the locks of a store $what', ({ world }) => {
-  test('are listed with who holds them, and since when', async () => {
+  test('lists each lock with its holder, and since when it is held', async () => {
     const { locker, clock } = world();
     await clock.advance(5_000);
     const one = locker({ label: 'host:1' });
@@ -84,7 +84,7 @@ describe.each(stores)('the locks of a store $what', ({ world }) => {
     expect((await one.list({ limit: 7 })).locks).toHaveLength(7);
   });
 
-  test('are those of one namespace, never of a bigger one', async () => {
+  test('lists the locks of one namespace, never those of a longer name', async () => {
     const { locker } = world();
     const namespaces = ['a', 'a:b', 'ab', 'A', 'holdfast', '', 'a%3Ab', '\0', '0', '~'];
     for (const namespace of namespaces) {
@@ -102,7 +102,7 @@ describe.each(stores)('the locks of a store $what', ({ world }) => {
     expect(await all(locker({ namespace: 'nobody’s' }))).toEqual([]);
   });
 
-  test('are found by what their keys begin with, whatever that is', async () => {
+  test('finds locks by the beginning of their keys, whatever that is', async () => {
     const { locker } = world();
     const one = locker();
     const keys = [
@@ -130,7 +130,7 @@ describe.each(stores)('the locks of a store $what', ({ world }) => {
     }
   });
 
-  test('are shown by their holders only while they are held', async () => {
+  test('shows a lock only while it is held', async () => {
     const { locker, clock } = world();
     const one = locker();
     const released = await one.lock('released');
@@ -152,7 +152,7 @@ describe('a key that is stored as a hash', () => {
   const { world } = stores[1] as (typeof stores)[number];
   const long = `order:${'x'.repeat(300)}`;
 
-  test('is listed by its beginning and its hash', async () => {
+  test('lists a hashed key by its beginning and its hash', async () => {
     const { locker } = world();
     const one = locker();
     await one.lock(long);
@@ -169,7 +169,7 @@ describe('a key that is stored as a hash', () => {
     }
   });
 
-  test('is shown without half a character at its end', () => {
+  test('cuts a hashed key at a whole character', () => {
     for (let from = 85; from < 100; from++) {
       const key = `${'x'.repeat(from)}${'😀ä'.repeat(20)}`;
       const shown = userKey('ns', storedKey('ns', key)) as string;
@@ -247,7 +247,7 @@ describe('a look at a lock', () => {
 });
 
 describe('what cannot be listed', () => {
-  test('is refused before any I/O', async () => {
+  test('refuses bad options before any I/O', async () => {
     const { locker, sent } = bench();
     const one = locker();
     const bad: unknown[] = [
@@ -280,14 +280,14 @@ describe('what cannot be listed', () => {
     expect(await rejection(one.list())).toMatchObject({ code: 'LOCKER_CLOSED' });
   });
 
-  test('is the store that does not know', async () => {
+  test('rejects when the store cannot list', async () => {
     const { locker } = bench((store) => variant(store, { list: undefined } as never));
     const error = await rejection(locker().list());
     expect(error).toBeInstanceOf(LockArgumentError);
     expect(error).toMatchObject({ message: 'This store (memory) cannot list its locks.' });
   });
 
-  test('is a store that fails or does not answer', async () => {
+  test('rejects when the store fails or does not answer', async () => {
     const { locker, faults, clock } = bench();
     const one = locker();
     faults.fail({ verb: 'list' });
@@ -337,7 +337,7 @@ describe('a page', () => {
     await one.close();
   });
 
-  test('of a walk that was given up is refused, and may be asked for again until then', async () => {
+  test('refuses the cursor of an abandoned walk, and repeats a page until then', async () => {
     const { locker, clock } = bench();
     const one = locker();
     for (let index = 0; index < 30; index++) await one.lock(`k${index}`, { ttl: 3_600_000 });

@@ -20,7 +20,7 @@ describe('losing one key', () => {
     expect(await lock.release()).toBe(false);
   });
 
-  test('to an operator or to its owner does so at once', async () => {
+  test('loses the whole lock when an operator or its owner takes one key', async () => {
     const { locker, free } = bench();
     const forced = await locker().lock(['a', 'b']);
     expect(await locker().forceRelease('b')).toBe(true);
@@ -37,7 +37,7 @@ describe('losing one key', () => {
     expect(await free('b')).toBe(false);
   });
 
-  test('by time is noticed to the millisecond', async () => {
+  test('notices to the millisecond when one key runs out', async () => {
     const { locker, clock, free } = bench();
     const lock = await locker().lock(['a', 'b'], { ttl: 1_000, renew: false });
     expect(lock.remaining).toBe(900);

@@ -125,7 +125,7 @@ describe('the handle of a lost lock', () => {
 });
 
 describe('a vanished lock is never taken again', () => {
-  test('not by its renewal', async () => {
+  test('leaves a vanished lock free when its renewal is due', async () => {
     const { locker, clock, faults, free } = bench();
     const lock = await locker().lock('k', { ttl: 300 });
     await faults.forgetEverything();
@@ -136,7 +136,7 @@ describe('a vanished lock is never taken again', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('not by extending it', async () => {
+  test('leaves a vanished lock free when it is extended', async () => {
     const { locker, faults, free } = bench();
     const lock = await locker().lock('k');
     await faults.evict('k');
@@ -144,7 +144,7 @@ describe('a vanished lock is never taken again', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('and somebody who came and went in between is not overlooked', async () => {
+  test('notices somebody who came and went in between', async () => {
     const { locker, clock, faults } = bench();
     const lock = await locker().lock('k', { ttl: 3_000 });
     await faults.evict('k');
@@ -186,7 +186,7 @@ describe('the signal', () => {
     expect(fired).toBe(1);
   });
 
-  test('is one object, whenever it is asked for', async () => {
+  test('returns one object, however often it is read', async () => {
     const { locker, clock } = bench();
     const early = await locker().lock('a', { ttl: 100, renew: false });
     const late = await locker().lock('b', { ttl: 100, renew: false });

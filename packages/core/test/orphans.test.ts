@@ -49,7 +49,7 @@ describe('a single attempt that fails', () => {
     expect(sent('release')).toBe(releases);
   });
 
-  test('whose request arrives late is taken back then', async () => {
+  test('takes the lock back when its request arrives late', async () => {
     const { locker, clock, faults, free } = bench();
     faults.delay(3_000, { verb: 'acquire' });
     const attempt = watch(locker().tryLock('k', { ttl: 60_000, owner: 'o' }), clock);
@@ -111,7 +111,7 @@ describe('who waits', () => {
     expect(await free('j')).toBe(true);
   });
 
-  test('and gives up leaves no place and no lock behind', async () => {
+  test('leaves no place and no lock behind when a waiter gives up', async () => {
     const { locker, clock, faults, free, memory } = bench();
     const holder = await locker().lock('k');
     faults.dropReply({ verb: 'acquire', times: 2 });
@@ -130,7 +130,7 @@ describe('a late grant', () => {
   // With a ttl of 1 000 the signal point is at 900: a handle needs 450 ms to it.
   const slow = { ttl: 1_000, storeTimeout: 900 };
 
-  test('that is still good for half of its time is returned as it is', async () => {
+  test('returns a late grant as it is while half of its time is left', async () => {
     const { locker, clock, faults, sent } = bench();
     faults.delay(450, { verb: 'acquire' });
     const waiter = watch(locker(slow).lock('k'), clock);
@@ -151,7 +151,7 @@ describe('a late grant', () => {
     });
   }
 
-  test('that comes late again is given back, and asked for anew', async () => {
+  test('gives back a grant that is late again, and asks anew', async () => {
     const { locker, clock, faults, free } = bench();
     faults.delay(600, { verb: 'acquire', times: 2 });
     const waiter = watch(locker(slow).lock('k'), clock);
@@ -162,7 +162,7 @@ describe('a late grant', () => {
     expect(waiter.value?.remaining).toBeGreaterThanOrEqual(450);
   });
 
-  test('is an outage and not contention for a single attempt', async () => {
+  test('reports a late grant of a single attempt as an outage, not contention', async () => {
     for (const keys of ['k', ['k', 'j']]) {
       const { locker, clock, faults, free } = bench();
       faults.delay(600, { times: Infinity });
@@ -177,7 +177,7 @@ describe('a late grant', () => {
     }
   });
 
-  test('of one of several keys is no contention either', async () => {
+  test('reports a late grant of one of several keys as an outage too', async () => {
     const { locker, clock, faults, free } = bench();
     faults.delay(0, { verb: 'acquire' });
     faults.delay(300, { verb: 'acquire', times: 2 });
@@ -207,7 +207,7 @@ describe('a late grant', () => {
     }
   });
 
-  test('that is already over when it comes is none', async () => {
+  test('treats a grant that is over on arrival as none', async () => {
     const { locker, clock, faults } = bench();
     faults.delay(1_400, { verb: 'acquire' });
     const waiter = watch(locker({ ttl: 1_000, storeTimeout: 2_000 }).lock('k'), clock);

@@ -24,7 +24,7 @@ describe('a store that cannot notify', () => {
       leave: undefined as never,
     }));
 
-  test('is polled with jitter, by one poller per process and key', async () => {
+  test('polls with jitter, with one poller per process and key', async () => {
     const { locker, clock, requests } = polled();
     const holder = await locker().lock('k', { ttl: 600_000 });
     const one = locker();
@@ -85,7 +85,7 @@ describe('a store without fencing tokens', () => {
     expect([lock.fencingToken, lock.tokenFor('a'), lock.tokenFor('b')]).toEqual([0, 0, 0]);
   });
 
-  test('or with fewer of them than were asked for: that many hand-offs', async () => {
+  test('hands over as often as the store gave tokens, if it gave fewer than asked for', async () => {
     const { locker, sent } = benchWith({}, (store) => ({
       acquire: (request) => store.acquire({ ...request, tokens: 4 }),
     }));
@@ -114,7 +114,7 @@ describe('a store that tells nothing of early ends', () => {
     expect(heard).toHaveLength(1);
   });
 
-  test('also where somebody else had it in between', async () => {
+  test('notices an early end after somebody else had the lock in between', async () => {
     const { locker, faults } = deaf();
     const one = locker();
     const older = await one.lock('k', { owner: 'o' });
@@ -124,7 +124,7 @@ describe('a store that tells nothing of early ends', () => {
     expect(newer.state).toBe('held');
   });
 
-  test('and other lockers from the next renewal', async () => {
+  test('tells other lockers at their next renewal', async () => {
     const { locker, clock } = deaf();
     const older = await locker().lock('k', { owner: 'o', ttl: 300 });
     const newer = await locker().lock('k', { owner: 'o' });
@@ -161,7 +161,7 @@ describe('a store that throws instead of rejecting', () => {
   const crash = new Error('crash');
 
   test.each(['acquire', 'renew', 'release', 'inspect', 'forceRelease'] as const)(
-    'at %s: that is the same',
+    'treats a throw at %s like a rejection',
     async (verb) => {
       let broken = true;
       const { locker, clock, free } = benchWith({}, (store) => ({

@@ -32,7 +32,7 @@ describe('an explicit owner', () => {
     });
   }
 
-  test('does so by every way to ask', async () => {
+  test('takes its own lock over by every way of asking', async () => {
     const { locker } = bench();
     let last = await locker().lock('k', { owner: 'o' });
     const superseded = (lock: Lock): void => {
@@ -84,7 +84,7 @@ describe('an explicit owner', () => {
     expect(owner.state).toBe('fulfilled');
   });
 
-  test('that crashed and came back does not wait for its own lease', async () => {
+  test('resumes without waiting for its own lease after a crash', async () => {
     const { locker, clock } = bench();
     // Its process is gone: nobody renews or releases.
     await locker({ name: 'crashed' }).lock('k', { owner: 'worker-7', ttl: 60_000, renew: false });
@@ -96,7 +96,7 @@ describe('an explicit owner', () => {
     expect(other.state).toBe('pending');
   });
 
-  test('is not a label: another owner, or none, is kept out', async () => {
+  test('keeps other owners, and callers without one, out', async () => {
     const { locker } = bench();
     await locker({ label: 'me' }).lock('k', { owner: 'o' });
     expect(await locker({ label: 'me' }).tryLock('k')).toBeNull();
@@ -158,7 +158,7 @@ describe('without an owner', () => {
     expect(owners.has('')).toBe(false);
   });
 
-  test('also when the lock is handed over within the process', async () => {
+  test('every waiter gets an owner of its own when the lock is handed over within the process', async () => {
     const { locker } = bench();
     const one = locker();
     const owners = new Set<string>();

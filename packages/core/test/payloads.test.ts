@@ -26,7 +26,7 @@ describe('payloads', () => {
     expect(label).toBe(lock.label);
   });
 
-  test('of a busy lock tell how long was waited', async () => {
+  test('tell how long a busy lock was waited for', async () => {
     const { locker, clock } = bench();
     await locker().lock('b');
     const one = locker();
@@ -46,7 +46,7 @@ describe('payloads', () => {
     ]);
   });
 
-  test('of several keys tell of the lock, once', async () => {
+  test('tell of a lock of several keys once', async () => {
     const { locker, clock } = bench();
     const one = locker();
     const heard = hear(one);
@@ -61,7 +61,7 @@ describe('payloads', () => {
     expect(heard).toHaveLength(2);
   });
 
-  test('of an outage carry the error', async () => {
+  test('carry the error of an outage', async () => {
     const { locker, faults, clock } = bench();
     const one = locker();
     const heard = hear(one, 'store-error');

@@ -51,7 +51,7 @@ async function ends(program: string, ...said: string[]): Promise<void> {
 }
 
 describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () => {
-  test('by one who waits, for a lock of its own process too', () =>
+  test('stays alive for a waiter, also for a lock of its own process', () =>
     ends(
       `
       await locker.lock('a', { ttl: 300, renew: false });
@@ -68,7 +68,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
       'all 4',
     ));
 
-  test('by one who waits with a limit, until that is reached', () =>
+  test('stays alive for a waiter with a limit until that is reached', () =>
     ends(
       `
       await locker.lock('k');
@@ -80,7 +80,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
       'LOCK_NOT_ACQUIRED',
     ));
 
-  test('by a request under way, and by one that is never answered', () =>
+  test('stays alive for a request under way, even one that is never answered', () =>
     ends(
       `
       const slow = createLocker({ store: slowly(200) });
@@ -98,7 +98,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
       'LOCK_STORE_UNAVAILABLE',
     ));
 
-  test('by a release that is not confirmed yet, also after release() has settled', () =>
+  test('stays alive for an unconfirmed release, even after release() has settled', () =>
     ends(
       `
       let down = true;
@@ -117,7 +117,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
       'freed true',
     ));
 
-  test('by draining', () =>
+  test('stays alive while it drains', () =>
     ends(
       `
       const lock = await locker.lock('k');
@@ -129,7 +129,7 @@ describe('a process is kept alive', { timeout: 60_000, concurrent: true }, () =>
 });
 
 describe('a process is not kept alive', { timeout: 60_000, concurrent: true }, () => {
-  test('by locks that are held, and by their renewal', () =>
+  test('exits although locks are held and renewed', () =>
     ends(
       `
       globalThis.held = [
@@ -144,7 +144,7 @@ describe('a process is not kept alive', { timeout: 60_000, concurrent: true }, (
       'end',
     ));
 
-  test('by a locker that is idle, or was closed', () =>
+  test('exits when its locker is idle or closed', () =>
     ends(
       `
       for (let i = 0; i < 10; i++) await locker.withLock('k', () => {});
@@ -164,7 +164,7 @@ describe('a process is not kept alive', { timeout: 60_000, concurrent: true }, (
       'lost,lost',
     ));
 
-  test('by what a closed locker could not clean up', () =>
+  test('exits although a closed locker could not clean up', () =>
     ends(
       `
       const down = async () => { throw new Error('down'); };

@@ -10,7 +10,7 @@ import {
 import { bench, rejection, settled, watch } from './kit.ts';
 
 describe("reentry 'reject', the default", () => {
-  test('to wait for a lock that encloses the call rejects at once', async () => {
+  test('rejects at once a wait for a lock that encloses the call', async () => {
     const { locker, requests, clock } = bench();
     const one = locker();
     await one.withLock('k', async () => {
@@ -33,7 +33,7 @@ describe("reentry 'reject', the default", () => {
     expect(clock.now()).toBe(0);
   });
 
-  test('also deep inside, and whatever lies between', async () => {
+  test('rejects deep inside too, whatever lies between', async () => {
     const { locker } = bench();
     const one = locker();
     await one.withLock('a', () =>
@@ -164,7 +164,7 @@ describe("reentry 'ignore'", () => {
 });
 
 describe('currentLock', () => {
-  test('is the innermost withLock of this async context', async () => {
+  test('returns the lock of the innermost withLock of this async context', async () => {
     const { locker } = bench();
     const one = locker();
     expect(currentLock()).toBeUndefined();
@@ -184,7 +184,7 @@ describe('currentLock', () => {
     expect(currentLock()).toBeUndefined();
   });
 
-  test('is none of another context, and none that is released', async () => {
+  test('returns no lock of another context, and none that is released', async () => {
     const { locker } = bench();
     const one = locker();
     let later: Promise<Lock | undefined> | undefined;

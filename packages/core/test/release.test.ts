@@ -40,7 +40,7 @@ describe('release', () => {
     next.assertHeld();
   });
 
-  test('is what `await using` does', async () => {
+  test('runs at the end of an `await using`', async () => {
     const { locker, free } = bench();
     {
       await using lock = await locker().lock('k');
@@ -110,7 +110,7 @@ describe('a release that the store does not confirm', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('that succeeds at a second try is confirmed', async () => {
+  test('counts as confirmed when its second try succeeds', async () => {
     const { locker, clock, faults } = bench();
     const lock = await locker().lock('k');
     faults.fail({ verb: 'release', times: 2 });
@@ -119,7 +119,7 @@ describe('a release that the store does not confirm', () => {
     expect(released.value).toBe(true);
   });
 
-  test('of withLock lets its result through within a second', async () => {
+  test('lets the result of withLock through within a second', async () => {
     const { locker, clock, faults, free } = bench();
     const mine = new Error('mine');
     faults.dropRequest({ verb: 'release', times: 2 });
@@ -141,7 +141,7 @@ describe('a release that the store does not confirm', () => {
     expect(await free('b')).toBe(true);
   });
 
-  test('is not shorter lived than an extension whose reply was lost', async () => {
+  test('goes on for as long as an extension whose reply was lost', async () => {
     const { locker, clock, faults, free, sent } = bench();
     const lock = await locker({ storeTimeout: 200 }).lock('k', { ttl: 1_000 });
     faults.dropReply({ verb: 'renew' });
@@ -161,7 +161,7 @@ describe('a release that the store does not confirm', () => {
     expect(await free('k')).toBe(true);
   });
 
-  test('nor is the clean-up of such a lock that is lost', async () => {
+  test('cleans a lost lock up for as long as an extension whose reply was lost', async () => {
     const { locker, clock, faults, free } = bench();
     const lock = await locker({ storeTimeout: 200 }).lock('k', { ttl: 1_000 });
     faults.dropReply({ verb: 'renew' });

@@ -3,7 +3,7 @@ import { bench, variant, watch } from './kit.ts';
 
 describe('a healthy store gets at most holding time / (ttl / 4) + 2 commands per lock', () => {
   test.each([10, 11, 13, 50, 100, 333, 500, 600, 1_000, 1_250, 5_000, 10_000, 60_000])(
-    'with a ttl of %d ms',
+    'sends few requests for one lock with a ttl of %d ms',
     async (ttl) => {
       for (const hold of [0, ttl * 0.3, ttl, ttl * 7.9, ttl * 40]) {
         const { locker, clock, sent, faults } = bench();
@@ -18,7 +18,7 @@ describe('a healthy store gets at most holding time / (ttl / 4) + 2 commands per
     },
   );
 
-  test('and so does each of many, with ttls of all kinds', async () => {
+  test('sends few requests for each of many locks with ttls of all kinds', async () => {
     const { locker, clock, requests } = bench();
     const one = locker();
     const ttls = [10, 35, 50, 90, 100, 250, 400, 1_000, 3_000, 9_000];
@@ -53,7 +53,7 @@ describe('one request at a time for a lock', () => {
     lock.assertHeld();
   });
 
-  test('also where the keys of a lock are renewed at different times', async () => {
+  test('sends one request at a time when the keys of a lock are renewed at different times', async () => {
     const open = new Map<string, number>();
     let most = 0;
     let failures = 2;
@@ -115,7 +115,7 @@ describe('after a reconnection', () => {
     expect(fixed.remaining).toBeLessThanOrEqual(57_000);
   });
 
-  test('also those whose renewal was under way: it may have been sent before', async () => {
+  test('verifies locks again whose renewal was under way, for it may have been sent before', async () => {
     const { locker, clock, tell, faults, requests } = bench();
     const lock = await locker().lock('k', { ttl: 3_000 });
     await clock.advance(900);

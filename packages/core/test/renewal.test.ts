@@ -22,7 +22,7 @@ describe('a lock is renewed', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('and told of, each time', async () => {
+  test('emits an event for each renewal', async () => {
     const { locker, clock } = bench();
     const one = locker();
     const heard = hear(one, 'renewed');
@@ -38,7 +38,7 @@ describe('a lock is renewed', () => {
     expect(heardBoth).toMatchObject([{ keys: ['a', 'b'], fencingToken: 0 }]);
   });
 
-  test('without a change of its token, its owner or its handle', async () => {
+  test('keeps its token, its owner and its handle when it is renewed', async () => {
     const { locker, clock } = bench();
     const lock = await locker().lock('k', { ttl: 100 });
     const { fencingToken, owner, signal } = lock;
@@ -48,7 +48,7 @@ describe('a lock is renewed', () => {
     expect(await locker().inspect('k')).toMatchObject({ owner, fencingToken });
   });
 
-  test('not where renew is false', async () => {
+  test('sends no renewal when renew is false', async () => {
     const world = bench();
     const { locker, clock } = world;
     const lock = await locker().lock('k', { ttl: 1_000, renew: false });
@@ -95,7 +95,7 @@ describe('all locks of a locker', () => {
     for (const lock of locks) lock.assertHeld();
   });
 
-  test('are renewed in one request also where their ttls differ', async () => {
+  test('renews locks of different ttls in one request', async () => {
     const world = bench();
     const { locker, clock } = world;
     const one = locker();
@@ -124,7 +124,7 @@ describe('an error is not a loss', () => {
     ).toEqual([2_000, 2_300, 2_600, 2_900, 3_200, 3_500, 5_500]);
   });
 
-  test('nor more often than every 50 ms', async () => {
+  test('retries a failed renewal at most every 50 ms', async () => {
     const world = bench();
     const { locker, clock, faults } = world;
     const lock = await locker().lock('k', { ttl: 300 });
@@ -136,7 +136,7 @@ describe('an error is not a loss', () => {
     expect(renewals(world)).toHaveLength(3);
   });
 
-  test('nor is a reply that does not come: it is asked again after the time-out', async () => {
+  test('retries a renewal when the reply never arrives', async () => {
     const { locker, clock, faults } = bench();
     for (const fault of ['dropReply', 'dropRequest', 'failAfter'] as const) {
       const lock = await locker().lock(fault, { ttl: 2_000 });
@@ -146,7 +146,7 @@ describe('an error is not a loss', () => {
     }
   });
 
-  test('nor is an answer that comes after its time-out wasted', async () => {
+  test('uses a reply that arrives after its time-out', async () => {
     const { locker, clock, faults } = bench();
     const lock = await locker({ storeTimeout: 100 }).lock('k', { ttl: 3_000 });
     faults.delay(1_500, { verb: 'renew', times: Infinity });
@@ -156,7 +156,7 @@ describe('an error is not a loss', () => {
     }
   });
 
-  test('until the signal point, where it is lost as expired', async () => {
+  test('loses the lock as expired at the signal point, not before', async () => {
     const { locker, clock, faults } = bench();
     for (const fault of ['fail', 'dropRequest', 'dropReply'] as const) {
       const start = clock.now();

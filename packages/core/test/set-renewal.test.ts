@@ -48,7 +48,7 @@ describe.each<{ what: string; key: Key }>([
     expect(lock.state).toBe('lost');
   });
 
-  test('is left alone once the lock is over', async () => {
+  test('changes nothing once the lock is over', async () => {
     const lock = await locker.lock(key);
     await lock.release();
     setRenewal(lock, false);

@@ -9,7 +9,7 @@ import {
 import { bench, hear, seededRandom, settled, variant, watch } from './kit.ts';
 
 describe('a lock of several keys', () => {
-  test('is one handle for all of them, as the caller named them', async () => {
+  test('gives one handle for all keys, as the caller named them', async () => {
     const { locker, free } = bench();
     const lock = await locker().lock(['b', 'a', 'b', 'c', 'a']);
     expect(lock.keys).toEqual(['b', 'a', 'c']);
@@ -27,7 +27,7 @@ describe('a lock of several keys', () => {
     expect(await lock.release()).toBe(false);
   });
 
-  test('of one key, or of one key twice, is that one', async () => {
+  test('takes a list of one key, or of one key twice, as that key', async () => {
     const { locker } = bench();
     for (const keys of [['k'], ['k', 'k']]) {
       const lock = await locker().lock(keys);
@@ -40,7 +40,7 @@ describe('a lock of several keys', () => {
     expect(one.tokenFor('k')).toBe(one.fencingToken);
   });
 
-  test('is several locks, not a path', async () => {
+  test('locks each key of a list, not a path', async () => {
     const { locker } = bench();
     await locker().lock(['a', 'b']);
     expect(await locker().tryLock('a')).toBeNull();
@@ -63,7 +63,7 @@ describe('a lock of several keys', () => {
 });
 
 describe('keys are taken', () => {
-  test('in one order, by the bytes of the stored key, whatever the caller wrote', async () => {
+  test('takes keys in the order of the bytes of their stored keys, whatever the caller wrote', async () => {
     const { locker, requests } = bench((store) =>
       variant(store, { encodeKey: undefined as never }),
     );
@@ -97,7 +97,7 @@ describe('keys are taken', () => {
     expect(await free('c')).toBe(true);
   });
 
-  test('without deadlock, whoever crosses whom', async () => {
+  test('takes crossing lists without deadlock', async () => {
     const random = seededRandom(5);
     const { locker, clock, free } = bench();
     const lockers = [locker(), locker(), locker({ handoff: false })];
@@ -127,7 +127,7 @@ describe('keys are taken', () => {
 });
 
 describe('keys taken already', () => {
-  test('are renewed while later ones are awaited, and fresh when the handle comes', async () => {
+  test('renews keys already taken while later ones are awaited, so that the handle is fresh', async () => {
     const { locker, clock, free } = bench();
     const holder = await locker().lock('c');
     const waiter = watch(locker({ ttl: 1_000 }).lock(['a', 'b', 'c']), clock);
@@ -143,7 +143,7 @@ describe('keys taken already', () => {
     await waiter.value?.release();
   });
 
-  test('also where the lock itself will not be renewed', async () => {
+  test('renews keys already taken even if the lock itself will not be renewed', async () => {
     const { locker, clock, free } = bench();
     const holder = await locker().lock('b');
     const waiter = watch(locker({ ttl: 1_000 }).lock(['a', 'b'], { renew: false }), clock);
@@ -159,7 +159,7 @@ describe('keys taken already', () => {
     expect(lock.state).toBe('lost');
   });
 
-  test('that are lost meanwhile make it start again, with larger tokens', async () => {
+  test('starts again, with larger tokens, when a key already taken is lost', async () => {
     const { locker, clock, faults, free } = bench();
     const holder = await locker().lock('b');
     const one = locker({ ttl: 1_000 });

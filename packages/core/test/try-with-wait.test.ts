@@ -43,7 +43,7 @@ describe('a try that waits', () => {
     expect((tried.value as Lock).state).toBe('held');
   });
 
-  test('is refused where it would wait for itself, and does not fail where it joins', async () => {
+  test('rejects where it would wait for itself, and succeeds where it joins', async () => {
     const { locker } = bench();
     const one = locker();
     await one.withLock('k', async () => {

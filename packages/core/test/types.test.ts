@@ -46,7 +46,7 @@ describe('options', () => {
     takes<LockerOptions['handoff']>({ max: undefined, tenure: undefined });
   });
 
-  test('are those that there are', () => {
+  test('accept the known names and no others', () => {
     expectTypeOf<keyof LockerOptions>().toEqualTypeOf<
       | 'store'
       | 'namespace'
@@ -103,7 +103,7 @@ describe('options', () => {
 });
 
 describe('a key', () => {
-  test('is a string, or a list of them that nobody changes', () => {
+  test('accepts a string or a readonly list of strings', () => {
     expectTypeOf<Key>().toEqualTypeOf<string | readonly string[]>();
     takes<Key>(['a', 'b'] as const);
   });
@@ -171,7 +171,7 @@ describe('a locker', () => {
 });
 
 describe('a lock', () => {
-  test('is read, not written', () => {
+  test('has readonly properties', () => {
     expectTypeOf<Lock>().toExtend<Readonly<Lock>>();
     expectTypeOf<Lock['keys']>().toEqualTypeOf<readonly string[]>();
     expectTypeOf<Lock['key']>().toEqualTypeOf<string>();

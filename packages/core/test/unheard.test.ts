@@ -14,15 +14,18 @@ function warned(options: LockerOptions = {}) {
 const UNHEARD = ['HOLDFAST_LOSS_UNHEARD'];
 
 describe('a loss that nobody can know of is a warning', () => {
-  test.each([{ key: 'k' }, { key: ['a', 'k'] }])('once per locker: $key', async ({ key }) => {
-    const { one, locker, codes } = warned();
-    for (let round = 0; round < 3; round++) {
-      const lock = await one.lock(key);
-      expect(await locker().forceRelease('k')).toBe(true);
-      expect(lock.state).toBe('lost');
-    }
-    expect(codes()).toEqual(UNHEARD);
-  });
+  test.each([{ key: 'k' }, { key: ['a', 'k'] }])(
+    'warns of an unheard loss once per locker: $key',
+    async ({ key }) => {
+      const { one, locker, codes } = warned();
+      for (let round = 0; round < 3; round++) {
+        const lock = await one.lock(key);
+        expect(await locker().forceRelease('k')).toBe(true);
+        expect(lock.state).toBe('lost');
+      }
+      expect(codes()).toEqual(UNHEARD);
+    },
+  );
 
   test('under `withLock` too', async () => {
     const { one, locker, codes } = warned();
@@ -30,7 +33,7 @@ describe('a loss that nobody can know of is a warning', () => {
     expect(codes()).toEqual(UNHEARD);
   });
 
-  test('also where it was not renewed in time, or held for its maximum time', async () => {
+  test('warns of an unheard loss after a missed renewal and after maxHold', async () => {
     for (const options of [{}, { maxHold: 100 }]) {
       const { one, codes, faults, clock } = warned();
       const lock = await one.lock('k', options);
@@ -41,7 +44,7 @@ describe('a loss that nobody can know of is a warning', () => {
     }
   });
 
-  test('and reaches the process', async () => {
+  test('warns through the process of an unheard loss', async () => {
     const { one, locker } = warned();
     const told = new Promise<Error & { code?: string }>((resolve) => {
       process.once('warning', resolve);
@@ -68,7 +71,7 @@ describe('a loss is no warning', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('where somebody listens to `lost`, on the locker or on the channel', async () => {
+  test('does not warn of a loss that a listener or the diagnostics channel hears', async () => {
     const { one, locker, codes } = warned();
     const off = one.on('lost', () => {});
     await one.lock('k');
@@ -82,7 +85,7 @@ describe('a loss is no warning', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('where its lease runs out as asked', async () => {
+  test('does not warn of a lease that runs out as asked', async () => {
     const { one, clock, codes } = warned();
     const lost = hear(one);
     const gone = new AbortController();
@@ -99,14 +102,14 @@ describe('a loss is no warning', () => {
     expect(codes()).toEqual([]);
   });
 
-  test('where its locker was closed', async () => {
+  test('does not warn of a lock whose locker was closed', async () => {
     const { one, codes } = warned();
     await one.lock('k');
     await one.close();
     expect(codes()).toEqual([]);
   });
 
-  test('where it was released', async () => {
+  test('does not warn of a lock that was released', async () => {
     const { one, clock, codes } = warned();
     await (await one.lock('k')).release();
     await clock.advance(20_000);
@@ -147,7 +150,7 @@ describe('`throwIfLost`', () => {
     },
   );
 
-  test('is no warning, for the caller hears of the loss', async () => {
+  test('counts as hearing of the loss, so that nothing warns', async () => {
     const { one, locker, codes } = warned({ throwIfLost: true });
     await rejection(one.withLock('k', () => locker().forceRelease('k')));
     expect(codes()).toEqual([]);
@@ -176,7 +179,7 @@ describe('`throwIfLost`', () => {
     expect(await one.tryWithLock('k', () => 5)).toEqual({ acquired: true, value: 5 });
   });
 
-  test('of a call goes before that of the locker', async () => {
+  test('prefers the setting of a call to that of the locker', async () => {
     const { one, locker } = warned({ throwIfLost: true });
     const work = (): Promise<boolean> => locker().forceRelease('k');
     expect(await one.withLock('k', { throwIfLost: false }, work)).toBe(true);

@@ -27,12 +27,12 @@ describe('an option that does not exist', () => {
     ['handOff', 'handoff'],
     ['x', undefined],
     ['__proto', undefined],
-  ])('is refused by a locker, with a guess: %s', (name, meant) => {
+  ])('throws from createLocker with a guess: %s', (name, meant) => {
     const hint = meant === undefined ? '' : ` Did you mean \`${meant}\`?`;
     expect(refused({ [name]: 5_000 })).toBe(`There is no option \`${name}\`.${hint}`);
   });
 
-  test('is refused by every call that takes options, before any I/O', async () => {
+  test('rejects every call that takes options before any I/O', async () => {
     const { locker, requests } = bench();
     const one = locker();
     const options = { tll: 5_000 } as never;
@@ -54,11 +54,11 @@ describe('an option that does not exist', () => {
     expect(requests).toEqual([]);
   });
 
-  test('is refused in `handoff`', () => {
+  test('throws for an unknown option in `handoff`', () => {
     expect(refused({ handoff: { tenur: 1 } })).toContain('`tenure`');
   });
 
-  test('is told where a locker is closed, which nothing may keep from being closed', async () => {
+  test('warns from close, which nothing may keep from closing', async () => {
     const { locker } = bench();
     const one = locker();
     const warnings = hear(one, 'warning');
@@ -72,7 +72,7 @@ describe('an option that does not exist', () => {
     expect(await rejection(one.lock('k'))).toMatchObject({ code: 'LOCKER_CLOSED' });
   });
 
-  test('is absent where it is undefined', async () => {
+  test('counts as absent when it is undefined', async () => {
     const options = { tll: undefined } as never;
     await createLocker(options).withLock('k', options, () => {});
   });

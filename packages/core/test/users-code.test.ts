@@ -120,7 +120,7 @@ describe('a waiter that is aborted', () => {
     return { clock, sent, free, held, two };
   }
 
-  test('by a `waiting` listener is not registered in the queue of the store', async () => {
+  test('registers no waiter that a `waiting` listener aborts', async () => {
     const { clock, sent, held, free } = await aborted((controller) => controller.abort());
     const before = sent('refresh');
     await clock.advance(5_000);
@@ -130,7 +130,7 @@ describe('a waiter that is aborted', () => {
     expect(sent('refresh')).toBe(before);
   });
 
-  test('by a subscriber of the diagnostics channel is not registered either', async () => {
+  test('registers no waiter that a subscriber of the diagnostics channel aborts', async () => {
     let controller: AbortController | undefined;
     const subscriber = (): void => controller?.abort();
     const waitingChannel = channel('holdfast:waiting');
@@ -145,7 +145,7 @@ describe('a waiter that is aborted', () => {
     expect(sent('refresh')).toBe(before);
   });
 
-  test('by a `waiting` listener leaves nothing behind when its locker is closed', async () => {
+  test('leaves nothing behind when a `waiting` listener aborts it and the locker is closed', async () => {
     const { clock, sent, held, two } = await aborted((controller) => controller.abort());
     await two.close();
     const before = sent('refresh');
@@ -156,7 +156,7 @@ describe('a waiter that is aborted', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('by a `handoff` listener gives back what it was handed', async () => {
+  test('gives back what it was handed when a `handoff` listener aborts it', async () => {
     const { locker, clock, free, sent } = bench();
     const one = locker();
     const held = await one.lock('k', { ttl: 60_000 });
@@ -174,7 +174,7 @@ describe('a waiter that is aborted', () => {
     expect(sent('renew')).toBe(0);
   });
 
-  test('by the abort listener of the lock that it takes over leaves no grant that nobody has', async () => {
+  test('leaves no grant when the abort listener of the lock that it takes over aborts it', async () => {
     // The message of the take-over is lost: the new grant itself shows it.
     const deaf = { subscribe: () => () => {} };
     const { locker, clock, free, sent } = bench((store) => variant(store, deaf));
@@ -211,7 +211,7 @@ describe('whatever a listener does', () => {
   const events = ['acquired', 'waiting', 'not-acquired', 'lost', 'released', 'handoff'] as const;
   for (const event of events) {
     for (const [deed, run] of Object.entries(deeds)) {
-      test(`when it ${deed} at \`${event}\`, nothing is left behind`, async () => {
+      test(`leaves nothing behind when a listener ${deed} at \`${event}\``, async () => {
         const { locker, clock, free } = bench();
         // A failing listener is a warning of its locker: not on the console of these tests.
         const quiet = vi.spyOn(process, 'emitWarning').mockReturnValue();

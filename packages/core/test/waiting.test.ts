@@ -71,7 +71,7 @@ describe('lock', () => {
     expect(memory.name).toBe('memory');
   });
 
-  test('is granted at the very end of its wait, or rejects, but does not hang', async () => {
+  test('grants at the very end of its wait, or rejects, but does not hang', async () => {
     for (const at of [99, 99.5, 100, 100.5]) {
       const { locker, clock, free } = bench();
       const first = await locker().lock('k');
@@ -151,26 +151,29 @@ describe('tryLock', () => {
     ['storeTimeout', { storeTimeout: 300 }, {}, 300],
     ['a storeTimeout above the ttl', { storeTimeout: 1_500 }, { ttl: 1_000 }, 1_500],
   ];
-  test.each(bounds)('is bounded when the store hangs: %s', async (_, options, given, limit) => {
-    const { locker, clock, faults } = bench();
-    faults.dropRequest({ times: Infinity });
-    const attempts = [
-      watch(locker(options).tryLock('k', given), clock),
-      watch(locker(options).lock('k', { ...given, wait: 0 }), clock),
-      watch(locker(options).tryLock(['k', 'j'], given), clock),
-      watch(
-        locker(options).tryWithLock('k', given, () => {}),
-        clock,
-      ),
-    ];
-    await clock.advance(limit - 1);
-    expect(attempts.map(({ state }) => state)).not.toContain('rejected');
-    await clock.advance(100);
-    for (const { reason, at } of attempts) {
-      expect(reason).toBeInstanceOf(LockStoreError);
-      expect(at).toBe(limit);
-    }
-  });
+  test.each(bounds)(
+    'settles within its limit when the store hangs: %s',
+    async (_, options, given, limit) => {
+      const { locker, clock, faults } = bench();
+      faults.dropRequest({ times: Infinity });
+      const attempts = [
+        watch(locker(options).tryLock('k', given), clock),
+        watch(locker(options).lock('k', { ...given, wait: 0 }), clock),
+        watch(locker(options).tryLock(['k', 'j'], given), clock),
+        watch(
+          locker(options).tryWithLock('k', given, () => {}),
+          clock,
+        ),
+      ];
+      await clock.advance(limit - 1);
+      expect(attempts.map(({ state }) => state)).not.toContain('rejected');
+      await clock.advance(100);
+      for (const { reason, at } of attempts) {
+        expect(reason).toBeInstanceOf(LockStoreError);
+        expect(at).toBe(limit);
+      }
+    },
+  );
 });
 
 describe('tryLock and wait: 0 never overtake', () => {
@@ -211,7 +214,7 @@ describe('tryLock and wait: 0 never overtake', () => {
     }
   }
 
-  test('nor when the lease of a crashed holder is over', async () => {
+  test('overtakes nobody when the lease of a crashed holder is over', async () => {
     const { locker, clock } = bench();
     await locker().lock('k', { ttl: 1_000, renew: false });
     const waiter = watch(locker().lock('k'), clock);

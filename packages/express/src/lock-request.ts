@@ -1,6 +1,12 @@
-import { LockArgumentError, reportWarning, type Key, type LockOptions } from '@holdfast/core';
+import {
+  isPromiseLike,
+  LockArgumentError,
+  reportWarning,
+  type Key,
+  type LockOptions,
+} from '@holdfast/core';
 import { checkKey, type Settings } from './options.ts';
-import { isPromiseLike, type RouteCall } from './route-call.ts';
+import type { RouteCall } from './route-call.ts';
 import { callWithWildcards } from './wildcards.ts';
 
 /** What a request asks of the locker. */

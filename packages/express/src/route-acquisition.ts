@@ -1,4 +1,5 @@
 import {
+  isPromiseLike,
   LockAbortedError,
   LockArgumentError,
   LockNotAcquiredError,
@@ -13,7 +14,7 @@ import { answerLocked } from './answer-locked.ts';
 import { clientLeft, HeldRoute } from './held-route.ts';
 import { asBadRequest, lockRequestOf, type LockRequest } from './lock-request.ts';
 import type { ResponseListener } from './response-life.ts';
-import { isPromiseLike, runUnlocked, type RouteCall } from './route-call.ts';
+import { runUnlocked, type RouteCall } from './route-call.ts';
 
 const TWICE =
   'lockRoute: this request already holds this lock, taken by a lockRoute before this one, and would ' +

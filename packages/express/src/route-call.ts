@@ -1,4 +1,4 @@
-import type { Lock } from '@holdfast/core';
+import { isPromiseLike, type Lock } from '@holdfast/core';
 import type { NextFunction } from 'express';
 import type { Settings } from './options.ts';
 import type { ResponseLife } from './response-life.ts';
@@ -16,11 +16,6 @@ export interface RouteCall {
   readonly life: ResponseLife;
   /** Absent in the middleware form, whose work is whatever Express runs next. */
   readonly handler: WrappedHandler | undefined;
-}
-
-/** Also of promises that are not Node's own, as a library's. */
-export function isPromiseLike<T>(value: unknown): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 /**

@@ -1,5 +1,5 @@
+import { isPromiseLike } from '@holdfast/core';
 import type { AnyRequest, AnyResponse } from './types.ts';
-import { isPromiseLike } from './route-call.ts';
 
 /** Reads as the path it was: `a/b` for two segments, and `a%2Fb` for one that holds a slash. */
 function joined(this: readonly string[]): string {

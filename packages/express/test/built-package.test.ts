@@ -15,7 +15,7 @@ async function output(folder: string, file: string, code: string): Promise<strin
 }
 
 describe('the built package', () => {
-  test('is loaded without Express, by import and by require', async () => {
+  test('loads without Express, by import and by require', async () => {
     const folder = projectWith(installed(['@holdfast/core']));
     const names = 'Object.keys(holdfast).join()';
     const required = `const holdfast = require('@holdfast/express'); console.log(${names});`;

@@ -45,7 +45,7 @@ describe.each(Object.entries(EXPRESS))('with the types of %s', (_name, { from, c
   const own = { ...peers, ...installed(['expect-type']) };
 
   test.each(compilers)(
-    'and %s, a project without hoisting compiles',
+    'a project without hoisting compiles with %s',
     { timeout: 120_000 },
     async (compiler) => {
       const folder = projectWith(own, peers);

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { express, post, serve, testLocker } from './kit.ts';
 
 describe('a busy lock', () => {
-  test('is answered with the status and the time that the options name', async () => {
+  test('answers with the status and the time that the options name', async () => {
     const { locker } = testLocker();
     await locker.lock('k');
     const app = express();
@@ -17,7 +17,7 @@ describe('a busy lock', () => {
     expect((await fetch(url, { method: 'HEAD' })).status).toBe(409);
   });
 
-  test('is answered by onLocked instead, and the handler does not run', async () => {
+  test('lets onLocked answer instead, and the handler does not run', async () => {
     const { locker } = testLocker();
     await locker.lock('k');
     let ran = false;
@@ -43,7 +43,7 @@ describe('a busy lock', () => {
     expect(ran).toBe(false);
   });
 
-  test('is passed without the lock when onLocked calls next, which is told', async () => {
+  test('passes without the lock when onLocked calls next, and tells it', async () => {
     const { locker } = testLocker();
     const told: unknown[] = [];
     locker.on('bypassed', ({ key, error }) => told.push(key, (error as { code?: string }).code));

@@ -36,7 +36,7 @@ describe('until the store has confirmed the release', () => {
     expect((await response).status).toBeLessThan(400);
   });
 
-  test('not a byte of a body given to end, send or json leaves', async () => {
+  test('holds back every byte of a body given to end, send or json', async () => {
     const { site, releasing, confirm, ping } = await tardySite((res) => res.json({ ok: true }));
     const client = await rawClient(site);
     client.send(...POST);

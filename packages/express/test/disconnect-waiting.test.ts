@@ -37,7 +37,7 @@ describe('a client that leaves while its request waits', () => {
     await until(() => isFree(locker));
   });
 
-  test('does so behind others on its connection too, and after its body was read', async () => {
+  test('cancels the wait behind others on its connection, and after its body was read', async () => {
     const { locker } = testLocker();
     await locker.lock('k');
     let ran = 0;
@@ -82,7 +82,7 @@ describe('a client that leaves while its request waits', () => {
     await until(() => waits(locker, 0));
   });
 
-  test('while the key is looked up, asks the store for nothing', async () => {
+  test('asks the store for nothing if it leaves while the key is looked up', async () => {
     const { locker, store } = testLocker();
     let asked = 0;
     const acquire = store.acquire.bind(store);
@@ -115,7 +115,7 @@ describe('a client that leaves while its request waits', () => {
     expect([asked, ran]).toEqual([0, false]);
   });
 
-  test('before the lock is asked for, is not served either', async () => {
+  test('gets no service if it leaves before the lock is asked for', async () => {
     const { locker } = testLocker();
     const seen: string[] = [];
     const app = express();

@@ -48,7 +48,7 @@ describe('a client that leaves while its handler runs', () => {
     expect(seen.runs).toBe(2);
   });
 
-  test('and whose handler never ends, keeps others out for the ttl at most', async () => {
+  test('keeps others out for the ttl at most when its handler never ends', async () => {
     const { clock, inside, seen, site, client } = await running();
     client.send(...POST);
     await inside;
@@ -63,7 +63,7 @@ describe('a client that leaves while its handler runs', () => {
     expect((await post(site.url)).status).toBe(200);
   });
 
-  test('and whose handler destroys the response then, frees the lock', async () => {
+  test('frees the lock when its handler destroys the response then', async () => {
     const { locker } = testLocker({ ttl: TTL });
     const left = deferred();
     const goOn = deferred();
@@ -84,7 +84,7 @@ describe('a client that leaves while its handler runs', () => {
     await until(() => isFree(locker));
   });
 
-  test('with half of its connection only, is gone as well', async () => {
+  test('counts as gone with half of its connection only', async () => {
     const { inside, goOn, seen, locker, client } = await running();
     client.send(...POST);
     await inside;
@@ -109,7 +109,7 @@ describe('a client that leaves while its handler runs', () => {
     await until(() => isFree(locker));
   });
 
-  test('and never ends, frees the lock with the ttl with abortOnDisconnect: false', async () => {
+  test('frees the lock with the ttl when its handler never ends, with abortOnDisconnect: false', async () => {
     const { clock, inside, seen, locker, client } = await running({ abortOnDisconnect: false });
     client.send(...POST);
     await inside;
@@ -122,7 +122,7 @@ describe('a client that leaves while its handler runs', () => {
     expect(seen.signal?.reason).toMatchObject({ code: 'LOCK_LOST', reason: 'expired' });
   });
 
-  test('behind another request on its connection, aborts its signal too', async () => {
+  test('aborts its signal also behind another request on its connection', async () => {
     const { locker } = testLocker({ ttl: TTL });
     let signal: AbortSignal | undefined;
     const app = express();
@@ -140,7 +140,7 @@ describe('a client that leaves while its handler runs', () => {
 });
 
 describe('a stream to a client that leaves', () => {
-  test.each(['pipe', 'pipeline'])('with %s, frees the lock with the ttl', async (way) => {
+  test.each(['pipe', 'pipeline'])('frees the lock with the ttl, with %s', async (way) => {
     const { clock, locker } = testLocker({ ttl: TTL });
     let signal: AbortSignal | undefined;
     const app = express();

@@ -5,7 +5,7 @@ import { POST, site, TTL } from './handler-kit.ts';
 import { deferred, rawClient, until } from './kit.ts';
 
 describe('a handler with a promise', () => {
-  test('whose client leaves: the signal tells, the lock is renewed until it is done', async () => {
+  test('aborts the signal when its client leaves, and renews the lock until it is done', async () => {
     const inside = deferred<AbortSignal>();
     const done = deferred();
     const at = await site(async (req) => {
@@ -24,7 +24,7 @@ describe('a handler with a promise', () => {
     await until(at.isFree);
   });
 
-  test('whose client leaves, with maxHold: it is lost then', async () => {
+  test('loses the lock after maxHold when its client has left', async () => {
     const inside = deferred<Lock>();
     const at = await site(
       async (req) => {
@@ -44,7 +44,7 @@ describe('a handler with a promise', () => {
     expect(await at.next()).toBe(200);
   });
 
-  test('with abortOnDisconnect: false, is not told of its client', async () => {
+  test('hears nothing of its client with abortOnDisconnect: false', async () => {
     const inside = deferred<Lock>();
     const done = deferred();
     const at = await site(
@@ -85,7 +85,7 @@ describe('a callback-style handler', () => {
     expect(await at.next()).toBe(200);
   });
 
-  test('that never ends, and whose client leaves, holds for the ttl at most', async () => {
+  test('holds for the ttl at most when it never ends and its client leaves', async () => {
     const inside = deferred<AbortSignal>();
     const at = await site((req) => inside.resolve(req.lock.signal));
     const client = await rawClient(at);

@@ -42,7 +42,7 @@ describe('a handler with a promise', () => {
     expect(await isFree()).toBe(true);
   });
 
-  test('and a slow store: the end waits for the release', async () => {
+  test('lets the end wait for the release on a slow store', async () => {
     const { store, releasing, confirm } = tardyStore();
     const locker = realLocker(store);
     const app = express();
@@ -62,7 +62,7 @@ describe('a handler with a promise', () => {
     await until(() => client.received.endsWith('ok'));
   });
 
-  test('that waits for its response to be finished gets there', async () => {
+  test('gets to the end when it waits for its response to be finished', async () => {
     const { url, isFree } = await site(async (_req, res) => {
       await new Promise<void>((finished) => {
         res.end('ok', finished);
@@ -72,13 +72,13 @@ describe('a handler with a promise', () => {
     await until(isFree);
   });
 
-  test('that awaits a pipeline into its response gets there', async () => {
+  test('gets to the end when it awaits a pipeline into its response', async () => {
     const { url, isFree } = await site((_req, res) => pipeline(Readable.from(['o', 'k']), res));
     expect(await (await post(url)).text()).toBe('ok');
     await until(isFree);
   });
 
-  test('that is done before its response holds the lock until that is too', async () => {
+  test('holds the lock until its response has ended too', async () => {
     const answer = deferred();
     const { url, next, isFree } = await site(async (_req, res) => {
       void answer.promise.then(() => res.send('ok'));
@@ -91,7 +91,7 @@ describe('a handler with a promise', () => {
     expect(await isFree()).toBe(true);
   });
 
-  test('is told when its lock is lost', async () => {
+  test('hears of the loss of its lock', async () => {
     const inside = deferred<Lock>();
     const done = deferred();
     const at = await site(async (req, res) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { express, post, serve, testLocker } from './kit.ts';
 
 describe('a rejection of a handler', () => {
-  test('without a reason is an error all the same', async () => {
+  test('counts as an error without a reason too', async () => {
     const { locker } = testLocker();
     const app = express();
     const errors: unknown[] = [];
@@ -27,7 +27,7 @@ describe('a rejection of a handler', () => {
     expect(errors).toEqual([expect.any(Error)]);
   });
 
-  test('is the very error that the error handlers get', async () => {
+  test('reaches the error handlers as the very same error', async () => {
     const { locker } = testLocker();
     const app = express();
     const errors: unknown[] = [];

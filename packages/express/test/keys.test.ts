@@ -39,7 +39,7 @@ describe('a key that cannot be meant', () => {
   });
 
   test.each(['order:nullable', 'undefinedness', 'NaNcy', 'the-nulls', 'object'])(
-    'is not one like %s',
+    'does not warn of %s, which only looks like a mistake',
     async (key) => {
       const { locker, warnings } = notingLocker();
       const app = express();
@@ -49,7 +49,7 @@ describe('a key that cannot be meant', () => {
     },
   );
 
-  test('is told once, and without the key', async () => {
+  test('warns once of it, and without the key', async () => {
     const { locker, warnings } = notingLocker();
     const app = express();
     const router = Router();
@@ -65,7 +65,7 @@ describe('a key that cannot be meant', () => {
     expect(warnings[0]?.message).not.toContain('secret');
   });
 
-  test('is not told of a key that every request shares on purpose', async () => {
+  test('does not warn of a key that every request shares on purpose', async () => {
     const { locker, warnings } = notingLocker();
     const app = express();
     app.post('/', lockRoute({ locker, key: 'null' }), ok);
@@ -105,22 +105,22 @@ describe.runIf(MAJOR === 5)('a wildcard, which only Express 5 splits,', () => {
     expect(keys).toEqual(['file:a/b', 'file:a,b', 'file:c']);
   });
 
-  test('that is the key itself is one key', async () => {
+  test('makes one key when it is the key itself', async () => {
     const { keys } = await keysOf((req) => req.params['path'] as string, 'a/b', 'b/a');
     expect(keys).toEqual(['a/b', 'b/a']);
   });
 
-  test('with a slash in a segment has a key of its own', async () => {
+  test('makes a key of its own from a segment with a slash', async () => {
     const { keys } = await keysOf((req) => `${req.params['path']}`, 'a/b', 'a%2Fb', 'a%252Fb');
     expect(keys).toEqual(['a/b', 'a%2Fb', 'a%252Fb']);
   });
 
-  test('is to the handler what Express made of it', async () => {
+  test('reaches the handler as Express made it', async () => {
     const { seen } = await keysOf((req) => `${req.params['path']}`, 'a/b');
     expect(seen).toEqual([['a', 'b'], 'a,b']);
   });
 
-  test('is what Express made of it after a key function that throws', async () => {
+  test('stays as Express made it after a key function that throws', async () => {
     const app = express();
     const params: unknown[] = [];
     for (const key of [
@@ -148,7 +148,7 @@ const foreign = <T>(value: T): PromiseLike<T> => ({
 });
 
 describe('a promise that is not of Node', () => {
-  test('is awaited as the answer of every function of the request', async () => {
+  test('counts as the answer of every function of the request', async () => {
     const { locker, keys } = notingLocker();
     const app = express();
     const lock = lockRoute({

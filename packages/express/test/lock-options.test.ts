@@ -183,7 +183,7 @@ describe('a body that is still arriving when its request gets the lock', () => {
     'Content-Length: 2',
   ];
 
-  test('is told once', async () => {
+  test('warns of a body that is still arriving once', async () => {
     const { at, locker, warnings } = await site();
     for (let request = 1; request <= 2; request++) {
       const client = await rawClient(at);
@@ -195,7 +195,7 @@ describe('a body that is still arriving when its request gets the lock', () => {
     expect(warnings).toEqual(['HOLDFAST_BODY_PENDING']);
   });
 
-  test('is not told of where the parser comes first, nor of a request without a body', async () => {
+  test('does not warn when the parser comes first, or of a request without a body', async () => {
     const { at, warnings } = await site(express.json());
     const client = await rawClient(at);
     client.send(...slow);

@@ -38,7 +38,7 @@ describe('a key function', () => {
     ['a promise of nothing', Promise.resolve(), /answered nothing/],
   ];
   test.each(answers)(
-    'that answers %s fails the request, and its handler does not run',
+    'fails the request when it answers %s, and the handler does not run',
     async (_, answer, hint) => {
       const locker = realLocker();
       let ran = false;
@@ -52,7 +52,7 @@ describe('a key function', () => {
     },
   );
 
-  test('that throws or rejects hands its error on', async () => {
+  test('hands its error on when it throws or rejects', async () => {
     const failure = new Error('no');
     for (const key of [
       () => {
@@ -82,7 +82,7 @@ describe('the same lock twice for one request', () => {
     ['middleware', 60_000],
     ['handler', 0],
     ['handler', 60_000],
-  ])('is an error, in the %s form and with wait: %d', async (form, wait) => {
+  ])('fails the request, in the %s form and with wait: %d', async (form, wait) => {
     const locker = realLocker();
     const { status, errors } = await twice(locker, { wait }, form);
     expect(status).toBe(500);
@@ -92,7 +92,7 @@ describe('the same lock twice for one request', () => {
     expect(await locker.inspect('a')).toBeNull();
   });
 
-  test('with another key is none', async () => {
+  test('passes with another key', async () => {
     const locker = realLocker();
     const { status, errors } = await ask((app) => {
       app.use(lockRoute({ locker, key: 'a' }), lockRoute({ locker, key: 'b' }));
@@ -104,7 +104,7 @@ describe('the same lock twice for one request', () => {
     expect([await locker.inspect('a'), await locker.inspect('b')]).toEqual([null, null]);
   });
 
-  test('with another locker on another store is none', async () => {
+  test('passes with another locker on another store', async () => {
     const { status } = await ask((app) => {
       app.use(lockRoute({ locker: realLocker(), key: 'a' }));
       app.use(lockRoute({ locker: realLocker(), key: 'a' }));

@@ -38,7 +38,7 @@ describe('a release that is not confirmed', () => {
     expect(await locker.inspect('k')).toBeNull();
   });
 
-  test('because it fails, does not reach the client, and is made up for', async () => {
+  test('does not reach the client when it fails, and is made up for', async () => {
     const { clock, store, locker } = testLocker();
     store.fail({ verb: 'release', times: 2 });
     const app = express();

@@ -94,7 +94,7 @@ describe.each(Object.entries(handlers))('%s', (name, handler) => {
 });
 
 describe('a rejection', () => {
-  test('in the middleware form frees the lock on Express 5; on Express 4 nobody answers', async () => {
+  test('frees the lock in the middleware form on Express 5; on Express 4 nobody answers', async () => {
     const { clock, locker } = testLocker({ ttl: TTL });
     const rejection = Promise.reject(new Error('no'));
     // Express 4 drops it.
@@ -121,7 +121,7 @@ describe('a rejection', () => {
     }
   });
 
-  test('in the handler form reaches the error handlers, on Express 4 too', async () => {
+  test('reaches the error handlers in the handler form, on Express 4 too', async () => {
     const locker = realLocker();
     const app = express();
     app.post(
@@ -153,7 +153,7 @@ describe('a response that is destroyed', () => {
   });
 
   test.each(['at once', 'later'])(
-    'by an error after its headers that comes %s, frees the lock in the middleware form',
+    'frees the lock in the middleware form after an error that comes %s after its headers',
     async (when) => {
       const locker = realLocker();
       const app = express();
@@ -169,7 +169,7 @@ describe('a response that is destroyed', () => {
     },
   );
 
-  test('by an error after its headers, frees the lock in the handler form', async () => {
+  test('frees the lock in the handler form after an error that comes after its headers', async () => {
     const locker = realLocker();
     const app = express();
     const lock = lockRoute({ locker, key: 'k', ttl: 600_000 });

@@ -65,7 +65,7 @@ describe('a store that fails', () => {
     ]);
   });
 
-  test('and lets pass: what a handler rejects with still reaches the error handlers', async () => {
+  test('lets pass, and what a handler rejects with still reaches the error handlers', async () => {
     const { url, errors } = await site({ onStoreError: 'allow' });
     expect((await post(`${url}/rejecting`)).status).toBe(418);
     expect(errors).toHaveLength(1);
@@ -79,7 +79,7 @@ describe('a store that fails', () => {
     expect(runs()).toBe(0);
   });
 
-  test('is waited for, within the limit of the wait', async () => {
+  test('retries within the limit of the wait', async () => {
     const { url, store, clock, errors } = await site({ wait: 5_000 });
     const reply = post(url);
     await until(() => clock.timers > 0);
@@ -89,7 +89,7 @@ describe('a store that fails', () => {
     expect(errors).toEqual([]);
   });
 
-  test('by not answering, is given up after storeTimeout', async () => {
+  test('answers after storeTimeout when the store does not', async () => {
     const { url, store, clock } = await site();
     store.heal();
     store.dropRequest({ verb: 'acquire', times: Infinity });
@@ -99,7 +99,7 @@ describe('a store that fails', () => {
     expect((await reply).status).toBe(503);
   });
 
-  test('after its client left, is nobody’s error', async () => {
+  test('troubles nobody after the client has left', async () => {
     const { port, store, clock, errors, runs, left } = await site({ onStoreError: 'allow' });
     store.heal();
     store.dropRequest({ verb: 'acquire', times: Infinity });

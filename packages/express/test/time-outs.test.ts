@@ -201,7 +201,7 @@ describe('a response that is ended', () => {
     return { locker, url, inside };
   };
 
-  test('by code of which nothing is known frees the lock', async () => {
+  test('frees the lock when code of which nothing is known ends it', async () => {
     const { locker, url, inside } = await site();
     const reply = post(url);
     await until(() => inside.length > 0);
@@ -210,7 +210,7 @@ describe('a response that is ended', () => {
     expect(await locker.inspect('k')).toBeNull();
   });
 
-  test('by another request frees the lock', async () => {
+  test('frees the lock when another request ends it', async () => {
     const { locker, url, inside } = await site();
     const reply = post(url);
     await until(() => inside.length > 0);

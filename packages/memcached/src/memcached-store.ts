@@ -26,6 +26,8 @@ export interface MemcachedStoreOptions {
    * `memlock:` + key and hold the owner id and nothing else. Keys over 242 bytes, or with spaces or
    * control characters, are `LockArgumentError`s; the locker's `namespace` does not apply; every
    * acquisition needs an explicit `owner`, of which only one live process may exist; labels are lost.
+   *
+   * @default none: items of our own, which carry labels and fencing tokens
    */
   compat?: 'memlock' | undefined;
 }

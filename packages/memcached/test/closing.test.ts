@@ -16,7 +16,9 @@ async function countedClient(site: Site): Promise<{ gate: Gate; client: Client }
 }
 
 describe('connections', () => {
-  test('are made when they are needed, and closed with the last locker', async ({ site }) => {
+  test('opens connections when they are needed, and closes them with the last locker', async ({
+    site,
+  }) => {
     const { gate, client } = await countedClient(site);
     const store = memcachedStore(client);
     const [a, b] = [createLocker({ store }), createLocker({ store })];
@@ -36,7 +38,7 @@ describe('connections', () => {
     await until('it is closed', () => gate.open === 0);
   });
 
-  test("of the user's client stay open", async ({ site }) => {
+  test("keeps the connections of the user's client open", async ({ site }) => {
     const { gate, client } = await countedClient(site);
     await client.set('user', 'data', {});
     expect(gate.open).toBe(1);
@@ -49,7 +51,7 @@ describe('connections', () => {
     expect(gate.passages).toHaveLength(2);
   });
 
-  test('are closed though requests on them are not answered', async ({ site }) => {
+  test('closes connections with unanswered requests', async ({ site }) => {
     const { gate, client } = await countedClient(site);
     const locker = createLocker({ store: memcachedStore(client) });
     const lock = await locker.lock('key');
@@ -61,7 +63,7 @@ describe('connections', () => {
     await until('all are closed', () => gate.open === 0);
   });
 
-  test('and held locks do not keep a process alive', async ({ site }) => {
+  test('keeps no process alive by connections and held locks', async ({ site }) => {
     const child = await startChild(site.address, 'leave');
     expect(await child.exit()).toBe('held');
     expect(await site.value('holdfast:key')).toBeDefined();

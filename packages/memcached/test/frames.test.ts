@@ -23,7 +23,7 @@ function replyBytes(opaque: number, value: string): Buffer {
 }
 
 describe('a request', () => {
-  test('that writes carries key, value, exptime and CAS id', () => {
+  test('carries key, value, exptime and CAS id when it writes', () => {
     const bytes = requestFrame(SET, 'kéy', 2n ** 63n + 1n, 'välue', 2_592_000);
     setOpaque(bytes, 0xffff_ffff);
     expect(bytes.toString('hex')).toBe(
@@ -38,7 +38,7 @@ describe('a request', () => {
     );
   });
 
-  test('that does not write has no extras', () => {
+  test('has no extras when it does not write', () => {
     const bytes = requestFrame(DELETE, 'key', 7n);
     expect(bytes.toString('hex')).toBe(
       `800400030000000000000003${'00'.repeat(4)}0000000000000007${Buffer.from('key').toString('hex')}`,
@@ -54,7 +54,7 @@ describe('replies', () => {
   const values = ['one', '', 'drei ü', 'x'.repeat(300)];
   const stream = Buffer.concat(values.map((value, index) => replyBytes(index + 1, value)));
 
-  test('are found however the stream is cut', () => {
+  test('finds replies however the stream is cut', () => {
     for (let size = 1; size <= stream.length; size++) {
       const reader = new ReplyReader();
       const found: Reply[] = [];
@@ -67,7 +67,7 @@ describe('replies', () => {
     }
   });
 
-  test('are told from what is none, at the first byte', () => {
+  test('tells replies from anything else at the first byte', () => {
     const reader = new ReplyReader();
     const read = (): void => reader.read(Buffer.from('ERROR Too many'), () => {});
     expect(read).toThrow(/binary protocol.*Too many/);

@@ -50,7 +50,7 @@ async function failureAt(site: Site, address: string, wait = Infinity): Promise<
 }
 
 describe.concurrent('a server that is no binary memcached', () => {
-  test('is a permanent error in its own words if it is memcached with -B ascii', async ({
+  test('rejects permanently, in its own words, if it is memcached with -B ascii', async ({
     site,
   }) => {
     const server = await startMemcached(memcachedBinary(), ['-B', 'ascii']);
@@ -65,7 +65,7 @@ describe.concurrent('a server that is no binary memcached', () => {
     }
   });
 
-  test('is a permanent error in its own words if it is a Redis', async ({ site }) => {
+  test('rejects permanently, in its own words, if it is a Redis', async ({ site }) => {
     const server = await startRedis(inject('redis').binary ?? '');
     try {
       const error = await failureAt(site, `${server.host}:${server.port}`);
@@ -76,7 +76,7 @@ describe.concurrent('a server that is no binary memcached', () => {
     }
   });
 
-  test('is retried until the limit if it only has too many connections', async ({ site }) => {
+  test('retries until the limit if it only has too many connections', async ({ site }) => {
     const address = await startServer(site, (_request, socket) =>
       socket.end('ERROR Too many open connections\r\n'),
     );

@@ -22,7 +22,7 @@ function request(more: Partial<AcquireRequest> = {}): AcquireRequest {
 }
 
 describe('items', () => {
-  test('are written when they are absent, and then only over what they are', async ({ site }) => {
+  test('writes items when they are absent, and then only over what they are', async ({ site }) => {
     const items = itemsOf(site);
     expect(await items.read('key')).toBeUndefined();
     const first = await items.write('key', 'one', 10);
@@ -57,7 +57,7 @@ describe('items', () => {
     expect(await items.write('key', 'one', 2_592_000)).toBeDefined();
   });
 
-  test('are told apart after 2³² requests on one connection', async ({ site }) => {
+  test('tells items apart after 2³² requests on one connection', async ({ site }) => {
     const connections = new Connections(site.client(), () => {});
     site.onEnd(() => connections.close());
     const items = new BinaryItems(connections);
@@ -75,7 +75,7 @@ describe('items', () => {
     expect(connections.for('key')).toBe(connection);
   });
 
-  test('are not taken for others when a reply is lost on the way', async ({ site }) => {
+  test('takes no item for another when a reply is lost on the way', async ({ site }) => {
     const gate = await Gate.open(site.server);
     site.onEnd(() => gate.end());
     // Long, so that what comes next comes before the time-out.
@@ -136,7 +136,9 @@ class ContestedItems implements Items {
 }
 
 describe('an item that changed 5 times than it can be read and written', () => {
-  test('is neither lost, nor freed, nor taken', async ({ site }) => {
+  test('loses, frees and takes no item that changed 5 times before it could be written', async ({
+    site,
+  }) => {
     const plain = itemsOf(site);
     const items = new ContestedItems(itemsOf(site), plain);
     const holder = new ItemLocks(items, jsonFormat);
@@ -184,14 +186,14 @@ class OldItems implements Items {
 }
 
 describe('a fencing token', () => {
-  test('is the CAS id and room for a block', async ({ site }) => {
+  test('consists of the CAS id and room for a block', async ({ site }) => {
     const holder = new ItemLocks(itemsOf(site), jsonFormat);
     const reply = await holder.acquire(request({ tokens: 1_024 }));
     const item = await site.item('key');
     expect(reply).toMatchObject({ token: (item?.cas ?? 0) * 1_024, tokens: 1_024 });
   });
 
-  test('is 0 where there is no safe number for it', async ({ site }) => {
+  test('falls back to 0 where there is no safe number for it', async ({ site }) => {
     for (const [age, known] of [
       [2n ** 43n - 1_000n, true],
       [2n ** 43n, false],
@@ -210,7 +212,7 @@ describe('a fencing token', () => {
 });
 
 describe('what is remembered of grants', () => {
-  test('is forgotten when they are long over', () => {
+  test('forgets grants that are long over', () => {
     vi.useFakeTimers({ toFake: ['performance'] });
     try {
       const grants = new Grants();

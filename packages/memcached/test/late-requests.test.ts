@@ -142,7 +142,7 @@ describe.concurrent('a reply that is lost on the way', () => {
 });
 
 describe.concurrent('a server that never answered', () => {
-  test('is not flooded with connections', async ({ site }) => {
+  test('gets no flood of connections', async ({ site }) => {
     const { gate, locker } = await behindGate(site);
     gate.shut = true;
     await expect(locker.lock('key', { wait: 4_000 })).rejects.toBeInstanceOf(LockStoreError);

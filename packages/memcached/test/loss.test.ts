@@ -39,7 +39,9 @@ const losses: Record<string, { take: (site: Site) => unknown; reasons: readonly 
 describe.concurrent('a lock that is lost before its time', () => {
   for (const [what, { take, reasons }] of Object.entries(losses)) {
     for (const renew of [true, false]) {
-      test(`to ${what} is told at the next check, with renew: ${renew}`, async ({ site }) => {
+      test(`tells of a loss to ${what} at the next check, with renew: ${renew}`, async ({
+        site,
+      }) => {
         const locker = site.locker({ ttl: 60_000 });
         const lock = await locker.lock('key', { renew });
         const takenAt = performance.now();
@@ -57,7 +59,7 @@ describe.concurrent('a lock that is lost before its time', () => {
     }
   }
 
-  test('to its own owner is told too', async ({ site }) => {
+  test('tells of a loss to its own owner too', async ({ site }) => {
     const older = await site.locker().lock('key', { owner: 'task-7' });
     const newer = await site.locker().lock('key', { owner: 'task-7' });
     expect(newer.fencingToken).toBeGreaterThan(older.fencingToken);
@@ -67,7 +69,7 @@ describe.concurrent('a lock that is lost before its time', () => {
     expect(await newer.release()).toBe(true);
   });
 
-  test('is not taken again, though nobody else has it', async ({ site }) => {
+  test('takes no lost lock again, though nobody else has it', async ({ site }) => {
     const lock = await site.locker().lock('key');
     await site.ask('flush_all');
     await lossOf(lock);
@@ -110,7 +112,7 @@ describe.concurrent('a lock that is held', () => {
     expect(site.proxy.requests - before).toBe(3);
   });
 
-  test('is passed on within the process without a request', async ({ site }) => {
+  test('passes a lock on within the process without a request', async ({ site }) => {
     const locker = site.locker();
     await locker.withLock('key', () => {});
     const before = site.proxy.requests;
@@ -124,7 +126,7 @@ describe.concurrent('a lock that is held', () => {
     expect(new Set(tokens).size).toBe(100);
   });
 
-  test('is awaited by one poller, however many wait', async ({ site }) => {
+  test('polls once per process, however many wait', async ({ site }) => {
     const holder = await site.locker().lock('key');
     const locker = site.locker();
     const waiting = Array.from({ length: 500 }, () => locker.withLock('key', () => {}));
@@ -148,7 +150,7 @@ describe.concurrent('a lock that is held', () => {
     await next.release();
   });
 
-  test('is seen by operators, and not while it is free', async ({ site }) => {
+  test('shows a held lock to operators, and no free one', async ({ site }) => {
     const [locker, other] = [site.locker({ label: 'worker 1' }), site.locker()];
     expect(await other.inspect('key')).toBeNull();
     const lock = await locker.lock('key');

@@ -101,7 +101,7 @@ describe.concurrent('memjs', () => {
     expect(client.options).toEqual(before);
   });
 
-  test('with `failover` is refused: one key could be held on two servers', () => {
+  test('refuses a client with `failover`: one key could be held on two servers', () => {
     const client = Client.create('127.0.0.1:1', { failover: true });
     expect(() => memcachedStore(client)).toThrow(LockArgumentError);
     expect(() => memcachedStore(client)).toThrow(/failover/);
@@ -109,7 +109,7 @@ describe.concurrent('memjs', () => {
 });
 
 describe.concurrent('leases', () => {
-  test('of fractions and of the least ttl run out', async ({ site }) => {
+  test('lets leases of fractions and of the least ttl run out', async ({ site }) => {
     const locker = site.locker();
     const locks = [
       await locker.lock('least', { ttl: 2_000, renew: false }),
@@ -124,7 +124,7 @@ describe.concurrent('leases', () => {
     for (const lock of locks) expect(lock.state).toBe('lost');
   });
 
-  test('below the least ttl are refused before any request', async ({ site }) => {
+  test('refuses leases below the least ttl before any request', async ({ site }) => {
     const locker = site.locker();
     for (const ttl of [0, 0.5, 500, 1_999, -1, Number.NaN]) {
       await expect(locker.tryLock('key', { ttl })).rejects.toBeInstanceOf(LockArgumentError);
@@ -134,7 +134,7 @@ describe.concurrent('leases', () => {
 });
 
 describe.concurrent('a server without CAS ids', () => {
-  test('is refused, whether or not the key is held', async () => {
+  test('refuses a server without CAS ids, whether or not the key is held', async () => {
     const site = await Site.start(['-C']);
     try {
       const locker = site.locker();

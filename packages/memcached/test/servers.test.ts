@@ -35,7 +35,7 @@ describe.concurrent('with several servers', () => {
     });
   });
 
-  test('also where it was told to look elsewhere', async () => {
+  test('finds each lock where the client was told to look', async () => {
     await withTwo(async (sites) => {
       const client = Client.create(sites.map((site) => site.address).join(','));
       Object.assign(client, { getServer: (key: string) => (key.endsWith('7') ? 1 : 0) });
@@ -61,14 +61,14 @@ describe.concurrent('with several servers', () => {
 });
 
 describe.concurrent('a client', () => {
-  test('that is none is refused', () => {
+  test('refuses a client that is none', () => {
     const nothings = [undefined, null, {}, 'localhost', { servers: [], server: () => null }];
     for (const nothing of nothings) {
       expect(() => memcachedStore(nothing as unknown as MemjsClient)).toThrow(LockArgumentError);
     }
   });
 
-  test('with options that are none is refused', () => {
+  test('refuses a client whose options are none', () => {
     const client = Client.create('127.0.0.1:1');
     for (const options of [null, 'memlock', { compat: 'memLock' }, { compat: null }]) {
       expect(() => memcachedStore(client, options as { compat?: 'memlock' })).toThrow(
@@ -78,7 +78,7 @@ describe.concurrent('a client', () => {
     expect(() => memcachedStore(client, { compat: undefined })).not.toThrow();
   });
 
-  test('of an address that is none is a failing store', async ({ site }) => {
+  test('fails like a store when the address of a client is none', async ({ site }) => {
     for (const address of ['127.0.0.1:99999', 'no.such.host.invalid:11211']) {
       const locker = site.locker({}, Client.create(address));
       await expect(locker.tryLock('key')).rejects.toBeInstanceOf(LockStoreError);

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { LockAbortedError } from '@holdfast/core';
+import { isPromiseLike, LockAbortedError } from '@holdfast/core';
 import {
   EMPTY,
   from,
@@ -14,7 +14,6 @@ import {
 import type { ConsumerLock } from './consumer-lock.ts';
 import { followBody } from './follow-body.ts';
 import type { Use } from './lock-use.ts';
-import { isThenable } from './kinds.ts';
 
 /** What differs between those who guard an Observable. */
 export interface GuardedSource {
@@ -143,6 +142,6 @@ function insteadOf(value: unknown): Observable<unknown> {
 /** What a method returned, as its values. */
 export function observableOf(result: unknown): Observable<unknown> {
   if (isObservable(result)) return result;
-  if (!isThenable(result)) return of(result);
+  if (!isPromiseLike(result)) return of(result);
   return from(result).pipe(mergeMap((value) => (isObservable(value) ? value : of(value))));
 }

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { isThenable } from './kinds.ts';
+import { isPromiseLike } from '@holdfast/core';
 import { shared } from './names.ts';
 import { ownResponseOf } from './response.ts';
 
@@ -13,9 +13,9 @@ const runs = shared('runs', () => new AsyncLocalStorage<HandlerRun>());
  */
 export class HandlerRun {
   /** Has begun, and told so. */
-  #begun = false;
-  #pending: PromiseLike<unknown> | undefined = undefined;
-  readonly #outer = runs.getStore();
+  private begun = false;
+  private pending: PromiseLike<unknown> | undefined = undefined;
+  private readonly outer = runs.getStore();
 
   constructor(
     readonly type: object,
@@ -24,8 +24,8 @@ export class HandlerRun {
 
   /** Whether it is known to run, or known not to: `'unknown'` if the handler does not tell. */
   get state(): 'running' | 'done' | 'unknown' {
-    if (this.#pending !== undefined) return 'running';
-    return this.#begun ? 'done' : 'unknown';
+    if (this.pending !== undefined) return 'running';
+    return this.begun ? 'done' : 'unknown';
   }
 
   /** Whether the handler sends the response itself. */
@@ -36,7 +36,7 @@ export class HandlerRun {
 
   /** Settles when the promise of the handler has. */
   async settled(): Promise<void> {
-    await this.#pending;
+    await this.pending;
   }
 
   enter<T>(work: () => T): T {
@@ -45,14 +45,14 @@ export class HandlerRun {
 
   /** The handler was called and has returned `result`. */
   returned(self: object, property: string | symbol, result: unknown): void {
-    this.#outer?.returned(self, property, result);
-    if (this.#begun || this.type !== self.constructor || this.property !== property) return;
-    this.#begun = true;
-    if (!isThenable(result)) return;
+    this.outer?.returned(self, property, result);
+    if (this.begun || this.type !== self.constructor || this.property !== property) return;
+    this.begun = true;
+    if (!isPromiseLike(result)) return;
     const over = (): void => {
-      this.#pending = undefined;
+      this.pending = undefined;
     };
-    this.#pending = result.then(over, over);
+    this.pending = result.then(over, over);
   }
 }
 

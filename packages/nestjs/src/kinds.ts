@@ -8,10 +8,6 @@ export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown>
   return typeof iterable === 'object' && typeof iterable?.[Symbol.asyncIterator] === 'function';
 }
 
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';
-}
-
 /** A stream of Node's, or the one inside a `StreamableFile`. */
 export function nodeStreamOf(value: object): Readable | undefined {
   const stream = value instanceof StreamableFile ? value.getStream() : value;

@@ -26,11 +26,11 @@ const MOST_WARNINGS = 100;
 
 /** What a module's locks throw in place of their own errors. */
 export class LockExceptions {
-  readonly #settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions;
-  readonly #warnings = new Set<string>();
+  private readonly settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions;
+  private readonly warnings = new Set<string>();
 
   constructor(settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions) {
-    this.#settings = settings;
+    this.settings = settings;
   }
 
   /**
@@ -39,7 +39,7 @@ export class LockExceptions {
    */
   map(error: unknown, { context, answer, fromRequest }: ErrorOrigin): unknown {
     if (!isBareLockError(error) || final.has(error)) return error;
-    const { exceptionFactory, ...defaults } = this.#settings;
+    const { exceptionFactory, ...defaults } = this.settings;
     // That a client has left is nobody's failure.
     if (exceptionFactory !== undefined && !(error instanceof LockAbortedError)) {
       const made = exceptionFactory(error, context);
@@ -55,16 +55,16 @@ export class LockExceptions {
       statusCode: answer?.statusCode ?? defaults.statusCode,
       retryAfter: answer?.retryAfter ?? defaults.retryAfter,
     });
-    if (exception?.getStatus() === 400) this.#warn(exception, context);
+    if (exception?.getStatus() === 400) this.warn(exception, context);
     return exception ?? error;
   }
 
   /** It may be the code's fault all the same, which the answer to the client does not tell. */
-  #warn({ message }: LockHttpException, context: ExecutionContext): void {
+  private warn({ message }: LockHttpException, context: ExecutionContext): void {
     const handler = `${context.getClass().name}.${context.getHandler().name}`;
     const warning = `${handler} answered 400, because it could not lock: ${message}`;
-    if (this.#warnings.has(warning) || this.#warnings.size >= MOST_WARNINGS) return;
-    this.#warnings.add(warning);
+    if (this.warnings.has(warning) || this.warnings.size >= MOST_WARNINGS) return;
+    this.warnings.add(warning);
     new Logger('LockModule').warn(warning);
   }
 }

@@ -16,6 +16,7 @@ export interface LockModuleSettings extends HttpAnswerOptions {
    * `undefined`, an HTTP request gets a `LockHttpException` and everything else the error itself.
    *
    * @param context of the handler that the lock was taken in; a scheduled job has none
+   * @default none
    */
   exceptionFactory?: ((error: LockError, context?: ExecutionContext) => unknown) | undefined;
   /**

@@ -15,15 +15,15 @@ export interface LockUseOwner {
  */
 export class LockUse {
   /** Uses that are not over. */
-  #open = 0;
+  private open = 0;
   /** Those of them that run now. */
-  #running = 0;
+  private running = 0;
   /** Those of them that ran until their consumer left. */
-  #left = 0;
+  private left = 0;
   /** Whether the end of the lease is listened for. */
-  #watched = false;
-  #settle: (() => void) | undefined = undefined;
-  #ended: Promise<void> | undefined = undefined;
+  private watched = false;
+  private settle: (() => void) | undefined = undefined;
+  private ended: Promise<void> | undefined = undefined;
 
   /**
    * @param lock absent if the work runs without one, because its key is `null`
@@ -43,7 +43,7 @@ export class LockUse {
       lock,
       () =>
         new Promise<void>((resolve) => {
-          this.#settle = resolve;
+          this.settle = resolve;
         }),
     );
   }
@@ -65,7 +65,7 @@ export class LockUse {
 
   /** Whether no use runs now. */
   get resting(): boolean {
-    return this.#running === 0 && this.#ended === undefined;
+    return this.running === 0 && this.ended === undefined;
   }
 
   /** Runs work in the async context of the lock. */
@@ -75,74 +75,74 @@ export class LockUse {
 
   /** A use that runs from now on. */
   begin(): Use {
-    this.#open += 1;
-    this.#running += 1;
+    this.open += 1;
+    this.running += 1;
     return new Use(this, 'running');
   }
 
   /** A use that may run later. */
   expect(): Use {
-    this.#open += 1;
+    this.open += 1;
     return new Use(this, 'waiting');
   }
 
   /** Ends it and releases the lock, whatever still runs. Never rejects. */
   end(): Promise<void> {
-    return (this.#ended ??= this.#finish());
+    return (this.ended ??= this.finish());
   }
 
   /** A use begins to run; false if the lock is not held any more. */
   wake(): boolean {
-    if (this.#ended !== undefined) return false;
+    if (this.ended !== undefined) return false;
     if (this.lock !== undefined && this.lock.state !== 'held') return false;
-    this.#running += 1;
-    if (this.#running === 1) this.#renew(true);
+    this.running += 1;
+    if (this.running === 1) this.renew(true);
     return true;
   }
 
   /** The consumer of a running use has left. */
   pause(): void {
-    this.#running -= 1;
-    this.#left += 1;
-    if (this.#running === 0) this.#renew(false);
+    this.running -= 1;
+    this.left += 1;
+    if (this.running === 0) this.renew(false);
   }
 
   /** A use is over. */
   leave(from: 'waiting' | 'running' | 'left'): Promise<void> {
-    this.#open -= 1;
-    if (from === 'running') this.#running -= 1;
-    if (from === 'left') this.#left -= 1;
-    if (this.#open === 0) return this.end();
-    if (from === 'running' && this.#running === 0) this.#renew(false);
+    this.open -= 1;
+    if (from === 'running') this.running -= 1;
+    if (from === 'left') this.left -= 1;
+    if (this.open === 0) return this.end();
+    if (from === 'running' && this.running === 0) this.renew(false);
     return Promise.resolve();
   }
 
-  readonly #expired = (): void => {
-    if (this.#left === 0) this.owner.unconsumed(this);
+  private readonly expired = (): void => {
+    if (this.left === 0) this.owner.unconsumed(this);
     void this.end();
   };
 
-  #renew(on: boolean): void {
+  private renew(on: boolean): void {
     const { lock } = this;
     if (lock === undefined || this.joined) return;
     setRenewal(lock, on);
     if (on) {
-      if (this.#watched) lock.signal.removeEventListener('abort', this.#expired);
-      this.#watched = false;
+      if (this.watched) lock.signal.removeEventListener('abort', this.expired);
+      this.watched = false;
     } else if (lock.signal.aborted) {
       void this.end();
     } else {
-      lock.signal.addEventListener('abort', this.#expired, { once: true });
-      this.#watched = true;
+      lock.signal.addEventListener('abort', this.expired, { once: true });
+      this.watched = true;
     }
   }
 
-  async #finish(): Promise<void> {
+  private async finish(): Promise<void> {
     const { lock } = this;
-    this.#settle?.();
+    this.settle?.();
     if (lock !== undefined && !this.joined) {
       // To ask for its signal would make one.
-      if (this.#watched) lock.signal.removeEventListener('abort', this.#expired);
+      if (this.watched) lock.signal.removeEventListener('abort', this.expired);
       await lock.release();
     }
     this.owner.ended(this);
@@ -151,34 +151,34 @@ export class LockUse {
 
 /** One thing that a lock is held for. */
 export class Use {
-  #state: 'waiting' | 'running' | 'left' | 'over';
+  private state: 'waiting' | 'running' | 'left' | 'over';
 
   constructor(
     readonly lockUse: LockUse,
     state: 'waiting' | 'running',
   ) {
-    this.#state = state;
+    this.state = state;
   }
 
   /** It begins to run; false if its lock is gone. */
   begin(): boolean {
-    if (this.#state !== 'waiting' || !this.lockUse.wake()) return false;
-    this.#state = 'running';
+    if (this.state !== 'waiting' || !this.lockUse.wake()) return false;
+    this.state = 'running';
     return true;
   }
 
   /** Nobody follows it any more, but it may still run: the ttl frees the lock if it does for long. */
   leave(): void {
-    if (this.#state !== 'running') return;
-    this.#state = 'left';
+    if (this.state !== 'running') return;
+    this.state = 'left';
     this.lockUse.pause();
   }
 
   /** It is over. Settles once the lock is released, if it was the last. Never rejects. */
   end(): Promise<void> {
-    const state = this.#state;
+    const state = this.state;
     if (state === 'over') return Promise.resolve();
-    this.#state = 'over';
+    this.state = 'over';
     return this.lockUse.leave(state);
   }
 }

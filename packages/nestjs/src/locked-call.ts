@@ -1,10 +1,11 @@
+import { isPromiseLike } from '@holdfast/core';
 import type { Observable } from 'rxjs';
 import { ConsumerLock, type Acquire } from './consumer-lock.ts';
 import { follow } from './follow.ts';
 import { GuardedIterator } from './guarded-iterator.ts';
 import { guardedObservable, observableOf } from './guarded-observable.ts';
 import type { LockUse } from './lock-use.ts';
-import { isAsyncIterable, isThenable } from './kinds.ts';
+import { isAsyncIterable } from './kinds.ts';
 import { LockedResult } from './locked-result.ts';
 
 /** What a method returns, as far as that can be known before it runs. */
@@ -64,7 +65,7 @@ async function run(call: LockedCall): Promise<unknown> {
     const value = await returned;
     lockUse.assertKept(value);
     call.invoked(lockUse);
-    result = follow(value, { lockUse, acquire: call.acquire, kept: isThenable(returned) });
+    result = follow(value, { lockUse, acquire: call.acquire, kept: isPromiseLike(returned) });
   } catch (error) {
     await use.end();
     throw error;

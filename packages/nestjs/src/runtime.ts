@@ -74,10 +74,10 @@ const RUNTIME_BRAND = Symbol.for('@holdfast/nestjs:runtime');
 /** Acquires the locks of `@WithLock` and `@UseLock` from a module's locker, and drains them at shutdown. */
 export class LockRuntime implements LockUseOwner {
   readonly [RUNTIME_BRAND] = true;
-  readonly #uses = new Set<LockUse>();
-  readonly #waiting = new Set<AbortController>();
-  #phase: 'open' | 'stopping' | 'closed' = 'open';
-  #onIdle: (() => void) | undefined = undefined;
+  private readonly uses = new Set<LockUse>();
+  private readonly waiting = new Set<AbortController>();
+  private phase: 'open' | 'stopping' | 'closed' = 'open';
+  private onIdle: (() => void) | undefined = undefined;
 
   constructor(
     readonly locker: Locker,
@@ -91,13 +91,13 @@ export class LockRuntime implements LockUseOwner {
    */
   async acquire(request: LockRequest): Promise<Acquired> {
     try {
-      return { lockUse: await this.#acquire(request) };
+      return { lockUse: await this.useFor(request) };
     } catch (error) {
       if (!(error instanceof LockNotAcquiredError)) throw this.exceptionFor(error, request);
-      return { value: await this.#rejected(error, request) };
+      return { value: await this.rejected(error, request) };
     } finally {
-      this.#waiting.delete(request.control);
-      this.#checkIdle();
+      this.waiting.delete(request.control);
+      this.checkIdle();
     }
   }
 
@@ -115,10 +115,10 @@ export class LockRuntime implements LockUseOwner {
 
   /** From now on calls do not wait: only what is free can still be had, by requests that are under way. */
   stopWaiting(): void {
-    if (this.#phase !== 'open') return;
-    this.#phase = 'stopping';
-    if (!this.settings.serveWaiting) this.#refuseWaiting();
-    else setTimeout(() => this.#refuseWaiting(), this.settings.shutdownTimeout).unref();
+    if (this.phase !== 'open') return;
+    this.phase = 'stopping';
+    if (!this.settings.serveWaiting) this.refuseWaiting();
+    else setTimeout(() => this.refuseWaiting(), this.settings.shutdownTimeout).unref();
   }
 
   /** Waits, bounded, until nothing is held any more, and then gives nothing out. Never rejects. */
@@ -126,22 +126,22 @@ export class LockRuntime implements LockUseOwner {
     const until = performance.now() + this.settings.shutdownTimeout;
     this.stopWaiting();
     // Nobody will consume these any more.
-    for (const lockUse of this.#uses) if (lockUse.resting) void lockUse.end();
-    if (!this.#isIdle) await this.#idle(this.settings.shutdownTimeout);
-    this.#phase = 'closed';
-    this.#refuseWaiting();
+    for (const lockUse of this.uses) if (lockUse.resting) void lockUse.end();
+    if (!this.isIdle) await this.idle(this.settings.shutdownTimeout);
+    this.phase = 'closed';
+    this.refuseWaiting();
     if (this.settings.own) {
       await this.locker.close({ drain: Math.max(0, until - performance.now()) });
       return;
     }
-    for (const { control } of this.#uses) {
+    for (const { control } of this.uses) {
       control.abort(new LockAbortedError('The application is shutting down.'));
     }
   }
 
   ended(lockUse: LockUse): void {
-    this.#uses.delete(lockUse);
-    this.#checkIdle();
+    this.uses.delete(lockUse);
+    this.checkIdle();
   }
 
   unconsumed(): void {
@@ -151,7 +151,7 @@ export class LockRuntime implements LockUseOwner {
     );
   }
 
-  async #rejected(error: LockNotAcquiredError, request: LockRequest): Promise<unknown> {
+  private async rejected(error: LockNotAcquiredError, request: LockRequest): Promise<unknown> {
     try {
       return await request.onLocked(error);
     } catch (thrown) {
@@ -159,13 +159,13 @@ export class LockRuntime implements LockUseOwner {
     }
   }
 
-  async #acquire(request: LockRequest): Promise<LockUse> {
+  private async useFor(request: LockRequest): Promise<LockUse> {
     const { settings, joins, purpose, gone } = request;
-    if (this.#phase === 'closed') throw new LockerClosedError();
+    if (this.phase === 'closed') throw new LockerClosedError();
     const key = await request.key();
     if (key === null) {
       reportBypass(this.locker, {});
-      return this.#use(undefined, false, request);
+      return this.use(undefined, false, request);
     }
     if (!isKey(key)) checkKeyAnswer(key, request.describe(), 'a call');
     const outer = lockAround(key);
@@ -173,53 +173,57 @@ export class LockRuntime implements LockUseOwner {
     const same = outerPurpose !== undefined && joins(outerPurpose);
     const reentry = settings.lock.reentry ?? (same ? 'join' : undefined);
     const methods = same ? [...outerPurpose.methods, ...purpose.methods] : purpose.methods;
-    const acquired = await this.#lock(key, request, reentry);
+    const acquired = await this.lock(key, request, reentry);
     const joined = reentry === 'join' && outer !== undefined && outer.signal === acquired.signal;
     const lock = gone === undefined ? acquired : withSignal(acquired, gone);
     purposes.set(lock, { ...purpose, methods });
-    return this.#use(lock, joined, request);
+    return this.use(lock, joined, request);
   }
 
-  async #lock(
+  private async lock(
     key: Key,
     { settings, control }: LockRequest,
     reentry: LockOptions['reentry'],
   ): Promise<Lock> {
     const defaultWait = settings.onLocked === 'throw' ? (this.settings.wait ?? DEFAULT_WAIT) : 0;
-    const wait = this.#phase === 'open' ? (settings.wait ?? defaultWait) : 0;
+    const wait = this.phase === 'open' ? (settings.wait ?? defaultWait) : 0;
     const { signal } = control;
-    this.#waiting.add(control);
+    this.waiting.add(control);
     return this.locker.lock(key, { ...settings.lock, wait, reentry, signal });
   }
 
-  #use(lock: Lock | undefined, joined: boolean, { control, settings }: LockRequest): LockUse {
+  private use(
+    lock: Lock | undefined,
+    joined: boolean,
+    { control, settings }: LockRequest,
+  ): LockUse {
     const { throwIfLost = this.settings.throwIfLost } = settings.lock;
     const lockUse = new LockUse(lock, joined, control, this, throwIfLost);
-    this.#uses.add(lockUse);
+    this.uses.add(lockUse);
     return lockUse;
   }
 
-  #refuseWaiting(): void {
-    for (const control of this.#waiting) control.abort(new LockerClosedError());
+  private refuseWaiting(): void {
+    for (const control of this.waiting) control.abort(new LockerClosedError());
   }
 
-  get #isIdle(): boolean {
-    return this.#uses.size === 0 && this.#waiting.size === 0;
+  private get isIdle(): boolean {
+    return this.uses.size === 0 && this.waiting.size === 0;
   }
 
-  #checkIdle(): void {
-    if (this.#isIdle) this.#onIdle?.();
+  private checkIdle(): void {
+    if (this.isIdle) this.onIdle?.();
   }
 
-  async #idle(timeout: number): Promise<void> {
+  private async idle(timeout: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, timeout);
-      this.#onIdle = () => {
+      this.onIdle = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#onIdle = undefined;
+    this.onIdle = undefined;
   }
 }
 

@@ -24,7 +24,7 @@ import { Subscriber } from './messages/subscriber.ts';
 import { Batcher } from './commands/batcher.ts';
 import { GrantedTokens } from './commands/granted-tokens.ts';
 import { ReadOnlyWatch } from './commands/read-only-watch.ts';
-import { GROUP_PATIENCE, renewAll } from './commands/renew-all.ts';
+import { LONGEST_GAP, renewAll } from './commands/renew-all.ts';
 import { listLocks } from './list.ts';
 import { checkRetention } from './option-checks.ts';
 import { AcquireWriter } from './scripts/acquire.ts';
@@ -163,7 +163,7 @@ class RedisStore implements LockStore {
     const label = this.labels.get(client) ?? '-';
     const heard = this.inbox.live;
     const places = keys.map((key) => ({ member, key, label }));
-    const hints = await this.calls.all(REFRESHES, places, GROUP_PATIENCE);
+    const hints = await this.calls.all(REFRESHES, places, LONGEST_GAP);
     for (const [index, hint] of hints.entries()) {
       if (hint instanceof Error || hint <= 0) continue;
       this.inbox.registered(member, keys[index] as string, heard);

@@ -25,7 +25,7 @@ describe.concurrent('a server that does not know the scripts', () => {
     expect(await noScripts(site)).toBe(0);
   });
 
-  test('is told them without asking, also after a restart', async ({ site }) => {
+  test('learns the scripts without a question, also after a restart', async ({ site }) => {
     const locker = site.locker({ ttl: 60_000 });
     const use = async (): Promise<void> => {
       const lock = await locker.lock('key', { wait: 20_000 });
@@ -43,7 +43,7 @@ describe.concurrent('a server that does not know the scripts', () => {
     expect(await noScripts(site)).toBe(0);
   });
 
-  test('is told them when it has forgotten them', async ({ site }) => {
+  test('learns the scripts again when it has forgotten them', async ({ site }) => {
     const locker = site.locker();
     await locker.withLock('key', () => {});
     await site.admin.script('FLUSH');

@@ -24,7 +24,7 @@ const forgetting: Record<string, (site: Site) => unknown> = {
 };
 
 describe.concurrent('fencing tokens grow', () => {
-  test.for(Object.entries(forgetting))('across %s', async ([, forget], { site }) => {
+  test.for(Object.entries(forgetting))('grows across %s', async ([, forget], { site }) => {
     const locker = site.locker();
     let last = 0;
     for (let round = 0; round < 4; round++) {
@@ -36,7 +36,7 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
-  test('across an expiry, and within the blocks of local hand-offs', async ({ site }) => {
+  test('grows across an expiry, and within the blocks of local hand-offs', async ({ site }) => {
     const [first, second] = [site.locker({ ttl: 300 }), site.locker()];
     const lock = await first.lock('key', { renew: false });
     let last = lock.fencingToken;
@@ -53,7 +53,7 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
-  test('above one that is ahead of the clock, in digits', async ({ site }) => {
+  test('grows above one that is ahead of the clock, in digits', async ({ site }) => {
     const locker = site.locker();
     for (const start of [2 ** 52 + 12_345, 9_007_199_254_730_000]) {
       await site.admin.set(LOCK, start);
@@ -63,7 +63,7 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
-  test('are remembered for 24 to 25 hours after the last grant', async ({ site }) => {
+  test('keeps the last token for 24 to 25 hours after the last grant', async ({ site }) => {
     const locker = site.locker();
     await take(locker);
     const remembered = await site.admin.pttl(LOCK);
@@ -77,14 +77,14 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
-  test('are remembered for two leases, where those are longer', async ({ site }) => {
+  test('keeps the last token for two leases when those are longer', async ({ site }) => {
     const lock = await site.locker({ ttl: 20 * HOUR }).lock('key');
     expect(await site.admin.pttl(LOCK)).toBeGreaterThan(39 * HOUR);
     await lock.release();
     expect(await site.admin.pttl(LOCK)).toBeGreaterThan(39 * HOUR);
   });
 
-  test('are remembered for as long as `tokenRetention` says', async ({ site }) => {
+  test('keeps the last token for as long as `tokenRetention` says', async ({ site }) => {
     const store = redisStore(site.client(), { tokenRetention: 60_000 });
     const locker = createLocker({ store, ttl: 1_000 });
     site.onEnd(() => locker.close());
@@ -107,7 +107,7 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
-  test('and are passed on by nobody to a second holder', async ({ site }) => {
+  test('gives no token to a second holder by a hand-off', async ({ site }) => {
     const [first, second] = [site.locker(), site.locker()];
     const lock = await first.lock('key');
     const { taken } = await waiting(second, () => second.lock('key'));
@@ -121,7 +121,7 @@ describe.concurrent('fencing tokens grow', () => {
 });
 
 describe.concurrent('a server that has forgotten its scripts', () => {
-  test('is told them again, in the middle of everything', async ({ site }) => {
+  test('learns the scripts again in the middle of everything', async ({ site }) => {
     const lockers = [site.locker({ ttl: 2_000 }), site.locker({ ttl: 2_000 })];
     const flush = setInterval(() => void fails(site.admin.script('FLUSH')), 3);
     site.onEnd(() => clearInterval(flush));

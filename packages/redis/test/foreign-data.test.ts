@@ -15,7 +15,7 @@ const foreign: Record<string, { key: string; put: (admin: Redis) => unknown }> =
 };
 
 describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
-  test('is an error at once, and is left as it was', async ({ site }) => {
+  test('rejects at once and leaves the data as it was', async ({ site }) => {
     const { admin } = site;
     const locker = site.locker();
     await put(admin);
@@ -51,7 +51,7 @@ describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
 });
 
 describe.concurrent('data that comes while the lock is held', () => {
-  test('is a loss, and is neither renewed nor deleted', async ({ site }) => {
+  test('loses the lock, and neither renews nor deletes the data', async ({ site }) => {
     const locker = site.locker();
     const lock = await locker.lock('key');
     await site.admin.set(LOCK, 'theirs');
@@ -61,7 +61,7 @@ describe.concurrent('data that comes while the lock is held', () => {
     expect(await site.admin.ttl(LOCK)).toBe(-1);
   });
 
-  test('in the key of the queue does not keep the lock from being freed', async ({ site }) => {
+  test('frees the lock although other data is in the key of the queue', async ({ site }) => {
     const locker = site.locker();
     const lock = await locker.lock('key');
     await site.admin.set(`${LOCK}:queue`, 'theirs');
@@ -71,7 +71,7 @@ describe.concurrent('data that comes while the lock is held', () => {
 });
 
 describe.concurrent.each(['a list', 'text'])('%s in the key of the queue', (kind) => {
-  test('is an error at once for those who would wait, and is left as it was', async ({ site }) => {
+  test('rejects those who would wait at once, and leaves the data as it was', async ({ site }) => {
     const { admin } = site;
     const queue = `${LOCK}:queue`;
     await (kind === 'text' ? admin.set(queue, 'theirs') : admin.rpush(queue, 'theirs'));

@@ -67,7 +67,7 @@ describe.concurrent('a lease or a reservation that ends in the far future', () =
     ['held', 'holdfast:1 held 9999999999999 1764401234567890 1 - id pabc/x label ='],
     ['kept', 'holdfast:1 kept 9999999999999 1764401234567890 1 - id pabc/x label ='],
     ['reserved', `holdfast:1 reserved ${Date.now() + 3_600_000} 1764401234567890 pabc/x`],
-  ])('is over: %s', async ([, value], { site }) => {
+  ])('counts as over: %s', async ([, value], { site }) => {
     const locker = site.locker();
     await site.admin.set(LOCK, value as string);
     expect(await locker.inspect('key')).toBeNull();

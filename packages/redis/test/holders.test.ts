@@ -4,7 +4,7 @@ import { test, until, waiting } from './site.ts';
 const LONG = { ttl: 60_000 };
 
 describe.concurrent('what ends a lock early', () => {
-  test('is told by message: a forced release', async ({ site }) => {
+  test('tells of a forced release by message', async ({ site }) => {
     const lock = await site.locker(LONG).lock('key');
     const told: unknown[] = [];
     lock.signal.addEventListener('abort', () => told.push(lock.signal.reason));
@@ -15,7 +15,7 @@ describe.concurrent('what ends a lock early', () => {
     expect(await lock.release()).toBe(false);
   });
 
-  test('is told by message: a take-over', async ({ site }) => {
+  test('tells of a take-over by message', async ({ site }) => {
     const [before, after] = [site.locker(LONG), site.locker(LONG)];
     const lock = await before.lock('key', { owner: 'job-7' });
     const next = await after.lock('key', { owner: 'job-7' });
@@ -25,7 +25,7 @@ describe.concurrent('what ends a lock early', () => {
     expect(next.state).toBe('held');
   });
 
-  test('is told after a reconnection: a lock that has vanished', async ({ site }) => {
+  test('tells of a vanished lock after a reconnection', async ({ site }) => {
     const lock = await site.locker(LONG).lock('key');
     await site.admin.del('{holdfast:key}');
     site.proxy.cutAll();
@@ -33,7 +33,7 @@ describe.concurrent('what ends a lock early', () => {
     expect(lock.signal.reason).toMatchObject({ reason: 'evicted' });
   });
 
-  test('is told after a restart, and serves who waits', async ({ site }) => {
+  test('tells of the loss after a restart, and serves those who wait', async ({ site }) => {
     const lock = await site.locker(LONG).lock('key');
     const other = site.locker(LONG);
     const { taken } = await waiting(other, () => other.lock('key'));
@@ -46,7 +46,7 @@ describe.concurrent('what ends a lock early', () => {
 });
 
 describe.concurrent('a lock that is to be held for a while', () => {
-  test('is released at once, and free only then', async ({ site }) => {
+  test('releases a lock with holdAtLeast at once, and frees it only later', async ({ site }) => {
     const locker = site.locker();
     const lock = await locker.lock('key', { holdAtLeast: 1_000 });
     expect(await lock.release()).toBe(true);
@@ -57,7 +57,7 @@ describe.concurrent('a lock that is to be held for a while', () => {
     expect(performance.now() - startedAt).toBeGreaterThan(700);
   });
 
-  test('also if its process is gone', async ({ site }) => {
+  test('keeps a lock with holdAtLeast busy after its process is gone', async ({ site }) => {
     const client = site.client();
     const locker = site.locker({}, client);
     const lock = await locker.lock('key', { holdAtLeast: 1_000 });
@@ -70,7 +70,7 @@ describe.concurrent('a lock that is to be held for a while', () => {
 });
 
 describe.concurrent('an operator sees', () => {
-  test('who holds, for how long still, and how many wait', async ({ site }) => {
+  test('shows who holds, for how much longer, and how many wait', async ({ site }) => {
     const holder = site.locker({ label: 'web-3 "blue":4711 ü' });
     const lock = await holder.lock('key', { owner: 'job 7\n' });
     const others = [site.locker(), site.locker(), site.locker()];

@@ -16,20 +16,20 @@ test('a quorum keeps no process alive', async () => {
   await leave('quorum', portsOf(servers));
 });
 
-test('nor does one that owes releases to a server that is away', async () => {
+test('a quorum that owes releases to an absent server keeps no process alive', async () => {
   const dead = await startRedis(redisBinary());
   await dead.kill();
   await leave('quorum', portsOf([...servers.slice(0, 2), dead]));
   await dead.stop();
 });
 
-test('nor one with a server that is frozen', async () => {
+test('a quorum with a frozen server keeps no process alive', async () => {
   const frozen = await startRedis(redisBinary());
   frozen.freeze();
   await leave('quorum', portsOf([...servers.slice(0, 2), frozen]));
   await frozen.stop();
 });
 
-test('nor does the connection that waits for replicas', async () => {
+test('the connection that waits for replicas keeps no process alive', async () => {
   await leave('durability', portsOf(servers.slice(0, 1)));
 });

@@ -29,7 +29,7 @@ for (const [where, cut] of Object.entries(cuts)) {
         return locker;
       };
 
-      test('while a lock is acquired: it is granted once', async ({ site }) => {
+      test('grants the lock once when the cut comes during an acquisition', async ({ site }) => {
         const locker = await warm(site);
         cut(site);
         const lock = await locker.lock('key', { wait: 10_000 });
@@ -42,7 +42,9 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect((await site.locker().tryLock('key'))?.state).toBe('held');
       });
 
-      test('while a lock is tried: it is held, or an error and free', async ({ site }) => {
+      test('leaves the lock held, or an error and a free key, when the cut comes during a try', async ({
+        site,
+      }) => {
         const locker = await warm(site);
         cut(site);
         const lock = await locker.tryLock('key').catch((error: unknown) => {
@@ -54,7 +56,7 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect((await site.locker().lock('key', { wait: 10_000 })).state).toBe('held');
       });
 
-      test('while a lock is renewed: it stays held', async ({ site }) => {
+      test('keeps the lock when the cut comes during a renewal', async ({ site }) => {
         const locker = await warm(site);
         const lock = await locker.lock('key');
         cut(site);
@@ -66,7 +68,7 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect(await lock.release()).toBe(true);
       });
 
-      test('while a lock is released: it is free', async ({ site }) => {
+      test('frees the lock when the cut comes during a release', async ({ site }) => {
         const locker = await warm(site);
         const lock = await locker.lock('key');
         cut(site);
@@ -76,7 +78,7 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect((await site.locker().lock('key', { wait: 10_000 })).state).toBe('held');
       });
 
-      test('while others wait: they get the lock all the same', async ({ site }) => {
+      test('serves those who wait when the cut comes during their wait', async ({ site }) => {
         const lock = await (await warm(site)).lock('key');
         const other = await warm(site);
         const { taken } = await waiting(other, () => other.lock('key', { wait: 20_000 }));
@@ -87,7 +89,7 @@ for (const [where, cut] of Object.entries(cuts)) {
         expect((await taken).state).toBe('held');
       });
 
-      test('while a waiter leaves: the next is served', async ({ site }) => {
+      test('serves the next when the cut comes while a waiter leaves', async ({ site }) => {
         const lock = await (await warm(site)).lock('key');
         const [leaving, other] = [await warm(site), await warm(site)];
         const controller = new AbortController();
@@ -111,7 +113,7 @@ describe.concurrent('who has given up leaves nothing behind', () => {
       Boolean,
     );
 
-  test('after a time-out', async ({ site }) => {
+  test('leaves nothing behind after a time-out', async ({ site }) => {
     const locker = site.locker({ storeTimeout: 300, ttl: 60_000 });
     await locker.withLock('warm-up', () => {});
     site.proxy.delayReplies(600);
@@ -122,7 +124,7 @@ describe.concurrent('who has given up leaves nothing behind', () => {
     await until('nothing is left', () => nothing(site), 10_000);
   });
 
-  test('after an abort with the request under way', async ({ site }) => {
+  test('leaves nothing behind after an abort with the request under way', async ({ site }) => {
     const locker = site.locker({ ttl: 60_000 });
     await locker.withLock('warm-up', () => {});
     site.proxy.delayRequests(300);
@@ -136,7 +138,7 @@ describe.concurrent('who has given up leaves nothing behind', () => {
     await until('nothing is left', () => nothing(site), 10_000);
   });
 
-  test('after 300 aborts around the grant', async ({ site }) => {
+  test('leaves nothing behind after 300 aborts around the grant', async ({ site }) => {
     const locker = site.locker({ ttl: 60_000 });
     for (let round = 0; round < 300; round++) {
       const controller = new AbortController();

@@ -121,7 +121,7 @@ describe.concurrent('what trying again cannot heal is an error at once', () => {
 
 describe.concurrent('a client that is closed under a held lock', () => {
   test.for(['disconnect', 'quit'] as const)(
-    'by %s() lets it live to its deadline',
+    'keeps the lock to its deadline after %s() on its client',
     async (how, { site }) => {
       const client = site.client();
       const locker = site.locker({ ttl: 1_500 }, client);
@@ -137,7 +137,7 @@ describe.concurrent('a client that is closed under a held lock', () => {
 });
 
 describe.concurrent('a client with options of its own', () => {
-  test('that never queues and never retries recovers', async ({ site }) => {
+  test('recovers with a client that never queues and never retries', async ({ site }) => {
     const options = { enableOfflineQueue: false, maxRetriesPerRequest: 0 };
     const client = site.client(options);
     await until('it is connected', () => client.status === 'ready');
@@ -151,7 +151,7 @@ describe.concurrent('a client with options of its own', () => {
     expect(await lock.release()).toBe(true);
   });
 
-  test('that times its commands out', async ({ site }) => {
+  test('recovers with a client that times its commands out', async ({ site }) => {
     const locker = site.locker({ ttl: 10_000 }, site.client({ commandTimeout: 200 }));
     const lock = await locker.lock('key');
     await site.freeze();
@@ -164,7 +164,7 @@ describe.concurrent('a client with options of its own', () => {
     expect((await site.locker().lock('other', { wait: 5_000 })).state).toBe('held');
   });
 
-  test('that connects when it is first used', async ({ site }) => {
+  test('works with a client that connects on first use', async ({ site }) => {
     const locker = site.locker({}, site.client({ lazyConnect: true }));
     expect((await locker.lock('key')).state).toBe('held');
   });
@@ -173,7 +173,7 @@ describe.concurrent('a client with options of its own', () => {
 describe.concurrent('a cluster without all its slots', () => {
   const clustered = ['--cluster-enabled', 'yes'];
 
-  test('is an error, and no contention', async ({ site }) => {
+  test('rejects with an error, not as busy', async ({ site }) => {
     const server = await startRedis(redisBinary(), { args: clustered });
     site.onEnd(() => server.stop());
     const options = { clusterRetryStrategy: () => 100 };

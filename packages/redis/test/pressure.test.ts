@@ -65,18 +65,18 @@ describe.concurrent('an eviction policy', () => {
     return told;
   };
 
-  test('that may drop locks is warned about, once', async ({ site }) => {
+  test('warns once of a policy that may drop locks', async ({ site }) => {
     const told = await warnings(site, 'volatile-lru');
     expect(told).toHaveLength(1);
     expect(told[0]).toMatchObject({ code: 'HOLDFAST_REDIS_EVICTION' });
     expect(told[0]?.message).toContain("'volatile-lru'");
   });
 
-  test('that drops nothing is not', async ({ site }) => {
+  test('does not warn of a policy that drops nothing', async ({ site }) => {
     expect(await warnings(site, 'noeviction')).toEqual([]);
   });
 
-  test('whose evicted lock is lost at the next renewal', async ({ site }) => {
+  test('loses an evicted lock at the next renewal', async ({ site }) => {
     const locker = site.locker({ ttl: 1_500 });
     const lock = await locker.lock('key');
     await site.admin.del('{holdfast:key}');

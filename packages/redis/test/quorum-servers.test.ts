@@ -177,7 +177,7 @@ test('a majority that is frozen for longer than the ttl grants nothing, and keep
   for (const server of frozen) server.thaw();
   expect(await refused).toMatchObject({
     code: 'LOCK_STORE_UNAVAILABLE',
-    cause: { message: 'The grant came late.' },
+    cause: { message: 'The lock was granted too late to be used safely.' },
   });
   await eventually(() => isFree(servers, 'late')).toBe(true);
 });

@@ -8,9 +8,9 @@ import {
 } from '@holdfast/core';
 import { virtualClock, type VirtualClock } from '@holdfast/testing';
 import type {
-  ClaimReply,
-  ClaimRequest,
-  NodeGrant,
+  NodeAcquireReply,
+  NodeAcquireRequest,
+  NodeHolder,
   QuorumClock,
   QuorumNode,
 } from '../src/quorum/node.ts';
@@ -80,7 +80,7 @@ class SimulatedNode implements QuorumNode {
     return Promise.resolve();
   }
 
-  acquire(request: ClaimRequest): Promise<ClaimReply> {
+  acquire(request: NodeAcquireRequest): Promise<NodeAcquireReply> {
     const { key, onlyFree } = request;
     return this.send(async (store) => {
       const held = await store.inspect({ key, client: '' });
@@ -101,7 +101,7 @@ class SimulatedNode implements QuorumNode {
     return this.send(async (store) => store.release({ key, id, keepFor }));
   }
 
-  inspect(key: string): Promise<NodeGrant | null> {
+  inspect(key: string): Promise<NodeHolder | null> {
     return this.send(async (store) => {
       const grant = await store.inspect({ key, client: '' });
       return grant === null ? null : { ...grant, remaining: grant.remaining };

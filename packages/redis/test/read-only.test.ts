@@ -8,7 +8,7 @@ async function demote(site: Site): Promise<void> {
 }
 
 describe.concurrent('a primary that has become a replica and keeps its connections', () => {
-  test('is warned of with the option that helps, once', async ({ site }) => {
+  test('warns once, and names the option that helps', async ({ site }) => {
     const locker = site.locker();
     await locker.withLock('warm-up', () => {});
     const warnings: LockEvents['warning'][] = [];
@@ -22,7 +22,7 @@ describe.concurrent('a primary that has become a replica and keeps its connectio
     expect(warnings).toHaveLength(1);
   });
 
-  test('is not warned of where the client is told to connect anew', async ({ site }) => {
+  test('does not warn when the client is told to connect anew', async ({ site }) => {
     const locker = site.locker({}, site.client({ reconnectOnError: () => false }));
     await locker.withLock('warm-up', () => {});
     const warnings: unknown[] = [];
@@ -32,7 +32,7 @@ describe.concurrent('a primary that has become a replica and keeps its connectio
     expect(warnings).toEqual([]);
   });
 
-  test('is not believed when it does not have a lock', async ({ site }) => {
+  test('believes no replica that a lock is gone', async ({ site }) => {
     const locker = site.locker({ ttl: 1_500 });
     const lock = await locker.lock('key');
     await site.admin.del('{holdfast:key}');

@@ -30,7 +30,7 @@ describe.concurrent('a user with no more rights than the README asks for', () =>
     expect(warnings).toEqual([]);
   });
 
-  test('is told of losses', async ({ site }) => {
+  test('hears of losses', async ({ site }) => {
     const make = await restricted(site);
     const [forced, superseded] = [
       await make().lock('forced', { ttl: 60_000 }),

@@ -44,17 +44,20 @@ const causes: Record<string, (site: Site) => Promise<Options> | Options> = {
 };
 
 describe.concurrent('an error tells no key, owner or password', () => {
-  test.for(Object.entries(causes))('after %s', async ([, cause], { site }) => {
-    const client = site.client(await cause(site));
-    const locker = site.locker({ ttl: 1_000 }, client);
-    const told: unknown[] = [];
-    locker.on('store-error', ({ error }) => told.push(error));
-    const lock = locker.lock('secret-key', { owner: 'secret-owner', wait: 300 });
-    const { error } = await fails(lock);
-    for (const one of [error, ...told]) expect(said(one)).not.toMatch(SECRETS);
-  });
+  test.for(Object.entries(causes))(
+    'tells no key, owner or password after %s',
+    async ([, cause], { site }) => {
+      const client = site.client(await cause(site));
+      const locker = site.locker({ ttl: 1_000 }, client);
+      const told: unknown[] = [];
+      locker.on('store-error', ({ error }) => told.push(error));
+      const lock = locker.lock('secret-key', { owner: 'secret-owner', wait: 300 });
+      const { error } = await fails(lock);
+      for (const one of [error, ...told]) expect(said(one)).not.toMatch(SECRETS);
+    },
+  );
 
-  test('where Redis repeats the arguments of an unknown command', async () => {
+  test('tells no key, owner or password when Redis repeats the arguments of an unknown command', async () => {
     const site = await Site.start([
       '--rename-command',
       'EVAL',

@@ -87,7 +87,7 @@ const troubles: Record<string, Trouble> = {
 
 for (const [name, { begin, end }] of Object.entries(troubles)) {
   describe.concurrent(`a server that answers ${name}`, () => {
-    test('is an error to those who ask, not contention', async ({ site }) => {
+    test('rejects with an error, not as busy', async ({ site }) => {
       const locker = site.locker();
       await locker.withLock('warm-up', () => {});
       await begin(site);
@@ -102,7 +102,7 @@ for (const [name, { begin, end }] of Object.entries(troubles)) {
       expect(await locker.tryLock('key')).not.toBeNull();
     });
 
-    test('is no loss, and what is released meanwhile is freed afterwards', async ({ site }) => {
+    test('loses no lock, and frees afterwards what was released meanwhile', async ({ site }) => {
       const locker = site.locker({ ttl: 15_000 });
       const [lock, kept] = await Promise.all(['key', 'kept'].map((key) => locker.lock(key)));
       await begin(site);

@@ -75,7 +75,7 @@ describe('50,000 registrations of clients that have crashed', () => {
     expect((await taken).state).toBe('held');
   });
 
-  test('before and behind those who live, leave these their order', async ({ site }) => {
+  test('keep the order of live waiters that stand between dead ones', async ({ site }) => {
     const lock = await site.locker({ ttl: 60_000 }).lock('key');
     const order: string[] = [];
     const served: Promise<unknown>[] = [];

@@ -126,7 +126,7 @@ describe.each([
         for (const server of world.servers) {
           same((await server.holder('key')) === 'mine', false, fate);
         }
-        same(process.store.claims.size, 0, fate);
+        same(process.store.acquisitions.size, 0, fate);
         checked += 1;
       },
       60_000,
@@ -195,7 +195,7 @@ describe.each([3, 5])('of %i servers, each in all states', (size) => {
     expect([...replies]).toEqual(expect.arrayContaining(['renewed', 'unknown', 'evicted']));
   });
 
-  test('with a majority, servers that have forgotten take part again; without, none does', async () => {
+  test('lets servers that have forgotten take part again with a majority, and none without', async () => {
     let [renewed, lost] = [0, 0];
     await forAll(
       combinations(states, size),

@@ -33,7 +33,7 @@ test('a lease that is over is not granted, however patient one is', async () => 
   for (const node of nodes) node.mode = 'slow';
   const short = requestOf('mine', { ttl: SLOW });
   expect(await settled(world.clock, store.acquire(short))).toMatchObject({
-    message: 'The grant came late.',
+    message: 'The lock was granted too late to be used safely.',
   });
   expect(await settled(world.clock, store.acquire(requestOf('next')))).toMatchObject({
     granted: true,
@@ -96,7 +96,7 @@ test('a grant that arrives after its release is taken back', async () => {
   expect(await freed).toBe(true);
   await world.clock.advance(247);
   expect(await holders(world)).toEqual([undefined, undefined, undefined]);
-  expect(store.claims.size).toBe(0);
+  expect(store.acquisitions.size).toBe(0);
 });
 
 test('a release while an acquisition is under way ends it', async () => {
@@ -176,7 +176,7 @@ test('what is held and never released is forgotten when it is over', async () =>
     await Promise.all(replies);
     await clock.advance(2_000);
   }
-  expect(store.claims.size).toBeLessThanOrEqual(1_500);
+  expect(store.acquisitions.size).toBeLessThanOrEqual(1_500);
 });
 
 test('the end of an attempt does not end the next one', async () => {

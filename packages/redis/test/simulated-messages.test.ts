@@ -12,7 +12,7 @@ function random(seed: number): () => number {
 }
 
 describe('messages', () => {
-  test('are read as they are sent', () => {
+  test('reads messages as they were sent', () => {
     expect(readMessage('wake s/c {ns:key}')).toEqual({
       type: 'wake',
       member: 's/c',
@@ -28,7 +28,7 @@ describe('messages', () => {
     expect(readMessage('lost s/c forced "a\\u0020b" {ns:key}')).toMatchObject({ id: 'a b' });
   });
 
-  test('that are random are read without a throw, and say nothing that is not in them', () => {
+  test('reads random messages without a throw, and nothing that is not in them', () => {
     const next = random(20_251_129);
     const pieces = [
       'wake',
@@ -59,7 +59,7 @@ describe('messages', () => {
     }
   });
 
-  test('of more than a few kB are not read', () => {
+  test('ignores messages of more than a few kB', () => {
     const long = (length: number): string => `wake s/c ${'x'.repeat(length)}{ns:key}`;
     expect(readMessage(long(3_000))).toBeDefined();
     expect(readMessage(long(5_000))).toBeUndefined();
@@ -79,17 +79,17 @@ describe('wake-ups', () => {
     return { waits: new Waits(() => now), at: (ms) => (now = ms) };
   }
 
-  test('of those who are not known are passed on, because they may overtake an answer', () => {
+  test('passes on wake-ups for unknown waiters, which may overtake an answer', () => {
     expect(setUp().waits.woken(place)).toBe(true);
   });
 
-  test('are passed on once for each answer that the server gives', () => {
+  test('passes on one wake-up for each answer of the server', () => {
     const { waits } = setUp();
     waits.registered(place, false);
     expect([waits.woken(place), waits.woken(place)]).toEqual([true, false]);
   });
 
-  test('that led to nothing make the next ones wait, longer each time', () => {
+  test('delays the next wake-ups after some that led to nothing, longer each time', () => {
     const { waits, at } = setUp();
     waits.registered(place, false);
     waits.woken(place);
@@ -104,7 +104,7 @@ describe('wake-ups', () => {
     }
   });
 
-  test('are believed at once again after a grant', () => {
+  test('believes wake-ups at once again after a grant', () => {
     const { waits } = setUp();
     waits.registered(place, false);
     waits.woken(place);
@@ -115,7 +115,7 @@ describe('wake-ups', () => {
     expect(waits.woken(place)).toBe(true);
   });
 
-  test('that may have been missed are asked for once', () => {
+  test('asks once for wake-ups that may have been missed', () => {
     const { waits } = setUp();
     waits.registered(place, true);
     expect(waits.takeUnheard()).toEqual([place]);

@@ -31,7 +31,7 @@ async function queueUp(site: Site, count: number, asked = { count: 0 }): Promise
 }
 
 describe.concurrent('those who wait', () => {
-  test('are served in their order, and each asks twice: to wait and to have it', async ({
+  test('serves waiters in order, and each asks twice: to wait and to have the lock', async ({
     site,
   }) => {
     const lock = await site.locker().lock('key');
@@ -66,7 +66,7 @@ describe.concurrent('those who wait', () => {
     await Promise.all(queue.map(async (taken) => (await taken).release()));
   });
 
-  test('are not kept from it by those who are gone', async ({ site }) => {
+  test('passes over waiters that are gone', async ({ site }) => {
     const lock = await site.locker().lock('key');
     const gone = Array.from({ length: 6 }, () => site.client());
     for (const client of gone) {
@@ -107,7 +107,7 @@ const scriptCalls = async (site: Site): Promise<number> => {
 describe.concurrent('a wake-up that is lost', () => {
   const cutMessages = (site: Site): unknown => site.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
 
-  test('is found out when the connection is back', async ({ site }) => {
+  test('finds a lost wake-up when the connection is back', async ({ site }) => {
     const lock = await site.locker().lock('key');
     const [first] = await queueUp(site, 1);
     await cutMessages(site);
@@ -115,7 +115,7 @@ describe.concurrent('a wake-up that is lost', () => {
     expect((await (first as Promise<Lock>)).state).toBe('held');
   });
 
-  test('is found out by the timer when messages never come', async ({ site }) => {
+  test('finds a lost wake-up by the timer when messages never come', async ({ site }) => {
     await site.admin.acl('SETUSER', 'mute', 'on', '>secret', '~*', '+@all', 'resetchannels');
     const mute = (): Locker =>
       site.locker({}, site.client({ username: 'mute', password: 'secret' }));
@@ -133,7 +133,7 @@ describe.concurrent('a wake-up that is lost', () => {
     expect(await warned).toMatchObject({ code: 'HOLDFAST_REDIS_NO_MESSAGES' });
   });
 
-  test('in a reservation for a client that has left passes on at once', async ({ site }) => {
+  test('passes a reservation on at once when its client has left', async ({ site }) => {
     const lock = await site.locker().lock('key');
     const leaving = site.locker();
     const controller = new AbortController();

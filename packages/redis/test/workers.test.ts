@@ -9,7 +9,7 @@ const program = fileURLToPath(new URL('programs/many-workers.ts', import.meta.ur
 
 describe.concurrent('workers of one program exclude each other', () => {
   for (const kind of ['threads', 'cluster']) {
-    test(`as ${kind}`, async ({ site }) => {
+    test(`excludes each other as ${kind}`, async ({ site }) => {
       const url = `redis://${site.server.host}:${site.server.port}`;
       const node = ['--conditions=@holdfast/source', '--import', 'tsx', program, url, kind];
       const { stdout } = await run(process.execPath, node);

@@ -11,6 +11,8 @@ declare module 'vitest' {
 
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
 export { gate, type Gate } from './gate.ts';
+export { describeOutages, type LockerSite, type OutageTraits } from './outages.ts';
+export { fails, serverBehindProxy, TestSite, until } from './site.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { makeCertificate, type TestCertificate } from './certificate.ts';
 export { redisCommand, type RedisAddress } from './redis-command.ts';

@@ -16,14 +16,14 @@ describe('servers for tests', () => {
   const redis = useRedis();
   const memcached = useMemcached();
 
-  test('are real', async () => {
+  test('start real processes', async () => {
     expect(await ask(redis.url, 'PING\r\n')).toBe('+PONG\r\n');
     expect(await ask(`tcp://${memcached.servers.split(',')[0]}`, 'version\r\n')).toMatch(
       /^VERSION/,
     );
   });
 
-  test('that cannot be had are asked for by name, with every way to get them', () => {
+  test('name every way to get a binary that is missing', () => {
     const text = howToGet([REDIS, MEMCACHED]);
     for (const way of ['apt-get', 'brew', 'docker', 'REDIS_URL=', 'MEMCACHED_SERVERS=']) {
       expect(text).toContain(way);

@@ -1,4 +1,5 @@
 import {
+  isPromiseLike,
   storedKey,
   type AcquireReply,
   type AcquireRequest,
@@ -54,7 +55,7 @@ export interface FaultTarget {
 export interface FaultyStoreOptions {
   /** For delays. @default Node's timers */
   clock?: Clock | undefined;
-  /** Decides about each request that no other fault is planned for, as a schedule of one's own. */
+  /** Decides about each request that no other fault is planned for, as a schedule of your own. @default no fault */
   decide?: ((verb: FaultyVerb) => Fault | undefined) | undefined;
 }
 
@@ -98,6 +99,7 @@ export interface NamespaceOption {
 }
 
 export interface StealOptions extends NamespaceOption {
+  /** How long the thief holds the lock, in ms. @default 10 000 */
   ttl?: number | undefined;
 }
 
@@ -243,7 +245,7 @@ class Faulty implements FaultyStore {
         return lost && this.stolen.has(requests[index]?.id ?? '') ? 'stolen' : reply;
       });
     const replies = this.run('renew', () => this.inner.renew(requests));
-    return isPromise(replies) ? replies.then(told) : told(replies);
+    return isPromiseLike(replies) ? replies.then(told) : told(replies);
   }
 
   release(request: ReleaseRequest): MaybePromise<boolean> {
@@ -298,7 +300,7 @@ class Faulty implements FaultyStore {
     const fault = this.next(verb);
     const send = (): MaybePromise<T> => {
       const reply = request();
-      if (!isPromise(reply)) {
+      if (!isPromiseLike(reply)) {
         done(reply);
         return reply;
       }
@@ -339,8 +341,4 @@ class Faulty implements FaultyStore {
 
 function never<T>(): Promise<T> {
   return new Promise<T>(() => {});
-}
-
-function isPromise<T>(value: MaybePromise<T>): value is PromiseLike<T> {
-  return typeof (value as { then?: unknown } | undefined)?.then === 'function';
 }

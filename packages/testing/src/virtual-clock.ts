@@ -17,6 +17,8 @@ export interface VirtualClockOptions {
   /**
    * Makes randomness repeatable too. Clocks with the same seed give lockers the same identities: use
    * one clock for all lockers of a store then.
+   *
+   * @default none: chance is chance
    */
   seed?: number | undefined;
 }

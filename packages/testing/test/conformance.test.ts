@@ -66,7 +66,7 @@ describe('a store passes the suite that', () => {
     expect(await failures(poor)).toEqual([]);
   });
 
-  test('is not asked for what it is declared not to do', () => {
+  test('skips the cases that it is declared not to pass', () => {
     const createStore = (): LockStore => memoryStore();
     const names = (wakeUp: 'poll' | 'notify'): string[] =>
       storeConformance({ createStore, capabilities: { wakeUp } }).map(({ name }) => name);

@@ -22,7 +22,7 @@ const request = (key: string): AcquireRequest => ({
 });
 
 describe('a faulty store', () => {
-  test('is the store itself where nothing is to go wrong', async () => {
+  test('behaves like the store itself when nothing is to go wrong', async () => {
     const { inner, store, locker } = world();
     expect([store.name, store.capabilities]).toEqual([inner.name, inner.capabilities]);
     // Answers come as plain values, as from the store itself.
@@ -104,7 +104,7 @@ describe('one request', () => {
     expect(clock.now()).toBe(150);
   });
 
-  test('is executed twice (duplicate)', async () => {
+  test('runs twice (duplicate)', async () => {
     let executed = 0;
     const { clock, store } = world((inner) =>
       variant(inner, {
@@ -151,7 +151,7 @@ describe('which requests go wrong', () => {
     'forceRelease',
   ] as const;
 
-  test.each(verbs)('only those of one verb: %s', async (verb) => {
+  test.each(verbs)('goes wrong for requests of one verb only: %s', async (verb) => {
     const { store, clock } = world();
     store.fail({ verb });
     for (const other of verbs.filter((one) => one !== verb)) {
@@ -161,7 +161,7 @@ describe('which requests go wrong', () => {
     expect(await refused(store, clock, verb)).toBe(false);
   });
 
-  test('so many of them, of any verb, until it heals', async () => {
+  test('goes wrong for a number of requests, of any verb, until it heals', async () => {
     const { store, clock } = world();
     store.fail({ times: 3 });
     for (const verb of ['renew', 'inspect', 'leave'] as const) {
@@ -176,7 +176,7 @@ describe('which requests go wrong', () => {
     expect(await refused(store, clock, 'acquire')).toBe(false);
   });
 
-  test('in the order in which it was said', async () => {
+  test('goes wrong in the order in which faults were planned', async () => {
     const { store, clock } = world();
     const [first, second] = [new Error('first'), new Error('second')];
     store.fail({ error: first });
@@ -185,7 +185,7 @@ describe('which requests go wrong', () => {
     expect(await outcome(store.renew([]), clock, 0)).toBe(second);
   });
 
-  test('as a schedule of one’s own decides, where nothing else is planned', async () => {
+  test('goes wrong as a schedule decides, when nothing else is planned', async () => {
     const clock = virtualClock();
     const asked: FaultyVerb[] = [];
     const fault: Fault = { kind: 'fail-before', error: new Error('decided') };

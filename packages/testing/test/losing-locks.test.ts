@@ -8,7 +8,7 @@ describe('a lock', () => {
     return { ...made, lock: await made.locker.lock('k', { ttl: 3_000, ...options }) };
   };
 
-  test('is stolen: its next renewal finds that out, and the thief has it for a while', async () => {
+  test('learns of a theft at its next renewal, and the thief has the lock for a while', async () => {
     const { store, clock, lock, locker } = await held();
     expect(await store.steal('k', { ttl: 2_000 })).toBe(true);
     expect(lock.state).toBe('held');
@@ -21,7 +21,7 @@ describe('a lock', () => {
     expect((await locker.tryLock('k'))!.fencingToken).toBeGreaterThan(lock.fencingToken);
   });
 
-  test('is stolen for 10 s if nothing else is said, past those who wait', async () => {
+  test('loses its lock to a thief for 10 s by default, past those who wait', async () => {
     const { store, clock, locker } = await held();
     const waiting = locker.lock('k');
     expect(await store.steal('k')).toBe(true);
@@ -29,7 +29,7 @@ describe('a lock', () => {
     expect(await outcome(waiting, clock, 1_000)).toMatchObject({ state: 'held' });
   });
 
-  test('is evicted: its next renewal finds that out', async () => {
+  test('learns of an eviction at its next renewal', async () => {
     const { store, clock, lock, locker } = await held();
     expect(await store.evict('k')).toBe(true);
     expect(lock.state).toBe('held');
@@ -38,7 +38,7 @@ describe('a lock', () => {
     expect(await locker.tryLock('k')).not.toBeNull();
   });
 
-  test('is evicted and taken by another: stolen', async () => {
+  test('counts as stolen when it is evicted and taken by another', async () => {
     const { store, inner, clock, lock } = await held();
     await store.evict('k');
     const other = createLocker({ store: inner, clock });
@@ -47,7 +47,7 @@ describe('a lock', () => {
     expect(lock.signal.reason).toMatchObject({ reason: 'stolen' });
   });
 
-  test('of another namespace is another', async () => {
+  test('leaves a lock of another namespace alone', async () => {
     const { store, clock, inner } = world();
     const lock = await createLocker({ store, clock, namespace: 'mine' }).lock('k');
     expect(await store.steal('k')).toBe(false);
@@ -60,7 +60,7 @@ describe('a lock', () => {
     expect(await store.evict('none', { namespace: 'mine' })).toBe(false);
   });
 
-  test('that nobody holds cannot be stolen or evicted', async () => {
+  test('answers false when nobody holds the lock to steal or evict', async () => {
     const { store, lock } = await held();
     await lock.release();
     expect(await store.evict('k')).toBe(false);
@@ -69,7 +69,7 @@ describe('a lock', () => {
     expect(await store.evict('unknown')).toBe(false);
   });
 
-  test('is forgotten with all the others, and with those who wait', async () => {
+  test('forgets all locks, and those who wait', async () => {
     const { store, inner, clock, lock, locker } = await held({ ttl: 60_000, renew: false });
     const other = await locker.lock('j', { ttl: 60_000, renew: false });
     const waiting = createLocker({ store, clock }).lock('k', { wait: 20_000 });

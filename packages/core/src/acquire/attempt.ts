@@ -66,7 +66,8 @@ export interface AttemptListener {
 
 /**
  * One try to get a key for one waiter: sends the request, waits for the answer as long as that may take,
- * asks once more for a grant that came late (which renews it), and takes back what nobody wants.
+ * asks once more for a grant that came late, which renews it (specification 3.4), and takes back what nobody
+ * wants (3.3).
  */
 export class Attempt implements Timeout {
   at = 0;

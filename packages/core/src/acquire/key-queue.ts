@@ -130,7 +130,7 @@ export class KeyQueue {
     return this.context.settings.handoff !== undefined && waiter?.canTakeFrom(lease) === true;
   }
 
-  /** What has to be true at the moment of a hand-off: the grant is fresh, and its tenure not over. */
+  /** What has to be true at the moment of a hand-off (specification 6.3): a fresh grant, a tenure not over. */
   private mayHandOff(
     { anchor, signalPoint, grantedAt, tenure, settings }: Lease,
     now: number,

@@ -22,7 +22,7 @@ export interface GrantRef {
   readonly keepUntil: number;
 }
 
-/** Ends one grant, repeatedly, until the store confirms it or the grant has run out. */
+/** Ends one grant, repeatedly, until the store confirms it or the grant has run out (specification 3.3, 4.7). */
 class Ending implements Linked<Ending> {
   previous: Ending | undefined = undefined;
   next: Ending | undefined = undefined;

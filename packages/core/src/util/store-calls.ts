@@ -10,7 +10,7 @@ import { traceHere, withTrace } from './traces.ts';
 const ERROR_EVENT_EVERY = 1_000;
 
 /** Of a grant with too little of its time left. */
-export const CAME_LATE = 'The grant came late.';
+export const CAME_LATE = 'The lock was granted too late to be used safely.';
 
 /** One request to the store. */
 export interface StoreCall<T> {
@@ -27,7 +27,17 @@ export interface StoreCall<T> {
   readonly late?: ((reply: T) => void) | undefined;
 }
 
-export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T> {
+/**
+ * For adapters: whether a value is a promise, of whatever make.
+ *
+ * @example
+ * ```ts
+ * if (isPromiseLike(result)) result.then(done, failed);
+ * ```
+ */
+export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T>;
+export function isPromiseLike(value: unknown): value is PromiseLike<unknown>;
+export function isPromiseLike(value: unknown): boolean {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 

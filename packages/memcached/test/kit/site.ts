@@ -1,65 +1,29 @@
 import { once } from 'node:events';
-import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker, type Locker, type LockerOptions } from '@holdfast/core';
 import {
   memcachedBinary,
+  serverBehindProxy,
   startMemcached,
-  startProxy,
-  type FaultProxy,
+  TestSite,
   type TestServer,
 } from '@holdfast/test-servers';
 import { Client, type ClientOptions, type ServerOptions } from 'memjs';
 import { test as base } from 'vitest';
 import { memcachedStore, type MemcachedStoreOptions } from '../../src/index.ts';
 
+export { until } from '@holdfast/test-servers';
+
 /** A memcached of one test's own, behind a proxy, and what the test makes on top of it. */
-export class Site {
-  private readonly endings: (() => unknown)[] = [];
-
-  private constructor(
-    /** May be exchanged: the proxy leads to whatever it is. */
-    private readonly target: { server: TestServer },
-    readonly proxy: FaultProxy,
-  ) {}
-
+export class Site extends TestSite {
   static async start(args: readonly string[] = []): Promise<Site> {
-    const target = { server: await startMemcached(memcachedBinary(), args) };
-    const proxy = await startProxy({
-      host: '127.0.0.1',
-      get port() {
-        return target.server.port;
-      },
-    });
-    return new Site(target, proxy);
-  }
-
-  get server(): TestServer {
-    return this.target.server;
+    const startServer = (): Promise<TestServer> => startMemcached(memcachedBinary(), args);
+    const { target, proxy } = await serverBehindProxy(startServer);
+    return new Site(target, proxy, startServer);
   }
 
   get address(): string {
     return `${this.proxy.host}:${this.proxy.port}`;
-  }
-
-  /** Freezes the server, and waits until all of it stands still. */
-  async freeze(): Promise<void> {
-    const { server } = this;
-    server.freeze();
-    const tasks = `/proc/${server.pid}/task`;
-    const stopped = async (task: string): Promise<boolean> =>
-      / T /.test(await readFile(`${tasks}/${task}/stat`, 'utf8'));
-    await until('the server is frozen', async () => {
-      const states = await Promise.all((await readdir(tasks).catch(() => [])).map(stopped));
-      return states.every(Boolean);
-    });
-  }
-
-  /** Kills the server, and starts another at the same address. */
-  async restart(): Promise<void> {
-    await this.server.stop();
-    this.target.server = await startMemcached(memcachedBinary());
   }
 
   client(options: ClientOptions & ServerOptions = {}): Client {
@@ -74,11 +38,6 @@ export class Site {
     const locker = createLocker({ store: memcachedStore(client, { compat }), ...rest });
     this.onEnd(() => locker.close());
     return locker;
-  }
-
-  /** The last comes first. */
-  onEnd(end: () => unknown): void {
-    this.endings.push(end);
   }
 
   /** Asks the server, not the proxy, in its text protocol. */
@@ -107,14 +66,6 @@ export class Site {
   async stat(name: string): Promise<number> {
     return Number(new RegExp(`STAT ${name} (\\d+)`).exec(await this.ask('stats'))?.[1]);
   }
-
-  async end(): Promise<void> {
-    this.server.thaw();
-    this.proxy.heal();
-    for (const end of this.endings.toReversed()) await end();
-    await this.proxy.stop();
-    await this.server.stop();
-  }
 }
 
 /** A test with a {@link Site}. */
@@ -126,12 +77,3 @@ export const test = base.extend<{ site: Site }>({
     await site.end();
   },
 });
-
-/** Waits, but not for ever, for something that will be so. */
-export async function until(what: string, condition: () => unknown, limit = 10_000): Promise<void> {
-  const giveUpAt = performance.now() + limit;
-  while ((await condition()) !== true) {
-    if (performance.now() > giveUpAt) throw new Error(`Not within ${limit} ms: ${what}.`);
-    await sleep(10);
-  }
-}

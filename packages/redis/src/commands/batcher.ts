@@ -7,7 +7,7 @@ import { RELEASES, type EndedGrant } from '../scripts/release.ts';
 const HOPS = 24;
 
 /** An acquisition that is sent. */
-interface Sent extends Wanted {
+interface SentAcquire extends Wanted {
   /** Whether messages arrived then. */
   heard: boolean;
 }
@@ -26,7 +26,7 @@ class Queued<R> {
   }
 }
 
-class QueuedAcquire extends Queued<AcquireReply> implements Sent {
+class QueuedAcquire extends Queued<AcquireReply> implements SentAcquire {
   heard = false;
 
   constructor(
@@ -53,7 +53,7 @@ class QueuedRelease extends Queued<boolean> implements EndedGrant {
 }
 
 /** Told of each acquisition that the server has answered. */
-type OnAnswer = (sent: Sent, reply: AcquireReply) => void;
+type OnAnswer = (sent: SentAcquire, reply: AcquireReply) => void;
 
 /**
  * Puts what is asked for within one tick together, sixteen to a script call: several locks in one
@@ -71,7 +71,7 @@ export class Batcher {
   /** Requests without an answer. */
   private open = 0;
 
-  private readonly acquired = (sent: Sent, reply?: AcquireReply): void => {
+  private readonly acquired = (sent: SentAcquire, reply?: AcquireReply): void => {
     this.open -= 1;
     if (reply !== undefined) this.onAnswer(sent, reply);
   };
@@ -111,7 +111,7 @@ export class Batcher {
   acquire(request: AcquireRequest, writer: AcquireWriter): Promise<AcquireReply> {
     if (this.isIdle()) {
       this.open = 1;
-      const sent: Sent = { request, writer, heard: this.isHeard() };
+      const sent: SentAcquire = { request, writer, heard: this.isHeard() };
       return this.calls.alone(ACQUISITIONS, sent, this.acquired);
     }
     const queued = new QueuedAcquire(request, writer);

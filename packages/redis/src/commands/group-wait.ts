@@ -9,11 +9,11 @@ export class GroupWait<R> {
   private lastAt = 0;
 
   /**
-   * @param patience how long after the last answer the next may take, in ms; absent: for ever
+   * @param maxGap how long after the last answer the next may take, in ms; absent: for ever
    */
   constructor(
     count: number,
-    private readonly patience: number | undefined,
+    private readonly maxGap: number | undefined,
     private readonly done: (replies: (R | Error)[]) => void,
   ) {
     this.replies = Array<R | Error>(count);
@@ -26,24 +26,24 @@ export class GroupWait<R> {
     this.replies[place] = reply;
     this.open -= 1;
     if (this.open === 0) this.end();
-    else if (this.patience !== undefined) this.wait(this.patience);
+    else if (this.maxGap !== undefined) this.wait(this.maxGap);
   }
 
-  private wait(patience: number): void {
+  private wait(maxGap: number): void {
     this.lastAt = performance.now();
-    if (this.timer === undefined) this.look(patience, patience);
+    if (this.timer === undefined) this.look(maxGap, maxGap);
   }
 
-  private look(patience: number, ms: number): void {
+  private look(maxGap: number, ms: number): void {
     // After what has arrived by then has been read.
-    this.timer = setTimeout(() => setImmediate(() => this.giveUp(patience)), ms);
+    this.timer = setTimeout(() => setImmediate(() => this.giveUp(maxGap)), ms);
   }
 
-  private giveUp(patience: number): void {
+  private giveUp(maxGap: number): void {
     if (this.open === 0) return;
-    const left = this.lastAt + patience - performance.now();
+    const left = this.lastAt + maxGap - performance.now();
     if (left > 0) {
-      this.look(patience, left);
+      this.look(maxGap, left);
       return;
     }
     const error = new Error('A server did not answer, while others did.');

@@ -78,16 +78,12 @@ export class ScriptCalls {
 
   /**
    * As {@link many}, with all answers in order; an error for a request that failed. Servers that answer
-   * do not wait for one that does not: when nothing has come for `patience` ms since the last answer,
+   * do not wait for one that does not: when nothing has come for `maxGap` ms since the last answer,
    * what is still open has failed.
    */
-  all<Q, R>(
-    call: ManyCall<Q, R>,
-    requests: readonly Q[],
-    patience?: number,
-  ): Promise<(R | Error)[]> {
+  all<Q, R>(call: ManyCall<Q, R>, requests: readonly Q[], maxGap?: number): Promise<(R | Error)[]> {
     return new Promise((resolve) => {
-      const wait = new GroupWait<R>(requests.length, patience, resolve);
+      const wait = new GroupWait<R>(requests.length, maxGap, resolve);
       this.many(call, requests, {
         answered: (_request, reply, place) => wait.settle(reply, place),
         failed: (_request, error, place) => wait.settle(asError(error), place),

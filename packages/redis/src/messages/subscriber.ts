@@ -4,13 +4,14 @@ import type { ScriptCalls } from '../commands/script-calls.ts';
 import type { ClientPort } from '../connection/port.ts';
 import { toWord } from '../redis-keys.ts';
 import type { KnownGrant } from '../scripts/loss.ts';
-import { RESERVATIONS, type Registration } from '../scripts/reserved.ts';
+import { RESERVATIONS, type QueuePlace } from '../scripts/reserved.ts';
 import { channelOf, namespaceOf, readMessage } from './channels.ts';
 import { LiveConnection } from './live-connection.ts';
 import { LossChecks } from './loss-checks.ts';
 import { Waits } from './waits.ts';
 
-type Listener = (event: StoreEvent) => void;
+/** Hears what the store has to say to a locker. */
+export type Listener = (event: StoreEvent) => void;
 
 /** A lock that is held for two of these, in ms, is worth a connection that tells of its loss. */
 const HELD_LONG = 120;
@@ -132,7 +133,7 @@ export class Subscriber {
     else this.wake(message);
   }
 
-  private wake(registration: Registration): void {
+  private wake(registration: QueuePlace): void {
     const { member, key } = registration;
     if (this.waits.woken(registration)) this.deliver(member, { type: 'wake', key });
   }
@@ -152,7 +153,7 @@ export class Subscriber {
   }
 
   /** Who registered before messages arrived may have been woken before, too. */
-  private lookUp(registrations: readonly Registration[]): void {
+  private lookUp(registrations: readonly QueuePlace[]): void {
     this.calls.many(RESERVATIONS, registrations, {
       answered: (registration, reserved) => {
         if (reserved) this.wake(registration);

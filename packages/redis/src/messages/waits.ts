@@ -1,11 +1,11 @@
-import type { Registration } from '../scripts/reserved.ts';
+import type { QueuePlace } from '../scripts/reserved.ts';
 
 /** After a wake-up that was none, the next one of the same lock is believed so many ms later. */
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 500;
 
 interface Wait {
-  readonly registration: Registration;
+  readonly registration: QueuePlace;
   /** Registered by a request that was sent before messages arrived. */
   unheard: boolean;
   /** Woken since the server's last answer. */
@@ -26,7 +26,7 @@ export class Waits {
   constructor(private readonly now: () => number = () => performance.now()) {}
 
   /** The server has answered that a locker has to wait. */
-  registered(registration: Registration, unheard: boolean): void {
+  registered(registration: QueuePlace, unheard: boolean): void {
     const name = nameOf(registration);
     const wait = this.waits.get(name);
     if (wait === undefined) {
@@ -52,7 +52,7 @@ export class Waits {
    *
    * @returns whether to pass it on
    */
-  woken(registration: Registration): boolean {
+  woken(registration: QueuePlace): boolean {
     // Who is not known may have been woken sooner than it was answered.
     const wait = this.waits.get(nameOf(registration));
     if (wait === undefined) return true;
@@ -62,7 +62,7 @@ export class Waits {
   }
 
   /** Those who may have missed a message; from now on they are taken to be told. */
-  takeUnheard(): readonly Registration[] {
+  takeUnheard(): readonly QueuePlace[] {
     const unheard = [...this.waits.values()].filter((wait) => wait.unheard);
     for (const wait of unheard) wait.unheard = false;
     return unheard.map(({ registration }) => registration);
@@ -73,4 +73,4 @@ export class Waits {
   }
 }
 
-const nameOf = ({ member, key }: Registration): string => `${member} ${key}`;
+const nameOf = ({ member, key }: QueuePlace): string => `${member} ${key}`;

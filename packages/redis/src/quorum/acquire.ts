@@ -11,10 +11,10 @@ import {
   type Vote,
 } from './majority.ts';
 import type { QuorumAcquisition, QuorumAcquisitions } from './acquisitions.ts';
-import type { ClaimReply, ClaimRequest, QuorumClock } from './node.ts';
+import type { NodeAcquireReply, NodeAcquireRequest, QuorumClock } from './node.ts';
 import { leaseOf, type AnswerLimits } from './timeouts.ts';
 
-type Votes = readonly Vote<ClaimReply>[];
+type Votes = readonly Vote<NodeAcquireReply>[];
 
 /** What the servers answered in one round, and what follows. */
 interface Round {
@@ -23,9 +23,9 @@ interface Round {
 }
 
 /** An acquisition, and the grant that it replaces. */
-interface Attempt {
-  readonly claim: QuorumAcquisition;
-  readonly request: ClaimRequest;
+interface RoundRequest {
+  readonly acquisition: QuorumAcquisition;
+  readonly request: NodeAcquireRequest;
   readonly predecessor: QuorumAcquisition | undefined;
 }
 
@@ -33,36 +33,37 @@ interface Attempt {
 export class QuorumAcquire {
   constructor(
     private readonly clock: QuorumClock,
-    private readonly claims: QuorumAcquisitions,
+    private readonly acquisitions: QuorumAcquisitions,
   ) {}
 
   async acquire(
-    claim: QuorumAcquisition,
+    acquisition: QuorumAcquisition,
     asked: AcquireRequest,
     startedAt: number,
-    patience: AnswerLimits,
+    limits: AnswerLimits,
   ): Promise<AcquireReply> {
     const { clock } = this;
     const { key, id, owner, label, ttl, tokens, replaces, wait } = asked;
-    const request: ClaimRequest = { key, id, owner, label, ttl, replaces };
-    const predecessor = replaces === undefined ? undefined : this.claims.recall(key, replaces);
-    const attempt: Attempt = { claim, request, predecessor };
-    claim.request = request;
+    const request: NodeAcquireRequest = { key, id, owner, label, ttl, replaces };
+    const predecessor =
+      replaces === undefined ? undefined : this.acquisitions.recall(key, replaces);
+    const roundRequest: RoundRequest = { acquisition, request, predecessor };
+    acquisition.request = request;
     for (let round = 1; ; round++) {
       const roundAt = clock.now();
-      const { verdict, votes } = await this.round(attempt, patience);
+      const { verdict, votes } = await this.round(roundRequest, limits);
       const now = clock.now();
       const replaced = predecessor && endReplaced(predecessor);
-      if (verdict === 'yes' && !claim.released && now - startedAt < leaseOf(ttl)) {
+      if (verdict === 'yes' && !acquisition.released && now - startedAt < leaseOf(ttl)) {
         if (replaced === true && predecessor !== undefined) predecessor.ended = true;
         return { granted: true, token: 0, tokens, replaced };
       }
-      claim.undo();
-      if (verdict === 'yes') throw new Error('The grant came late.');
+      acquisition.undo();
+      if (verdict === 'yes') throw new Error('The lock was granted too late to be used safely.');
       if (verdict === 'failed') throw tooManyFailed('acquire', votes.length, errorsOf(votes));
       const rest = clock.random() * 2 ** round * Math.max(now - roundAt, 2);
-      const isLate = now + rest - startedAt > patience.straggler / 2;
-      if (wait || isLate || claim.released || isHeld(votes)) {
+      const isLate = now + rest - startedAt > limits.straggler / 2;
+      if (wait || isLate || acquisition.released || isHeld(votes)) {
         if (replaced === true && predecessor !== undefined) predecessor.ended = true;
         return { granted: false, replaced };
       }
@@ -75,18 +76,18 @@ export class QuorumAcquire {
 
   /** Asks all servers once. */
   private async round(
-    { claim, request, predecessor }: Attempt,
-    patience: AnswerLimits,
+    { acquisition, request, predecessor }: RoundRequest,
+    limits: AnswerLimits,
   ): Promise<Round> {
     let open = true;
-    const wanted = (): boolean => open && !claim.released;
-    const asked = claim.stakes.map(async (stake, index) => {
-      const reply = await stake.ask(request, wanted);
-      if (reply.replaced) predecessor?.stakes[index]?.replaced();
+    const wanted = (): boolean => open && !acquisition.released;
+    const asked = acquisition.nodeGrants.map(async (nodeGrant, index) => {
+      const reply = await nodeGrant.ask(request, wanted);
+      if (reply.replaced) predecessor?.nodeGrants[index]?.replaced();
       return reply;
     });
     try {
-      return await count(asked, patience, this.clock, (votes) => {
+      return await count(asked, limits, this.clock, (votes) => {
         const verdict = verdictOf(tally(votes, ({ granted }) => granted));
         return verdict === undefined ? undefined : { verdict, votes: [...votes] };
       });
@@ -98,12 +99,12 @@ export class QuorumAcquire {
 
 /** Whether a grant that was to be replaced was there; ends it where it still is. */
 function endReplaced(predecessor: QuorumAcquisition): boolean {
-  const { stakes, ended } = predecessor;
-  const freed = stakes.filter((stake) => stake.freed).length;
+  const { nodeGrants, ended } = predecessor;
+  const freed = nodeGrants.filter((nodeGrant) => nodeGrant.freed).length;
   predecessor.released = true;
   predecessor.undo();
   predecessor.cleared();
-  return !ended && freed >= majorityOf(stakes.length);
+  return !ended && freed >= majorityOf(nodeGrants.length);
 }
 
 /** Whether one other has a majority. */

@@ -1,15 +1,15 @@
-import type { ClaimRequest, QuorumClock, QuorumNode } from './node.ts';
+import type { NodeAcquireRequest, QuorumClock, QuorumNode } from './node.ts';
 import { NodeGrant, type NodeGrantTiming } from './node-grant.ts';
 
-/** Between two looks at everything: so that looking costs little per claim. */
+/** Between two looks at everything: so that looking costs little per acquisition. */
 const SWEEP_EVERY = 1_000;
 
 /** One acquisition, and what each server may have granted to it. */
 export class QuorumAcquisition implements NodeGrantTiming {
-  readonly stakes: readonly NodeGrant[];
+  readonly nodeGrants: readonly NodeGrant[];
   keepUntil: number | undefined = undefined;
   /** What was asked for last, if it was by us. */
-  request: ClaimRequest | undefined = undefined;
+  request: NodeAcquireRequest | undefined = undefined;
   /** Its release was asked for. */
   released = false;
   /** A release has been answered. */
@@ -24,9 +24,9 @@ export class QuorumAcquisition implements NodeGrantTiming {
     nodes: readonly QuorumNode[],
     clock: QuorumClock,
     known: boolean,
-    private readonly onClear: (claim: QuorumAcquisition) => void,
+    private readonly onClear: (acquisition: QuorumAcquisition) => void,
   ) {
-    this.stakes = nodes.map((node) => new NodeGrant(node, clock, this, !known));
+    this.nodeGrants = nodes.map((node) => new NodeGrant(node, clock, this, !known));
   }
 
   /** Runs when what was asked before for this acquisition has been decided. */
@@ -45,22 +45,22 @@ export class QuorumAcquisition implements NodeGrantTiming {
 
   /** The servers keep it for `ttl` from now, if they heard of it. */
   keep(ttl: number): void {
-    for (const stake of this.stakes) stake.keep(ttl);
+    for (const nodeGrant of this.nodeGrants) nodeGrant.keep(ttl);
   }
 
   /** Ends it in the background. */
   undo(): void {
-    for (const stake of this.stakes) stake.end().catch(() => {});
+    for (const nodeGrant of this.nodeGrants) nodeGrant.end().catch(() => {});
   }
 
-  /** A stake holds nothing any more. */
+  /** One server holds nothing of it any more. */
   cleared(): void {
-    if (this.turn !== undefined || this.stakes.some((stake) => stake.mayHold)) return;
+    if (this.turn !== undefined || this.nodeGrants.some((nodeGrant) => nodeGrant.mayHold)) return;
     this.onClear(this);
   }
 
   isIdle(now: number): boolean {
-    return this.turn === undefined && this.stakes.every((stake) => stake.isIdle(now));
+    return this.turn === undefined && this.nodeGrants.every((nodeGrant) => nodeGrant.isIdle(now));
   }
 }
 
@@ -94,29 +94,30 @@ export class QuorumAcquisitions {
 
   /** A server is back: what is owed to it is asked for now. */
   hurry(node: number): void {
-    for (const { stakes } of this.known.values()) stakes[node]?.hurry();
+    for (const { nodeGrants } of this.known.values()) nodeGrants[node]?.hurry();
   }
 
   /** Ends all timers. */
   rest(): void {
-    for (const { stakes } of this.known.values()) for (const stake of stakes) stake.rest();
+    for (const { nodeGrants } of this.known.values())
+      for (const nodeGrant of nodeGrants) nodeGrant.rest();
   }
 
   private add(key: string, id: string, known: boolean): QuorumAcquisition {
-    const claim = new QuorumAcquisition(key, id, this.nodes, this.clock, known, (clear) => {
+    const acquisition = new QuorumAcquisition(key, id, this.nodes, this.clock, known, (clear) => {
       if (this.get(key, id) === clear) this.known.delete(nameOf(key, id));
     });
     if (this.known.size >= this.sweepAt) this.sweep();
-    this.known.set(nameOf(key, id), claim);
-    return claim;
+    this.known.set(nameOf(key, id), acquisition);
+    return acquisition;
   }
 
   /** Drops what has run out without a release. */
   private sweep(): void {
     const now = this.clock.now();
-    for (const [name, claim] of this.known) {
-      if (!claim.isIdle(now)) continue;
-      for (const stake of claim.stakes) stake.rest();
+    for (const [name, acquisition] of this.known) {
+      if (!acquisition.isIdle(now)) continue;
+      for (const nodeGrant of acquisition.nodeGrants) nodeGrant.rest();
       this.known.delete(name);
     }
     this.sweepAt = Math.max(SWEEP_EVERY, this.known.size * 2);

@@ -1,16 +1,18 @@
 import type { StoredGrant } from '@holdfast/core';
 import { majorityOf, valuesOf, type Vote } from './majority.ts';
-import type { NodeGrant } from './node.ts';
+import type { NodeHolder } from './node.ts';
 
 /**
  * Who holds a key, `null` if nobody does, as soon as no other answer can change it. Where the servers
  * that failed could decide it, the one who would have a majority with them is said to hold it.
  */
-export function holderOf(votes: readonly Vote<NodeGrant | null>[]): StoredGrant | null | undefined {
+export function holderOf(
+  votes: readonly Vote<NodeHolder | null>[],
+): StoredGrant | null | undefined {
   const majority = majorityOf(votes.length);
   const answers = valuesOf(votes);
   const open = votes.filter((vote) => vote === undefined).length;
-  const groups = new Map<string, NodeGrant[]>();
+  const groups = new Map<string, NodeHolder[]>();
   for (const grant of answers) {
     if (grant === null) continue;
     groups.set(grant.owner, [...(groups.get(grant.owner) ?? []), grant]);
@@ -28,7 +30,7 @@ export function holderOf(votes: readonly Vote<NodeGrant | null>[]): StoredGrant 
 }
 
 /** A majority is needed: it is over when the last one that is needed for it ends. */
-function endOf(grants: readonly NodeGrant[], majority: number): Pick<StoredGrant, 'remaining'> {
+function endOf(grants: readonly NodeHolder[], majority: number): Pick<StoredGrant, 'remaining'> {
   const ends = grants.map(({ remaining }) => remaining ?? Infinity).toSorted((a, b) => b - a);
   const end = ends[Math.min(majority, ends.length) - 1] ?? Infinity;
   return end === Infinity ? {} : { remaining: end };

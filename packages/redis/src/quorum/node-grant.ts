@@ -1,16 +1,22 @@
-import type { ClaimReply, ClaimRequest, QuorumClock, QuorumNode, QuorumTimer } from './node.ts';
+import type {
+  NodeAcquireReply,
+  NodeAcquireRequest,
+  QuorumClock,
+  QuorumNode,
+  QuorumTimer,
+} from './node.ts';
 
 /** Between two attempts to end a grant in the background, in ms, doubled each time. */
 const FIRST_RETRY = 50;
 const LONGEST_RETRY = 1_000;
 
-/** What a stake needs to know of its claim. */
+/** What a grant of one server needs to know of its acquisition. */
 export interface NodeGrantTiming {
   readonly key: string;
   readonly id: string;
   /** Until when a released key is kept busy, if at all. */
   readonly keepUntil: number | undefined;
-  /** A stake holds nothing any more. */
+  /** One server holds nothing of it any more. */
   cleared(): void;
 }
 
@@ -51,9 +57,9 @@ export class NodeGrant {
    *
    * @param wanted whether that is still of use, when it takes time
    */
-  async ask(request: ClaimRequest, wanted: () => boolean): Promise<ClaimReply> {
+  async ask(request: NodeAcquireRequest, wanted: () => boolean): Promise<NodeAcquireReply> {
     await this.settled();
-    if (!wanted()) throw new Error('It is not wanted any more.');
+    if (!wanted()) throw new Error('The acquisition was abandoned before the server was asked.');
     if (this.owed) throw new Error('The server has not confirmed the end of an earlier attempt.');
     const problem = this.node.problem('acquire');
     if (problem !== undefined) throw problem;
@@ -69,7 +75,7 @@ export class NodeGrant {
   }
 
   /** Takes back what the server has lost or never had, while a majority holds. */
-  heal(request: ClaimRequest, wanted: () => boolean): void {
+  heal(request: NodeAcquireRequest, wanted: () => boolean): void {
     if (this.unanswered > 0 || this.owed) return;
     this.ask({ ...request, onlyFree: true }, wanted).catch(() => {});
   }
@@ -172,7 +178,7 @@ export class NodeGrant {
     this.cancelTimer();
   }
 
-  private track(reply: Promise<ClaimReply>, ttl: number): Promise<ClaimReply> {
+  private track(reply: Promise<NodeAcquireReply>, ttl: number): Promise<NodeAcquireReply> {
     const answered = (): void => {
       this.unanswered -= 1;
       // It may have been executed any time until now.

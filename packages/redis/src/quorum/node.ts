@@ -1,9 +1,9 @@
 import type { RenewReply, RenewRequest, StorePhase } from '@holdfast/core';
-import type { ClaimReply, ClaimRequest } from '../scripts/claim.ts';
+import type { NodeAcquireReply, NodeAcquireRequest } from '../scripts/acquire-on-node.ts';
 
-export type { ClaimReply, ClaimRequest };
+export type { NodeAcquireReply, NodeAcquireRequest };
 
-export interface NodeGrant {
+export interface NodeHolder {
   readonly owner: string;
   readonly label: string;
   /** ms, if it ends. */
@@ -19,14 +19,14 @@ export interface QuorumNode {
   /** Whether it is being connected to for the first time. */
   readonly isOpening: boolean;
 
-  /** Why there is no use in asking it now: it is not connected, or has been silent for long. */
+  /** Why there is no use in asking it now: it is not connected, or has not answered for long. */
   problem(phase: StorePhase): Error | undefined;
   /** Resolves when it is not opening any more. Never rejects. */
   opened(): Promise<void>;
-  acquire(request: ClaimRequest): Promise<ClaimReply>;
+  acquire(request: NodeAcquireRequest): Promise<NodeAcquireReply>;
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]>;
   release(key: string, id: string, keepFor: number | undefined): Promise<boolean>;
-  inspect(key: string): Promise<NodeGrant | null>;
+  inspect(key: string): Promise<NodeHolder | null>;
   forceRelease(key: string): Promise<boolean>;
   /** A policy that may drop locks, if the server has one. */
   evictionPolicy(): Promise<string | undefined>;
@@ -38,7 +38,7 @@ export interface QuorumNode {
 export interface QuorumClock {
   /** Monotonic, in ms. */
   now(): number;
-  /** ScriptCalls back once, after what has arrived by then has been read. */
+  /** Calls back once, after what has arrived by then has been read. */
   setTimeout(callback: () => void, ms: number): QuorumTimer;
   clearTimeout(timer: QuorumTimer): void;
   /** In [0, 1). */

@@ -11,6 +11,7 @@ import type {
   StoreEvent,
 } from '@holdfast/core';
 import { evictionWarning } from '../eviction.ts';
+import type { Listener } from '../messages/subscriber.ts';
 import { QuorumAcquire } from './acquire.ts';
 import {
   askAll,
@@ -25,7 +26,7 @@ import { QuorumAcquisitions } from './acquisitions.ts';
 import { holderOf } from './inspect.ts';
 import type { QuorumClock, QuorumNode } from './node.ts';
 import { Renewals } from './renew.ts';
-import { patienceFor, type AnswerLimits } from './timeouts.ts';
+import { answerLimitsFor, type AnswerLimits } from './timeouts.ts';
 
 const CAPABILITIES: StoreCapabilities = {
   fencing: 'none',
@@ -45,14 +46,12 @@ export interface QuorumSettings {
   readonly nodeTimeout: number | undefined;
 }
 
-type Listener = (event: StoreEvent) => void;
-
 /** A lock is held by whom a majority of independent servers has granted it to. */
 export class QuorumStore implements LockStore {
   readonly name = 'redis-quorum';
   readonly capabilities = CAPABILITIES;
   /** What this process has under way, for tests. */
-  readonly claims: QuorumAcquisitions;
+  readonly acquisitions: QuorumAcquisitions;
   private readonly acquirer: QuorumAcquire;
   private readonly renewals: Renewals;
   private readonly listeners = new Map<string, Listener>();
@@ -65,20 +64,25 @@ export class QuorumStore implements LockStore {
     private readonly clock: QuorumClock,
     private readonly settings: QuorumSettings,
   ) {
-    this.claims = new QuorumAcquisitions(nodes, clock);
-    this.acquirer = new QuorumAcquire(clock, this.claims);
-    this.renewals = new Renewals(nodes, clock, this.claims);
+    this.acquisitions = new QuorumAcquisitions(nodes, clock);
+    this.acquirer = new QuorumAcquire(clock, this.acquisitions);
+    this.renewals = new Renewals(nodes, clock, this.acquisitions);
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     const startedAt = this.clock.now();
     const { key, id, ttl } = request;
-    const claim = this.claims.open(key, id);
-    return claim.inTurn(async () => {
+    const acquisition = this.acquisitions.open(key, id);
+    return acquisition.inTurn(async () => {
       const opening = this.opened(Math.min(ttl / 2, OPENING));
       if (opening !== undefined) await opening;
       try {
-        return await this.acquirer.acquire(claim, request, startedAt, this.patienceFor(ttl));
+        return await this.acquirer.acquire(
+          acquisition,
+          request,
+          startedAt,
+          this.answerLimitsFor(ttl),
+        );
       } finally {
         this.askForPolicies();
       }
@@ -86,36 +90,36 @@ export class QuorumStore implements LockStore {
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    const patience = requests
-      .map(({ key, id, ttl }) => (ttl > 0 ? ttl : this.claims.get(key, id)?.request?.ttl))
-      .map((ttl) => this.patienceFor(ttl));
+    const limits = requests
+      .map(({ key, id, ttl }) => (ttl > 0 ? ttl : this.acquisitions.get(key, id)?.request?.ttl))
+      .map((ttl) => this.answerLimitsFor(ttl));
     return this.renewals.renew(requests, {
-      straggler: Math.max(...patience.map(({ straggler }) => straggler)),
-      limit: Math.max(...patience.map(({ limit }) => limit)),
+      straggler: Math.max(...limits.map(({ straggler }) => straggler)),
+      limit: Math.max(...limits.map(({ limit }) => limit)),
     });
   }
 
   async release({ key, id, keepFor = 0 }: ReleaseRequest): Promise<boolean> {
-    const claim = this.claims.recall(key, id);
-    claim.released = true;
-    if (claim.ended) return false;
-    if (keepFor > 0) claim.keepUntil ??= this.clock.now() + keepFor;
-    const asked = claim.stakes.map((stake) => stake.end());
-    claim.cleared();
-    const patience = this.patienceFor(claim.request?.ttl);
-    const freed = await count(asked, patience, this.clock, (votes) => {
+    const acquisition = this.acquisitions.recall(key, id);
+    acquisition.released = true;
+    if (acquisition.ended) return false;
+    if (keepFor > 0) acquisition.keepUntil ??= this.clock.now() + keepFor;
+    const asked = acquisition.nodeGrants.map((nodeGrant) => nodeGrant.end());
+    acquisition.cleared();
+    const limits = this.answerLimitsFor(acquisition.request?.ttl);
+    const freed = await count(asked, limits, this.clock, (votes) => {
       const verdict = verdictOf(tally(votes, Boolean));
       if (verdict === 'failed') throw tooManyFailed('release', votes.length, errorsOf(votes));
       return verdict === undefined ? undefined : verdict === 'yes';
     });
-    claim.ended = true;
+    acquisition.ended = true;
     return freed;
   }
 
   async inspect({ key }: InspectRequest): Promise<StoredGrant | null> {
     await this.opened(OPENING);
     const asked = askAll(this.nodes, 'inspect', (node) => node.inspect(key));
-    const found = await count(asked, this.patienceFor(), this.clock, (votes) => {
+    const found = await count(asked, this.answerLimitsFor(), this.clock, (votes) => {
       const errors = errorsOf(votes);
       if (errors.length > votes.length - majorityOf(votes.length)) {
         throw tooManyFailed('inspect', votes.length, errors);
@@ -129,7 +133,7 @@ export class QuorumStore implements LockStore {
   async forceRelease(key: string): Promise<boolean> {
     await this.opened(OPENING);
     const asked = askAll(this.nodes, 'force-release', (node) => node.forceRelease(key));
-    return count(asked, this.patienceFor(), this.clock, (votes) => {
+    return count(asked, this.answerLimitsFor(), this.clock, (votes) => {
       const said = tally(votes, Boolean);
       const { size, yes, no } = said;
       const verdict = verdictOf(said);
@@ -150,7 +154,7 @@ export class QuorumStore implements LockStore {
       this.listeners.delete(client);
       if (this.listeners.size > 0) return;
       for (const stop of this.unlisten.splice(0)) stop();
-      this.claims.rest();
+      this.acquisitions.rest();
     };
   }
 
@@ -175,14 +179,14 @@ export class QuorumStore implements LockStore {
     });
   }
 
-  private patienceFor(ttl?: number): AnswerLimits {
-    return patienceFor(ttl, this.settings.nodeTimeout);
+  private answerLimitsFor(ttl?: number): AnswerLimits {
+    return answerLimitsFor(ttl, this.settings.nodeTimeout);
   }
 
   private listen(): void {
     for (const [index, node] of this.nodes.entries()) {
       const stop = node.listen(() => {
-        this.claims.hurry(index);
+        this.acquisitions.hurry(index);
         this.tell({ type: 'reconnected' });
       });
       this.unlisten.push(stop);

@@ -4,12 +4,18 @@ import type { ClientPort, ClientState } from '../connection/port.ts';
 import { toStoreError } from '../commands/errors.ts';
 import { evictionPolicies } from '../eviction.ts';
 import { renewAll } from '../commands/renew-all.ts';
-import { CLAIMS } from '../scripts/claim.ts';
+import { NODE_ACQUISITIONS } from '../scripts/acquire-on-node.ts';
 import { FORCED_RELEASES } from '../scripts/force-release.ts';
 import { INSPECTIONS } from '../scripts/inspect.ts';
 import { RELEASES } from '../scripts/release.ts';
 import { renewals } from '../scripts/renew.ts';
-import type { ClaimReply, ClaimRequest, NodeGrant, QuorumClock, QuorumNode } from './node.ts';
+import type {
+  NodeAcquireReply,
+  NodeAcquireRequest,
+  NodeHolder,
+  QuorumClock,
+  QuorumNode,
+} from './node.ts';
 import { StallDetector } from './stall-detector.ts';
 
 /** There are no tokens to be remembered. */
@@ -21,7 +27,7 @@ const OPENING: ReadonlySet<ClientState> = new Set(['idle', 'opening']);
 /** A Redis server, by the user's client. */
 export class RedisNode implements QuorumNode {
   private readonly calls: ScriptCalls;
-  private readonly silence: StallDetector;
+  private readonly stalls: StallDetector;
   /** Whether the client has been disconnected since it is being listened to. */
   private away = false;
 
@@ -30,7 +36,7 @@ export class RedisNode implements QuorumNode {
     clock: QuorumClock,
   ) {
     this.calls = new ScriptCalls(client);
-    this.silence = new StallDetector(clock);
+    this.stalls = new StallDetector(clock);
   }
 
   get isOpening(): boolean {
@@ -42,7 +48,7 @@ export class RedisNode implements QuorumNode {
     if (this.client.state === 'idle') this.client.connect();
     // While it is not connected, the client would keep requests until it is.
     if (this.client.state !== 'ready') return this.unconnected(phase);
-    return this.silence.isLong ? new Error('The server is silent.') : undefined;
+    return this.stalls.isStalled ? new Error('The server does not answer.') : undefined;
   }
 
   opened(): Promise<void> {
@@ -55,29 +61,29 @@ export class RedisNode implements QuorumNode {
     });
   }
 
-  acquire(request: ClaimRequest): Promise<ClaimReply> {
-    return this.silence.during(this.calls.one(CLAIMS, request));
+  acquire(request: NodeAcquireRequest): Promise<NodeAcquireReply> {
+    return this.stalls.during(this.calls.one(NODE_ACQUISITIONS, request));
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    return this.silence.during(renewAll(this.calls, RENEWALS, requests));
+    return this.stalls.during(renewAll(this.calls, RENEWALS, requests));
   }
 
   async release(key: string, id: string, keepFor: number | undefined): Promise<boolean> {
-    // Also to a server that is silent: what it was asked before may still be executed.
+    // Also to a server that does not answer: what it was asked before may still be executed.
     if (this.client.state !== 'ready') throw this.unconnected('release');
-    return this.silence.during(this.calls.one(RELEASES, { key, id, keepFor }));
+    return this.stalls.during(this.calls.one(RELEASES, { key, id, keepFor }));
   }
 
-  async inspect(key: string): Promise<NodeGrant | null> {
-    const grant = await this.silence.during(this.calls.one(INSPECTIONS, { key, member: '-' }));
+  async inspect(key: string): Promise<NodeHolder | null> {
+    const grant = await this.stalls.during(this.calls.one(INSPECTIONS, { key, member: '-' }));
     if (grant === null) return null;
     const { owner, label, remaining } = grant;
     return { owner, label, remaining };
   }
 
   forceRelease(key: string): Promise<boolean> {
-    return this.silence.during(this.calls.one(FORCED_RELEASES, key));
+    return this.stalls.during(this.calls.one(FORCED_RELEASES, key));
   }
 
   async evictionPolicy(): Promise<string | undefined> {

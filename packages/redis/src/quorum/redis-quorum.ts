@@ -11,8 +11,9 @@ import { RedisNode } from './redis-node.ts';
 export interface RedisQuorumOptions {
   /**
    * How long, in ms, a server may take for its answer where a majority has answered, but is not
-   * agreed, before it counts as failed; never less than twice what the majority took. Default: a tenth
-   * of the ttl, at least 50 and at most 500.
+   * agreed, before it counts as failed; never less than twice what the majority took.
+   *
+   * @default a tenth of the ttl, at least 50 and at most 500
    */
   nodeTimeout?: number | undefined;
 }

@@ -23,16 +23,16 @@ export class Renewals {
   constructor(
     private readonly nodes: readonly QuorumNode[],
     private readonly clock: QuorumClock,
-    private readonly claims: QuorumAcquisitions,
+    private readonly acquisitions: QuorumAcquisitions,
   ) {}
 
-  async renew(requests: readonly RenewRequest[], patience: AnswerLimits): Promise<Replies> {
+  async renew(requests: readonly RenewRequest[], limits: AnswerLimits): Promise<Replies> {
     if (requests.length === 0) return [];
-    const { clock, claims } = this;
+    const { clock, acquisitions } = this;
     const sentAt = clock.now();
-    for (const { key, id, ttl } of requests) claims.get(key, id)?.keep(ttl);
+    for (const { key, id, ttl } of requests) acquisitions.get(key, id)?.keep(ttl);
     const asked = askAll(this.nodes, 'renew', (node) => node.renew(requests));
-    const replies = await count(asked, patience, clock, (votes) => {
+    const replies = await count(asked, limits, clock, (votes) => {
       const decided = requests.map((_, index) => replyOf(votes, index));
       return decided.every((reply) => reply !== undefined) ? decided : undefined;
     });
@@ -41,10 +41,12 @@ export class Renewals {
       const reply = replies[index] as RenewReply;
       if (reply === 'renewed') {
         if (ttl > 0) this.healLater(asked, index, key, id, ttl);
-        return ttl > 0 && elapsed >= leaseOf(ttl) ? new Error('The renewal came late.') : reply;
+        return ttl > 0 && elapsed >= leaseOf(ttl)
+          ? new Error('The renewal was confirmed too late to be relied on.')
+          : reply;
       }
       // What a minority has is of no use any more, and would be in others' way.
-      if (!(reply instanceof Error)) claims.get(key, id)?.undo();
+      if (!(reply instanceof Error)) acquisitions.get(key, id)?.undo();
       return reply;
     });
   }
@@ -60,15 +62,15 @@ export class Renewals {
     id: string,
     ttl: number,
   ): void {
-    const claim = this.claims.get(key, id);
-    const { request } = claim ?? {};
-    if (claim === undefined || request === undefined) return;
+    const acquisition = this.acquisitions.get(key, id);
+    const { request } = acquisition ?? {};
+    if (acquisition === undefined || request === undefined) return;
     const until = this.clock.now() + ttl / 3;
-    const wanted = (): boolean => !claim.released && this.clock.now() < until;
+    const wanted = (): boolean => !acquisition.released && this.clock.now() < until;
     for (const [node, answer] of asked.entries()) {
       const heal = (replies: Replies): void => {
         if (replies[index] !== 'evicted' || !wanted()) return;
-        claim.stakes[node]?.heal({ ...request, ttl, replaces: undefined }, wanted);
+        acquisition.nodeGrants[node]?.heal({ ...request, ttl, replaces: undefined }, wanted);
       };
       answer.then(heal, () => {});
     }
@@ -79,7 +81,7 @@ export class Renewals {
 function replyOf(votes: readonly Vote<Replies>[], index: number): RenewReply | undefined {
   const own = votes.map((vote): Vote<Exclude<RenewReply, Error>> => {
     if (vote === undefined || 'error' in vote) return vote;
-    const reply = vote.value[index] ?? new Error('The server did not say.');
+    const reply = vote.value[index] ?? new Error('The server gave no answer for this lock.');
     return reply instanceof Error ? { error: reply } : { value: reply };
   });
   switch (heldVerdictOf(tally(own, (reply) => reply === 'renewed'))) {

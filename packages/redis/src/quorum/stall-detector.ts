@@ -1,14 +1,14 @@
 import type { QuorumClock, QuorumTimer } from './node.ts';
 
 /** A server that owes an answer for longer than this, in ms, is not asked for more. */
-const PATIENCE = 1_000;
+const STALLED_AFTER = 1_000;
 
 /**
  * Notices that a server does not answer any more, though it is connected: what was asked would only
  * pile up, to be executed when it is of no use.
  */
 export class StallDetector {
-  isLong = false;
+  isStalled = false;
   private readonly asked = new Set<object>();
   private timer: QuorumTimer | undefined;
 
@@ -22,7 +22,7 @@ export class StallDetector {
       return await answer;
     } finally {
       this.asked.delete(request);
-      this.isLong = false;
+      this.isStalled = false;
       if (this.asked.size > 0) this.watch();
       else this.stop();
     }
@@ -32,8 +32,8 @@ export class StallDetector {
     this.stop();
     this.timer = this.clock.setTimeout(() => {
       this.timer = undefined;
-      this.isLong = this.asked.size > 0;
-    }, PATIENCE);
+      this.isStalled = this.asked.size > 0;
+    }, STALLED_AFTER);
     this.timer.unref?.();
   }
 

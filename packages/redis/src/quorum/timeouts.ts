@@ -22,7 +22,7 @@ export function leaseOf(ttl: number): number {
 }
 
 /** Without a ttl it is not about a lease. */
-export function patienceFor(
+export function answerLimitsFor(
   ttl: number | undefined,
   nodeTimeout: number | undefined,
 ): AnswerLimits {

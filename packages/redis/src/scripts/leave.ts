@@ -1,6 +1,6 @@
 import { lockKey, queueKey } from '../redis-keys.ts';
 import { QUEUE, READ, TELL, TIME } from './lua.ts';
-import type { Registration } from './reserved.ts';
+import type { QueuePlace } from './reserved.ts';
 import { script, type ManyCall } from './script.ts';
 
 /**
@@ -21,7 +21,7 @@ end
 return 1
 `);
 
-export const LEAVES: ManyCall<Registration, void> = {
+export const LEAVES: ManyCall<QueuePlace, void> = {
   phase: 'release',
   script: LEAVE,
   keysEach: 2,

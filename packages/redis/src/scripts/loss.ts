@@ -1,7 +1,7 @@
 import type { StoreLoss } from '@holdfast/core';
 import { lockKey, queueKey, toWord } from '../redis-keys.ts';
 import { READ, TIME } from './lua.ts';
-import type { Registration } from './reserved.ts';
+import type { QueuePlace } from './reserved.ts';
 import { script, toList, toText, type ManyCall } from './script.ts';
 
 /**
@@ -33,7 +33,7 @@ return replies
 `);
 
 /** A grant, and the locker it was made to. */
-export interface KnownGrant extends Registration {
+export interface KnownGrant extends QueuePlace {
   readonly id: string;
 }
 

@@ -1,7 +1,7 @@
 import { RESERVATION } from '@holdfast/core';
 import { lockKey, queueKey, toWord } from '../redis-keys.ts';
 import { MARK, QUEUE, READ, TELL, TIME } from './lua.ts';
-import type { Registration } from './reserved.ts';
+import type { QueuePlace } from './reserved.ts';
 import { script, toList, toNumber, type ManyCall } from './script.ts';
 
 /**
@@ -38,7 +38,7 @@ return replies
 `);
 
 /** A registration that is to live on. */
-export interface Refreshed extends Registration {
+export interface Refreshed extends QueuePlace {
   /** Who waits, for people. */
   readonly label: string;
 }

@@ -18,14 +18,14 @@ return replies
 `);
 
 /** A locker and a lock: who waits, or is to be told. */
-export interface Registration {
+export interface QueuePlace {
   /** The locker, as the server calls it. */
   readonly member: string;
   readonly key: string;
 }
 
 /** Whether a lock is reserved for a locker. */
-export const RESERVATIONS: ManyCall<Registration, boolean> = {
+export const RESERVATIONS: ManyCall<QueuePlace, boolean> = {
   phase: 'acquire',
   script: RESERVED,
   keysEach: 1,

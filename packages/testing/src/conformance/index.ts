@@ -14,13 +14,13 @@ export type { ConformanceCase } from './kit.ts';
 export interface StoreConformanceOptions {
   /** Makes the store for one case. Cases use keys of their own, so they may share a server. */
   createStore: () => MaybePromise<LockStore>;
-  /** Called after each case, with its store. */
+  /** Called after each case, with its store. @default nothing is called */
   disposeStore?: ((store: LockStore) => MaybePromise<void>) | undefined;
-  /** What the store is expected to say of itself; what is left out is not checked. */
+  /** What the store is expected to say of itself; what is left out is not checked. @default {} */
   capabilities?: Partial<StoreCapabilities> | undefined;
-  /** Whether the store is expected to have `list`; not checked if left out. */
+  /** Whether the store is expected to have `list`; @default not checked */
   lists?: boolean | undefined;
-  /** The store's clock, where it runs on a virtual one: no case then takes real time. */
+  /** The store's clock, where it runs on a virtual one: no case then takes real time. @default real time */
   clock?: VirtualClock | undefined;
 }
 

@@ -24,7 +24,7 @@ export interface ConformanceCase {
 /** What a case works with. */
 export type CaseBody = (bench: Bench) => Promise<void>;
 
-type Granted = Extract<AcquireReply, { granted: true }>;
+type GrantedReply = Extract<AcquireReply, { granted: true }>;
 type Busy = Extract<AcquireReply, { granted: false }>;
 
 /** One locker's dealings with the store under test, as a case sees them. */
@@ -34,7 +34,10 @@ export interface TestClient {
   readonly events: StoreEvent[];
   acquire(key: string, more?: Partial<AcquireRequest>): Promise<AcquireReply>;
   /** @throws if it is not granted */
-  take(key: string, more?: Partial<AcquireRequest>): Promise<Granted & { readonly id: string }>;
+  take(
+    key: string,
+    more?: Partial<AcquireRequest>,
+  ): Promise<GrantedReply & { readonly id: string }>;
   /** @throws if it is granted */
   refused(key: string, more?: Partial<AcquireRequest>): Promise<Busy>;
   /** How often it was woken for a key. */

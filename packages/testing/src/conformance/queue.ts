@@ -27,7 +27,7 @@ async function stayAlive(
   }
 }
 
-/** The queue of a store that can notify: contract 6.2. */
+/** The queue of a store that can wake its waiters (specification 6.2). */
 export const queueCases: Record<string, CaseBody> = {
   'a release wakes the first that waits, and nobody else': async (bench) => {
     const key = bench.key();

@@ -10,7 +10,7 @@ import { script, toList, toNumber, toText, type ManyCall } from './script.ts';
  * that is the id).
  * Answers 1 if granted + 2 if the replaced grant was there; and the id of who holds it instead.
  */
-const CLAIM = script(/* lua */ `
+const ACQUIRE_ON_NODE = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${END_EARLY}
 local call = redis.call
 local lock, queue = unpack(KEYS)
@@ -40,7 +40,7 @@ return { replaced, held.id or '' }
 `);
 
 /** What one server of a quorum is asked for. */
-export interface ClaimRequest {
+export interface NodeAcquireRequest {
   readonly key: string;
   readonly id: string;
   readonly owner: string;
@@ -52,16 +52,16 @@ export interface ClaimRequest {
   readonly onlyFree?: boolean | undefined;
 }
 
-export interface ClaimReply {
+export interface NodeAcquireReply {
   readonly granted: boolean;
   readonly replaced: boolean;
   /** The id that holds it instead, if known. */
   readonly holder?: string | undefined;
 }
 
-export const CLAIMS: ManyCall<ClaimRequest, ClaimReply> = {
+export const NODE_ACQUISITIONS: ManyCall<NodeAcquireRequest, NodeAcquireReply> = {
   phase: 'acquire',
-  script: CLAIM,
+  script: ACQUIRE_ON_NODE,
   most: 1,
   keysEach: 2,
   keyOf: ({ key }) => key,
@@ -69,7 +69,7 @@ export const CLAIMS: ManyCall<ClaimRequest, ClaimReply> = {
     words.push(lockKey(key), queueKey(key));
   },
   writeArgs: ([request], words) => {
-    const { id, owner, label, ttl, replaces, onlyFree } = request as ClaimRequest;
+    const { id, owner, label, ttl, replaces, onlyFree } = request as NodeAcquireRequest;
     words.push(
       toWord(id),
       String(ttl),
