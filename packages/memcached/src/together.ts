@@ -43,7 +43,8 @@ export function together<T>(
     for (const [place, request] of requests.entries()) {
       request.then(
         (answer) => settle(place, answer),
-        (error: unknown) => settle(place, error instanceof Error ? error : new Error(String(error))),
+        (error: unknown) =>
+          settle(place, error instanceof Error ? error : new Error(String(error))),
       );
     }
   });
