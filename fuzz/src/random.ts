@@ -87,6 +87,11 @@ export class Random {
     return result;
   }
 
+  /** Any text, as a part of a URL; half a character is none. */
+  urlPart(): string {
+    return encodeURIComponent(Buffer.from(this.text().slice(0, 500)).toString());
+  }
+
   /** Any value that JSON can hold. */
   json(depth = 0): unknown {
     const leaves = [null, true, false, 0, -1, 1.5, 1e300, '', this.text(), this.text()];

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createLocker, type Key } from '@holdfast/core';
-import { lockRoute } from '@holdfast/express';
+import { getLock, lockRoute } from '@holdfast/express';
 import express from 'express';
 import type { Target, TargetKind } from '../target.ts';
 import { HttpTarget } from './http-target.ts';
@@ -26,7 +26,7 @@ async function start(): Promise<Target> {
     wait: (req) => Number(req.query['wait'] ?? 0),
   });
   app.post('/orders/:id/pay', order, (req, res) => {
-    setImmediate(() => res.json({ key: req.lock.key }));
+    setImmediate(() => res.json({ key: getLock(req).key }));
   });
   const listed = lockRoute({
     locker,

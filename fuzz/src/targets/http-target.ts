@@ -68,7 +68,7 @@ export class HttpTarget implements Target {
 function requestOf(random: Random): string {
   const good = random.pick(REQUESTS);
   const [head = '', body = ''] = good.split('\r\n\r\n');
-  const path = `/orders/${encodeURIComponent(random.text().slice(0, 500).toWellFormed())}/pay`;
+  const path = `/orders/${random.urlPart()}/pay`;
   const hostile = JSON.stringify({ keys: random.json(), owner: random.json(), ttl: random.json() });
   const sized = head.replace(/Length: \d+/, `Length: ${Buffer.byteLength(hostile, 'latin1')}`);
   return random.pick<() => string>([
@@ -79,8 +79,7 @@ function requestOf(random: Random): string {
     () => `${sized}\r\n\r\n${hostile}`,
     () => good.replace('/orders/7/pay', path),
     () => good.replace('X-Owner: task', `X-Owner: ${random.text().replaceAll(/[\r\n]/g, '')}`),
-    () =>
-      good.replace(/ttl=[^ ]*/, `ttl=${encodeURIComponent(String(random.json()).toWellFormed())}`),
+    () => good.replace(/ttl=[^ ]*/, `ttl=${random.urlPart()}`),
     () => good.slice(0, random.below(good.length)),
     () => random.bytes(200).toString('latin1'),
   ])();

@@ -15,8 +15,8 @@ class Items implements Target {
   private constructor(
     private readonly server: TestServer,
     private readonly socket: Socket,
-    private readonly holder: Locker,
-    private readonly other: Locker,
+    readonly holder: Locker,
+    readonly other: Locker,
   ) {}
 
   static async start(): Promise<Target> {

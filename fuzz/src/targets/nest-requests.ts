@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import { createLocker, type Key } from '@holdfast/core';
 import { LockModule, UseLock, WithLock } from '@holdfast/nestjs';
-import { Controller, HttpCode, Post, type ExecutionContext } from '@nestjs/common';
+import { Controller, HttpCode, Module, Post, type ExecutionContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { Target, TargetKind } from '../target.ts';
 import { HttpTarget } from './http-target.ts';
@@ -37,11 +37,14 @@ class Orders {
 
 async function start(): Promise<Target> {
   const locker = createLocker({ maxWaiters: 5 });
-  const imports = [LockModule.forRoot({ locker, shutdownTimeout: 0 })];
-  const app = await NestFactory.create(
-    { module: class Fuzzed {}, imports, controllers: [Orders] },
-    { logger: false, forceCloseConnections: true },
-  );
+
+  @Module({
+    imports: [LockModule.forRoot({ locker, shutdownTimeout: 0 })],
+    controllers: [Orders],
+  })
+  class Fuzzed {}
+
+  const app = await NestFactory.create(Fuzzed, { logger: false, forceCloseConnections: true });
   await app.listen(0, '127.0.0.1');
   return new HttpTarget({
     port: (app.getHttpServer() as { address(): AddressInfo }).address().port,

@@ -34,7 +34,7 @@ class Messages implements Target {
 
   async attack(random: Random): Promise<string | undefined> {
     const channel = random.chance(0.9) ? random.pick(this.channels) : random.text();
-    const message = random.pick<() => string | Buffer>([
+    const message = random.pick<() => string | Uint8Array>([
       () => random.mutate(random.pick(this.templates)),
       () => random.mutate(random.pick(this.templates)),
       () => random.pick(this.templates),
@@ -43,7 +43,7 @@ class Messages implements Target {
       () => random.bytes(200),
       () => random.pick(['{', ' ', 'lost ', '"', 'wake x ']).repeat(random.below(50_000)),
     ])();
-    await this.admin.publish(channel, message);
+    await this.admin.publish(channel, Buffer.from(message));
     return undefined;
   }
 

@@ -13,8 +13,8 @@ class StoredValues implements Target {
   constructor(
     private readonly site: RedisSite,
     private readonly admins: readonly Redis[],
-    private readonly holder: Locker,
-    private readonly other: Locker,
+    readonly holder: Locker,
+    readonly other: Locker,
   ) {}
 
   static async start(
