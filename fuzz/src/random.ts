@@ -67,6 +67,11 @@ export class Random {
     return unit.repeat(this.chance(0.03) ? this.below(70_000) : this.below(40));
   }
 
+  /** One of many: what sends megabytes is busy with that itself. */
+  word(): string {
+    return this.text().slice(0, 200);
+  }
+
   /** A text that was good, with a few things wrong. */
   mutate(text: string): string {
     let result = text;

@@ -40,7 +40,7 @@ class Jobs implements Target {
     const key = random.pick<() => unknown>([
       () => random.json(),
       () => random.text(),
-      () => Array.from({ length: random.below(300) }, (_, index) => `${random.text()}${index}`),
+      () => Array.from({ length: random.below(300) }, (_, index) => `${random.word()}${index}`),
       () => `key-${random.below(5)}`,
       () => ['key-1', 'key-2', random.json()],
     ])();

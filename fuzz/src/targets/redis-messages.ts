@@ -78,7 +78,7 @@ class Messages implements Target {
     await until('the other waits', async () => (await this.admin.exists(`${LOCK}:queue`)) === 1);
     const words = String(await this.admin.get(LOCK)).split(' ');
     const [id = '', holder = ''] = words.slice(6);
-    const queue = await this.admin.zrange(`${LOCK}:queue`, 0, -1);
+    const queue = await this.admin.zrange(`${LOCK}:queue`, '0', '-1');
     const waiter = String(queue.find((member) => !member.includes(' ')));
     const reasons = ['forced', 'superseded', 'stolen', '<script>'];
     this.templates = [

@@ -94,9 +94,12 @@ class StoredValues implements Target {
     const scores = ['-inf', '+inf', 0, -1, 1, now, now + 5_000, -now, now * 1_000, 1e14, 1e300];
     const entries: (string | number)[] = [];
     for (let left = 1 + random.below(random.chance(0.05) ? 500 : 8); left > 0; left--) {
-      const client = random.pick(['store/client', 'a/b', '-', random.text()]);
-      const member = random.pick([client, `until ${client}`, `label ${client} x`, random.text()]);
-      entries.push(random.pick(scores), random.chance(0.8) ? member : random.mutate(member));
+      const client = random.pick(['store/client', 'a/b', '-', random.word()]);
+      const member = random.pick([client, `until ${client}`, `label ${client} x`, random.word()]);
+      entries.push(
+        random.pick(scores),
+        random.chance(0.8) ? member : random.mutate(member).slice(0, 500),
+      );
     }
     await admin.zadd(name, ...entries);
   }
