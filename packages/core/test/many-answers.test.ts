@@ -18,6 +18,12 @@ async function perTurn(told: readonly unknown[]): Promise<number[]> {
   return turns;
 }
 
+/** A locker whose time stands still: on a busy machine a second may pass between any two lines. */
+function timeless() {
+  const clock = virtualClock();
+  return { clock, locker: createLocker({ store: memoryStore({ clock }), clock }) };
+}
+
 function inLine(count: number, lock: () => Promise<unknown>): unknown[] {
   const told: unknown[] = [];
   for (let index = 0; index < count; index++) {
@@ -31,7 +37,7 @@ function inLine(count: number, lock: () => Promise<unknown>): unknown[] {
 
 describe('10,000 who wait and give up in one turn', () => {
   test('are told over many turns when they share a signal, and none gets the lock', async () => {
-    const locker = createLocker();
+    const { locker } = timeless();
     const lock = await locker.lock('k');
     const gone = new AbortController();
     const told = inLine(MANY, () => locker.lock('k', { signal: gone.signal }));
@@ -48,8 +54,7 @@ describe('10,000 who wait and give up in one turn', () => {
   });
 
   test('are told over many turns when their limit is one moment', async () => {
-    const clock = virtualClock();
-    const locker = createLocker({ store: memoryStore({ clock }), clock });
+    const { clock, locker } = timeless();
     await locker.lock('k', { ttl: 60_000 });
     const told = inLine(MANY, () => locker.lock('k', { wait: 1_000 }));
     await turn();
@@ -64,7 +69,7 @@ describe('10,000 who wait and give up in one turn', () => {
   });
 
   test('are told over many turns when the locker is closed', async () => {
-    const locker = createLocker();
+    const { locker } = timeless();
     await locker.lock('k');
     const told = inLine(MANY, () => locker.lock('k'));
     await turn();
