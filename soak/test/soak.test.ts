@@ -37,7 +37,7 @@ describe('a figure', () => {
 });
 
 test('every figure of every service and of the server is seen', async () => {
-  const { figures, answered, left } = await run({ seconds: 3, every: 0.5 });
+  const { figures, answered, left } = await run({ seconds: 3, every: 0.5, looks: 3 });
   const names = SERVICES.flatMap((name) => [`${name} heap`, `${name} handles`]);
   expect(Object.keys(figures)).toEqual([...names, 'server connections', 'server keys']);
   for (const seen of Object.values(figures)) {

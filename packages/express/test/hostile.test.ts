@@ -1,7 +1,13 @@
 import { memoryStore, type LockStore } from '@holdfast/core';
 import { lockRoute, type LockRouteOptions } from '@holdfast/express';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { deferred, express, post, rawClient, realLocker, serve, until } from './kit.ts';
+
+// Express prints what its own handler of errors answers.
+beforeEach(() => {
+  const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
+  return () => printed.mockRestore();
+});
 
 /** A store that counts what it is asked for. */
 function counted(): { readonly store: LockStore; readonly asked: string[] } {
