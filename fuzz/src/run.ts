@@ -60,7 +60,7 @@ export async function attack(kind: TargetKind, inputs: number, seed: number): Pr
       if (ms > LONGEST_BLOCK) {
         problems.push(`input ${input} blocks the event loop for ${ms.toFixed(0)} ms each time`);
       }
-      const wrong = await target.check();
+      const wrong = await target.check().catch(String);
       if (wrong !== undefined) problems.push(wrong);
       problems.push(...watch.escaped.splice(0).map((error) => `nobody caught ${error}`));
       if (problems.length > 0) problems.push(`while inputs ${from} to ${to - 1} were sent`);
