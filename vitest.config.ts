@@ -93,6 +93,8 @@ export default defineConfig({
       onServers('docs', 'docs'),
       onServers('redis'),
       project('chaos', 'chaos'),
+      project('fuzz', 'fuzz'),
+      project('soak', 'soak'),
       projectOn('redis', 'ioredis5', ['ioredis']),
       projectOn('redis', 'ioredis5.3', ['ioredis']),
       // A fork of ioredis: only what depends on the client.

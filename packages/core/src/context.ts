@@ -7,6 +7,7 @@ import { Renewer } from './hold/renewer.ts';
 import type { LockerSettings } from './options.ts';
 import { Releases } from './release/releases.ts';
 import { MAX_TOKENS, type LockStore, type MaybePromise, type StoreEvent } from './store.ts';
+import { Answers } from './util/answers.ts';
 import { Ids } from './util/ids.ts';
 import { Notices } from './util/notices.ts';
 import { StoreCalls } from './util/store-calls.ts';
@@ -19,6 +20,7 @@ import { Timeouts } from './util/timeouts.ts';
  */
 export class Context {
   readonly notices = new Notices();
+  readonly answers = new Answers();
   readonly time: Time;
   readonly events: Events;
   readonly timeouts: Timeouts;

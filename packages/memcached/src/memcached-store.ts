@@ -18,6 +18,7 @@ import { jsonFormat, memlockFormat, type Format } from './lock-item.ts';
 import { BinaryItems } from './items.ts';
 import { promisedFor } from './lease-time.ts';
 import type { MemjsClient } from './memjs.ts';
+import { together } from './together.ts';
 
 /** Options of {@link memcachedStore}. */
 export interface MemcachedStoreOptions {
@@ -72,6 +73,10 @@ const CAPABILITIES: StoreCapabilities = {
   checkEvery: 2_000,
 };
 
+/** How long servers are waited for when others have answered, in ms, and as a part of the shortest ttl. */
+const PATIENCE = 250;
+const PATIENCE_RATIO = 0.2;
+
 class MemcachedStore implements LockStore {
   readonly name = 'memcached';
   readonly capabilities = CAPABILITIES;
@@ -95,14 +100,10 @@ class MemcachedStore implements LockStore {
 
   /** memcached has no request for several items with conditions: they are sent in one go. */
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
-    const renewOne = async (request: RenewRequest): Promise<RenewReply> => {
-      try {
-        return await this.locks.renew(request);
-      } catch (error) {
-        return error as Error;
-      }
-    };
-    return Promise.all(requests.map(renewOne));
+    return together(
+      requests.map((request) => this.locks.renew(request)),
+      patienceFor(requests),
+    );
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
@@ -124,6 +125,14 @@ class MemcachedStore implements LockStore {
       if (this.listeners.size === 0) this.connections.close();
     };
   }
+}
+
+function patienceFor(requests: readonly RenewRequest[]): number {
+  let patience = PATIENCE;
+  for (const { ttl } of requests) {
+    if (ttl > 0) patience = Math.min(patience, ttl * PATIENCE_RATIO);
+  }
+  return patience;
 }
 
 /** @throws LockArgumentError */

@@ -2,7 +2,7 @@ import { LockArgumentError, LockStoreError, storedKey } from '@holdfast/core';
 import { Client } from 'memjs';
 import { describe, expect } from 'vitest';
 import { memcachedStore, type MemjsClient } from '../src/index.ts';
-import { Site, test } from './kit/site.ts';
+import { Site, test, until } from './kit/site.ts';
 
 const KEYS = Array.from({ length: 40 }, (_, index) => `key:${index}`);
 
@@ -56,6 +56,31 @@ describe.concurrent('with several servers', () => {
       await sites[1].server.kill();
       await expect(locker.tryLock('7')).rejects.toBeInstanceOf(LockStoreError);
       await locker.withLock('8', () => {});
+    });
+  });
+
+  test('one that hangs costs its own locks, and no others', async () => {
+    await withTwo(async (sites) => {
+      const client = Client.create(sites.map((site) => site.address).join(','));
+      Object.assign(client, { getServer: (key: string) => (key.endsWith('7') ? 1 : 0) });
+      const locker = sites[0].locker({ ttl: 3_000 }, client);
+      const locks = await Promise.all(['1', '2', '7', '17'].map((key) => locker.lock(key)));
+      const lost: unknown[] = [];
+      locker.on('lost', ({ key, reason }) => lost.push({ key, reason }));
+      const renewed = new Map<string | undefined, number>();
+      locker.on('renewed', ({ key }) => renewed.set(key, (renewed.get(key) ?? 0) + 1));
+      await sites[1].freeze();
+      await until('the locks of the server that hangs are lost', () => lost.length >= 2);
+      const seen = new Map(renewed);
+      // Renewed for longer than a lease, while the other hangs.
+      await until('the others are renewed on and on', () =>
+        ['1', '2'].every((key) => (renewed.get(key) ?? 0) >= (seen.get(key) ?? 0) + 4),
+      );
+      expect(locks.map(({ state }) => state)).toEqual(['held', 'held', 'lost', 'lost']);
+      expect(lost).toEqual(
+        expect.arrayContaining(['7', '17'].map((key) => ({ key, reason: 'expired' }))),
+      );
+      for (const lock of locks.slice(0, 2)) expect(await lock.release()).toBe(true);
     });
   });
 });

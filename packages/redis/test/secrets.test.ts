@@ -1,4 +1,6 @@
 import { inspect } from 'node:util';
+import { createLocker } from '@holdfast/core';
+import { redisQuorum } from '@holdfast/redis';
 import { describe, expect } from 'vitest';
 import { fails, Site, test, until } from './site.ts';
 
@@ -9,7 +11,7 @@ function said(error: unknown): string {
     parts.push(one.message, one.stack ?? '', JSON.stringify(one, Object.getOwnPropertyNames(one)));
   }
   // The key that the caller gave is in `error.key`, and nowhere else.
-  return parts.join('\n').replaceAll(/"?key"?: ?['"]secret-key['"]/g, '');
+  return parts.join('\n').replaceAll(/["[]?key["\]]?: ?['"]secret-key['"]/g, '');
 }
 
 type Options = Record<string, unknown>;
@@ -56,6 +58,19 @@ describe.concurrent('an error tells no key, owner or password', () => {
       for (const one of [error, ...told]) expect(said(one)).not.toMatch(SECRETS);
     },
   );
+
+  test('tells no key, owner or password from a quorum after a wrong password', async ({ site }) => {
+    await site.admin.config('SET', 'requirepass', 'right');
+    // Three databases of a server are as good as three servers here.
+    const clients = [0, 1, 2].map((db) => site.client({ db, password: 'secret-password' }));
+    const locker = createLocker({ store: redisQuorum(clients), ttl: 1_000 });
+    site.onEnd(() => locker.close());
+    const told: unknown[] = [];
+    locker.on('store-error', ({ error }) => told.push(error));
+    const { error } = await fails(locker.lock('secret-key', { owner: 'secret-owner', wait: 300 }));
+    for (const one of [error, ...told]) expect(said(one)).not.toMatch(SECRETS);
+    expect(error).toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE' });
+  });
 
   test('tells no key, owner or password when Redis repeats the arguments of an unknown command', async () => {
     const site = await Site.start([

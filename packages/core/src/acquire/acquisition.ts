@@ -145,11 +145,22 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** Takes back what was taken or asked for, and tells of the end. */
   private end(reason: NotAcquiredReason, answer: (waited: number) => void): void {
     if (this.settled) return;
-    const { events, time } = this.context;
+    const { answers, time } = this.context;
     this.settle();
     this.giveBack();
-    const waited = time.now() - this.since;
-    answer(waited);
+    const now = time.now();
+    const waited = now - this.since;
+    const tell = (): void => {
+      answer(waited);
+      this.notAcquired(reason, waited);
+    };
+    // Whoever makes a single attempt ends by itself, and not with many others.
+    if (this.settings.wait === 0) tell();
+    else answers.give(tell, now);
+  }
+
+  private notAcquired(reason: NotAcquiredReason, waited: number): void {
+    const { events } = this.context;
     // Nobody was told that the others wait.
     const told = reason === 'busy' || reason === 'queue-full' || this.waiting;
     if (told && events.heard('not-acquired')) {
