@@ -358,7 +358,9 @@ export function checkKeys(key: Key, maxKeys: number): readonly [string, ...strin
   for (const one of key as readonly unknown[]) {
     keys.add(checkKey(one));
     if (keys.size > maxKeys) {
-      throw new LockArgumentError(`Too many keys: the locker's \`maxKeys\` is ${maxKeys}.`);
+      throw new LockArgumentError(
+        `A lock takes at most ${maxKeys} keys, the locker's \`maxKeys\`.`,
+      );
     }
   }
   if (keys.size === 0) throw new LockArgumentError('A list of keys must not be empty.');
