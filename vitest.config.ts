@@ -88,7 +88,7 @@ export default defineConfig({
       onServers('cli'),
       project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),
       onServers('playground', 'apps/playground'),
-      project('consumer', 'consumer'),
+      onServers('consumer', 'consumer'),
       onServers('test-servers'),
       onServers('docs', 'docs'),
       onServers('redis'),

@@ -6,7 +6,11 @@ const FOREIGN_DATA = new RegExp(`\\bWRONGTYPE\\b|${FOREIGN}`);
 
 /** What trying again cannot heal, and what to do about it. */
 const PERMANENT: readonly (readonly [RegExp, string | ((match: RegExpExecArray) => string)])[] = [
-  [FOREIGN_DATA, 'A Redis key of this lock holds data that Holdfast did not write.'],
+  [
+    FOREIGN_DATA,
+    'A Redis key of this lock holds data that this version of Holdfast cannot read: another program, ' +
+      'or a version with another format, wrote it.',
+  ],
   [/\b(?:NOAUTH|WRONGPASS)\b/, 'Redis refuses the credentials of the client.'],
   [
     /\bNOPERM\b.*\bpermissions? to run the '?([\w|]+)'? command/,
