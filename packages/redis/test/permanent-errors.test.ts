@@ -9,8 +9,8 @@ import { fails, Site, test, until } from './site.ts';
 
 /** It is told at once, also to those who would wait. */
 async function refusesAtOnce(locker: Locker, message: RegExp): Promise<void> {
-  for (const attempt of [locker.tryLock('key'), locker.lock('key'), locker.inspect('key')]) {
-    const { error, after } = await fails(attempt);
+  const attempts = [locker.tryLock('key'), locker.lock('key'), locker.inspect('key')];
+  for (const { error, after } of await Promise.all(attempts.map(fails))) {
     expect(error).toBeInstanceOf(LockStoreError);
     expect(error).toMatchObject({ permanent: true });
     expect((error as LockStoreError).message).toMatch(message);
