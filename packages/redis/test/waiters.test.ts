@@ -59,7 +59,8 @@ describe.concurrent('those who wait', () => {
     const queue = await queueUp(site, 30, asked);
     asked.count = 0;
     client.disconnect();
-    const first = await (queue[0] as Promise<Lock>);
+    // On a busy machine one may have lost its place meanwhile.
+    const first = await Promise.race(queue);
     // By a timer some may have asked in vain; not all of them, nor again and again.
     expect(asked.count).toBeLessThanOrEqual(10);
     await first.release();
