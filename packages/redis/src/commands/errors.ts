@@ -39,6 +39,9 @@ const PERMANENT: readonly (readonly [RegExp, string | ((match: RegExpExecArray) 
   ],
 ];
 
+const CLOSED =
+  'The Redis client is not connected: it has been closed, or its `connect()` has not been called.';
+
 /** Whether a key of a lock holds data of somebody else. */
 export function isForeign(error: unknown): boolean {
   return error instanceof Error && FOREIGN_DATA.test(error.message);
@@ -60,7 +63,7 @@ export function toStoreError(error: unknown, client: ClientPort, phase: StorePha
   const cause = withoutSecrets(error);
   const permanent = (message: string): LockStoreError =>
     new LockStoreError(message, { phase, permanent: true, cause });
-  if (client.state === 'closed') return permanent('The Redis client is closed.');
+  if (client.state === 'closed') return permanent(CLOSED);
   if (!(cause instanceof Error)) return cause;
   for (const [pattern, message] of PERMANENT) {
     const match = pattern.exec(cause.message);
