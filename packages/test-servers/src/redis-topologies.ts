@@ -24,7 +24,7 @@ function argsFor({ password, tls }: RedisAccess): string[] {
   const args = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
   if (tls === undefined) return args;
   const files = ['--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile];
-  const trust = ['--tls-ca-cert-file', tls.certFile, '--tls-auth-clients', 'no'];
+  const trust = ['--tls-ca-cert-file', tls.caFile, '--tls-auth-clients', 'no'];
   return [...args, ...files, ...trust, '--tls-replication', 'yes'];
 }
 
