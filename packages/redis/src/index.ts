@@ -9,4 +9,5 @@ export type {
   NodeRedisSentinel,
 } from './connection/node-redis-types.ts';
 export { redisQuorum, type RedisQuorumOptions } from './quorum/redis-quorum.ts';
+export { redisScripts, type RedisScripts } from './redis-scripts.ts';
 export { redisStore, type RedisStoreOptions } from './redis-store.ts';

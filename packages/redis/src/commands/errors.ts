@@ -34,7 +34,7 @@ const PERMANENT: readonly (readonly [RegExp, string | ((match: RegExpExecArray) 
       `Redis does not know ${command.toUpperCase()}, which Holdfast needs: is it renamed or disabled?`,
   ],
   [
-    /subscriber mode/,
+    /subscriber mode|\bonly \(P(?:\|S)?\)SUBSCRIBE\b/,
     'The Redis client is in subscriber mode, in which it runs no scripts: give the store another client.',
   ],
 ];

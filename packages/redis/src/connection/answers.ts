@@ -3,8 +3,11 @@ import type { Watchers } from './watchers.ts';
 /** While some requests fail, the others tell of a connection once in so many ms at most. */
 const TELL_EVERY = 1_000;
 
-/** What a server answers begins with a code. All else is of the client, which has no answer. */
-const SERVER_ERROR = /^[A-Z]{2,}\b/;
+/**
+ * What a server answers begins with a code. All else is of the client, which has no answer. A server
+ * without a script that it has had is another one, or has forgotten more than that.
+ */
+const SERVER_ERROR = /^(?!NOSCRIPT)[A-Z]{2,}\b/;
 
 /** Tells of a connection that was lost by what comes of requests, where a client has no event for it. */
 export class Answers {

@@ -1,3 +1,4 @@
+import { script } from '../scripts/script.ts';
 import type { GlideClient } from './glide-types.ts';
 import type { MessageConnection, MessageListener } from './port.ts';
 
@@ -21,6 +22,9 @@ const OWN = {
   clientSideCache: undefined,
 };
 
+/** A server that does not know it any more is another one, or has forgotten more than that. */
+const MARK = script("return 'known'");
+
 interface Message {
   readonly message: unknown;
 }
@@ -39,7 +43,8 @@ interface Origin {
 /**
  * A connection for messages. GLIDE has no copies of a client, and takes what is done with messages only
  * when a client is made: so another one is made, from the same configuration. It connects anew by itself,
- * and listens again to what it has listened to.
+ * and listens again to what it has listened to, but does not tell so: a script shows whether the server
+ * is still the one that it was.
  */
 export class GlideMessages implements MessageConnection {
   private client: MessageClient | undefined;
@@ -59,11 +64,19 @@ export class GlideMessages implements MessageConnection {
     if (typeof client?.subscribe !== 'function') {
       throw new TypeError('This version of GLIDE cannot listen to channels while it is connected.');
     }
-    await client.subscribe(new Set(channels), SUBSCRIBE_TIMEOUT);
+    try {
+      await client.subscribe(new Set(channels), SUBSCRIBE_TIMEOUT);
+    } catch (error) {
+      // What the server has said is not told. One that answers all else has refused it.
+      await this.ping();
+      throw new Error('NOPERM The user of the client may not subscribe to the channel.', {
+        cause: error,
+      });
+    }
   }
 
   async ping(): Promise<void> {
-    await this.client?.customCommand(['PING']);
+    await this.mark('EVALSHA', MARK.sha);
   }
 
   close(): void {
@@ -86,6 +99,15 @@ export class GlideMessages implements MessageConnection {
       return;
     }
     this.client = client;
-    this.listener.opened();
+    await this.mark('EVAL', MARK.source);
+    if (!this.isClosed) this.listener.opened();
+  }
+
+  /** On all servers of a Cluster. */
+  private async mark(command: string, text: string): Promise<void> {
+    const { client } = this;
+    if (client === undefined) return;
+    const options = 'invokeScriptWithRoute' in client ? { route: 'allPrimaries' } : {};
+    await client.customCommand([command, text, '0'], options);
   }
 }

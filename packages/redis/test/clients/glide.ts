@@ -4,8 +4,10 @@ import type { ClientKind, SingleOptions } from './kind.ts';
 // It writes each error of a server, also those that are expected.
 Logger.setLoggerConfig('off');
 
-const secure = (tls: SingleOptions['tls']): object =>
-  tls === undefined ? {} : { tlsAdvancedConfiguration: { rootCertificates: tls.ca } };
+const secure = (tls: SingleOptions['tls']): object => ({
+  connectionTimeout: 10_000,
+  ...(tls !== undefined && { tlsAdvancedConfiguration: { rootCertificates: tls.ca } }),
+});
 
 /** Tests run on machines that are busy: what 250 ms do is tested by itself. */
 const PATIENT = { requestTimeout: 10_000 };
