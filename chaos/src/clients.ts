@@ -2,7 +2,7 @@ import type { AnyRedisClient } from '@holdfast/redis';
 
 interface Connected {
   readonly client: AnyRedisClient;
-  close(): unknown;
+  readonly close: () => unknown;
 }
 
 const HOST = '127.0.0.1';

@@ -56,7 +56,7 @@ export class Servers {
 
   /** Not of the library that is tested. */
   administrator(options: SingleOptions): Redis {
-    const client = new Redis({ ...options } as never);
+    const client = new Redis({ ...options });
     client.on('error', () => {});
     this.endings.push(() => client.disconnect());
     return client;

@@ -159,7 +159,7 @@ describe.concurrent('a client with options of its own', () => {
     expect(error).toMatchObject({ permanent: false });
     expect(String((error as LockStoreError).cause)).toContain('timed out');
     site.server.thaw();
-    await lock.extend();
+    await until('it is renewed', async () => (await fails(lock.extend())).error === undefined);
     // What timed out is taken back.
     expect((await site.locker().lock('other', { wait: 5_000 })).state).toBe('held');
   });

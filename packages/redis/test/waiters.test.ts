@@ -46,10 +46,11 @@ describe.concurrent('those who wait', () => {
     });
     await lock.release();
     await Promise.all(served);
-    expect(order).toEqual(order.toSorted((a, b) => a - b));
     expect(order).toHaveLength(15);
-    // Stalls of a machine that is busy make somebody ask again.
-    expect(asked.count - before).toBeLessThanOrEqual(15 + 10);
+    // Stalls of a machine that is busy make somebody ask again, behind those who have come since.
+    const again = asked.count - before - 15;
+    expect(again).toBeLessThanOrEqual(10);
+    if (again === 0) expect(order).toEqual(order.toSorted((a, b) => a - b));
   });
 
   test('make no stampede when the holder crashes', async ({ site }) => {

@@ -121,7 +121,7 @@ class GlidePort implements ClientPort {
     const byAddress = new Map<string, Primary>();
     for (const [, , [host, port]] of slots) {
       const address = `${host}:${port}`;
-      const route = { type: 'routeByAddress', host, port: Number(port) };
+      const route = { type: 'routeByAddress', host, port };
       byAddress.set(address, this.primary(address, route));
     }
     return [...byAddress.values()];

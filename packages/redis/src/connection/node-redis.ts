@@ -270,6 +270,7 @@ class SentinelPort extends NodeRedisPort<NodeRedisSentinel> {
     };
     if (!sentinel.isOpen) return Promise.reject(new Error('The client is not connected.'));
     // Not the client itself, which its own commands' look-up would be after a failover.
+    // oxlint-disable-next-line no-underscore-dangle -- there is no other way to a client of a node
     return sentinel._execute(false, (node) => Promise.resolve({ node })).then(({ node }) => node);
   };
 }

@@ -259,7 +259,7 @@ describe.concurrent(`with ${name}`, () => {
       expect(await second.release()).toBe(true);
     } finally {
       await locker.close();
-      for (const { close } of clients) await close();
+      for (const made of clients) await made.close();
       for (const server of all) await server.stop();
     }
   });
@@ -294,7 +294,7 @@ describe(`a burst, with ${name}`, () => {
     const keys = Array.from({ length: 10_000 }, (_, index) => `burst:${index}`);
     const locks = await Promise.all(keys.map((key) => locker.tryLock(key)));
     expect(locks.every((lock) => lock?.state === 'held')).toBe(true);
-    await Promise.all(locks.map((lock) => lock?.release()));
+    await Promise.all(locks.map(async (lock) => lock?.release()));
     await until('all are free', async () => (await locker.list()).locks.length === 0);
   });
 });
@@ -340,7 +340,7 @@ describe.runIf(hasSentinel)(`behind a Sentinel, with ${name}`, () => {
         expect(await next.release()).toBe(true);
       } finally {
         for (const locker of [holder, other]) await locker.close();
-        for (const { close } of made) await close();
+        for (const one of made) await one.close();
         await sentinel.stop();
       }
     },

@@ -5,14 +5,19 @@ import {
   type GlideClient,
   type GlideClusterClient,
 } from '@holdfast/redis';
-import { GlideClient as Client, GlideClusterClient as ClusterClient } from '@valkey/valkey-glide';
+import {
+  GlideClient as Client,
+  GlideClusterClient as ClusterClient,
+  Logger,
+} from '@valkey/valkey-glide';
 import { describe, expect, expectTypeOf, test as plain } from 'vitest';
 import { isFree } from '../kit.ts';
-// Which also silences what it writes about errors that are expected.
-import './glide.ts';
 import { fails, test, until, type Site } from '../site.ts';
 
 // What is particular to GLIDE.
+
+// It writes each error of a server, also those that are expected.
+Logger.setLoggerConfig('off');
 
 async function clientOf(site: Site, options: object = {}): Promise<Client> {
   const { host, port } = site.proxy;

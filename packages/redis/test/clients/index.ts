@@ -1,12 +1,6 @@
 import type { ClientKind } from './kind.ts';
 
-export type {
-  ClientKind,
-  ClusterOptions,
-  MadeClient,
-  SentinelOptions,
-  SingleOptions,
-} from './kind.ts';
+export type { ClusterOptions, MadeClient, SingleOptions } from './kind.ts';
 
 /** Loaded one by one: a project has only the one that it is about. */
 const kinds: Readonly<Record<string, () => Promise<ClientKind>>> = {

@@ -15,7 +15,7 @@ function made<C extends Redis | Cluster>(client: C): MadeClient<C> {
 export const ioredis: ClientKind = {
   name: 'ioredis',
   cannot: {},
-  single: async (options) => made(new Redis({ ...options } as never)),
+  single: async (options) => made(new Redis({ ...options })),
   cluster: async ({ nodes, keyPrefix, password, tls, natMap, readsFromReplicas }) =>
     made(
       new Cluster([...nodes], {
@@ -26,5 +26,5 @@ export const ioredis: ClientKind = {
       }),
     ),
   sentinel: async ({ host, port, name, ...passwords }) =>
-    made(new Redis({ ...passwords, sentinels: [{ host, port }], name } as never)),
+    made(new Redis({ ...passwords, sentinels: [{ host, port }], name })),
 };

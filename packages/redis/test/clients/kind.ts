@@ -23,7 +23,7 @@ export interface ClusterOptions {
 }
 
 /** How a client reaches the primary that a Sentinel names. */
-export interface SentinelOptions {
+interface SentinelOptions {
   readonly host: string;
   readonly port: number;
   readonly name: string;

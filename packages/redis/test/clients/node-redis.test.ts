@@ -14,9 +14,10 @@ import { fails, test, until, waiting, type Site } from '../site.ts';
 
 type Client = ReturnType<typeof createClient>;
 
-async function clientOf(site: Site, options: object = {}): Promise<Client> {
+// oxlint-disable-next-line typescript/explicit-function-return-type
+async function clientOf(site: Site, options: { readonly RESP?: 2 | 3 } = {}) {
   const { host, port } = site.proxy;
-  const client = createClient({ socket: { host, port }, ...options }) as Client;
+  const client = createClient({ socket: { host, port }, ...options });
   client.on('error', () => {});
   await client.connect();
   site.onEnd(() => {
@@ -68,7 +69,7 @@ describe('a client that cannot be used', () => {
       () => createSentinel({ name: 'one', sentinelRootNodes: [{ host: '127.0.0.1', port: 1 }] }),
     ],
   ])('is told of at once: %s whose `connect()` has not been called', async (_, make) => {
-    const locker = createLocker({ store: redisStore(make() as NodeRedisClient) });
+    const locker = createLocker({ store: redisStore(make()) });
     for (const attempt of [() => locker.tryLock('key'), () => locker.lock('key')]) {
       const { error } = await fails(attempt());
       expect(error).toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE', permanent: true });
@@ -161,7 +162,7 @@ describe.concurrent('a client of the user', () => {
     const client = await clientOf(site);
     // As `client.withTypeMapping({ BLOB_STRING: Buffer, NUMBER: String })` does.
     const mapped = client.withTypeMapping({ 36: Buffer, 58: String } as never);
-    const locker = lockerOf(site, mapped as never);
+    const locker = lockerOf(site, mapped);
     const lock = await locker.lock('key');
     expect(await locker.inspect('key')).toMatchObject({ fencingToken: lock.fencingToken });
     expect(await lock.release()).toBe(true);

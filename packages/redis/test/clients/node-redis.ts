@@ -41,7 +41,7 @@ export const nodeRedis: ClientKind = {
       ...(keyPrefix !== undefined && { keyPrefix }),
       ...(username !== undefined && { username }),
       ...(password !== undefined && { password }),
-    } as never);
+    });
     return connected(client, async () => [client]);
   },
 
@@ -53,10 +53,10 @@ export const nodeRedis: ClientKind = {
       useReplicas: readsFromReplicas,
       ...(keyPrefix !== undefined && { keyPrefix }),
       ...(natMap !== undefined && { nodeAddressMap: natMap }),
-    } as never);
+    });
     const masters = (): Promise<NodeRedisClient[]> => {
       const { masters: all } = cluster as NodeRedisCluster;
-      return Promise.all(all.map((node) => (cluster as NodeRedisCluster).nodeClient(node)));
+      return Promise.all(all.map(async (node) => (cluster as NodeRedisCluster).nodeClient(node)));
     };
     return connected(cluster, masters) as Promise<MadeClient<AnyRedisCluster>>;
   },
