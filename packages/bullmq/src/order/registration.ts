@@ -1,16 +1,19 @@
 import { storedKey, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
+import { delayOf, SHORTEST } from '../deferral.ts';
 import type { Settings } from '../options.ts';
 
-/** A run of a job, and its place. */
-export interface Ticket {
+/** What a run of a job registers with in the lines of its keys. */
+export interface Registration {
   readonly id: string;
-  /** Empty if the run itself has not asked yet. */
+  /** Empty if somebody else registers the job. */
   readonly run: string;
-  /** The start of its member in the lines. */
+  /** The start of its member in the lines: see {@link sortOf}. */
   readonly sort: string;
-  /** How long it keeps its place when its worker dies at the start, in ms. */
+  /** How long the job keeps its place when its worker dies at the start, in ms. */
   readonly ttl: number;
+  /** The longest that the first job of a line is away without anyone looking after it, in ms. */
+  readonly safety: number;
   readonly keys: readonly string[];
 }
 
@@ -19,14 +22,27 @@ export function namesOf(key: Key | null): readonly string[] {
   return typeof key === 'string' ? [key] : [...new Set(key)];
 }
 
-export function ticketOf(
+/** What a line calls a key. */
+export const lineName = (name: string): string => storedKey('', name);
+
+export function registrationOf(
   settings: Settings,
   job: Job,
   names: readonly string[],
   run: string,
-): Ticket {
-  const keys = names.map((name) => storedKey('', name));
-  return { id: job.id ?? '', run, sort: sortOf(job), ttl: Math.ceil(settings.ttl), keys };
+): Registration {
+  return {
+    id: job.id ?? '',
+    run,
+    sort: sortOf(job),
+    ttl: Math.ceil(settings.ttl),
+    safety: safetyOf(settings, job),
+    keys: names.map(lineName),
+  };
+}
+
+export function safetyOf(settings: Settings, job: Job): number {
+  return Math.ceil(Math.max(delayOf(settings, job, 0), SHORTEST));
 }
 
 const digits = (value: number, length: number): string =>

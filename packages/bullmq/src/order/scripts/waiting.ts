@@ -1,0 +1,110 @@
+import { script, type OrderClient } from '../client.ts';
+import type { Registration } from '../registration.ts';
+import { MARKS, MOVES, PRELUDE } from './prelude.ts';
+
+/**
+ * The jobs that BullMQ starts next and that have no place yet, the next one first.
+ *
+ * Request: '', '', how many to look at.
+ * Answers 1 if there are more, and the jobs.
+ */
+const PEEK = script(
+  PRELUDE,
+  /* lua */ `
+local function handle(request)
+  local count = request[3]
+  local found, list = call('LRANGE', base .. 'wait', -count, -1), {}
+  for i = #found, 1, -1 do list[#list + 1] = found[i] end
+  if #list < count then
+    local rest = call('ZRANGE', base .. 'prioritized', 0, count - #list - 1)
+    for _, job in ipairs(rest) do list[#list + 1] = job end
+  end
+  local more, fresh = #list == count and 1 or 0, {}
+  for from = 1, #list, 1000 do
+    local some = { unpack(list, from, math.min(from + 999, #list)) }
+    for i, entry in ipairs(call('HMGET', jobs, unpack(some))) do
+      if not entry then fresh[#fresh + 1] = some[i] end
+    end
+  end
+  return { more, fresh }
+end
+`,
+);
+
+export async function peek(
+  client: OrderClient,
+  count: number,
+): Promise<{ readonly more: boolean; readonly ids: readonly string[] }> {
+  const [more, ids] = (await client.run(PEEK, ['', '', count])) as [number, string[]];
+  return { more: more === 1, ids };
+}
+
+/**
+ * Parks jobs that wait for a start and would not be the first for their keys, as if they had been started.
+ *
+ * Request: '', '', in how many ms they must start in any case or 0, and the jobs, in their order: id, sort, ttl, safety delay, and the list of their keys.
+ * Answers how many were parked.
+ */
+const PARK_WAITING = script(
+  PRELUDE,
+  MOVES,
+  MARKS,
+  /* lua */ `
+local function isBusy(lines)
+  for _, key in ipairs(lines) do
+    if isTaken(key) or head(key) then return true end
+  end
+  return false
+end
+
+local function handle(request)
+  local parked, deadline = 0, request[3]
+  for _, given in ipairs(request[4]) do
+    local job, sort, ttl, safety, lines = unpack(given)
+    -- One that stalled may own its lock still.
+    local known = call('HMGET', base .. job, 'name', 'stc')
+    if known[1] and not known[2] and not entryOf(job) and isBusy(lines) then
+      local removed = call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job)
+      if removed > 0 then
+        local seq = newSeq()
+        local entry = {
+          run = '', state = 'parked', seq = seq, since = now, member = memberOf(job, sort, seq),
+          lines = lines, ttl = ttl, safety = safety,
+        }
+        if deadline > 0 then entry.deadline = now + deadline end
+        save(job, entry)
+        call('ZADD', delayed, 0, job)
+        park(job, entry, HOUR)
+        tellEvent(job, 'delayed', 'delay', string.format('%.0f', now + HOUR))
+        local ahead = 0
+        for _, key in ipairs(lines) do
+          ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '-', '(' .. entry.member))
+        end
+        mark(job, entry, ahead)
+        queueUp(entry)
+        parked = parked + 1
+      end
+    end
+  end
+  if parked > 0 then
+    local lines = {}
+    for _, given in ipairs(request[4]) do
+      for _, key in ipairs(given[5]) do lines[key] = true end
+    end
+    for key in pairs(lines) do protect(key) end
+  end
+  return parked
+end
+`,
+);
+
+/** @returns how many were parked */
+export async function parkWaiting(
+  client: OrderClient,
+  jobs: readonly Registration[],
+  deadline: number | undefined,
+): Promise<number> {
+  const given = jobs.map(({ id, sort, ttl, safety, keys }) => [id, sort, ttl, safety, keys]);
+  const words = ['', '', Math.ceil(deadline ?? 0), given];
+  return (await client.run(PARK_WAITING, words, jobs.length)) as number;
+}
