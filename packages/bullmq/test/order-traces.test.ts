@@ -56,7 +56,7 @@ describe('no key is left behind', () => {
     await parked(queue, 1);
     const client = site.client();
     const left = await Promise.all((await site.traces(queue)).map((key) => client.pttl(key)));
-    expect(left.length).toBe(2);
+    expect(left.length).toBeGreaterThanOrEqual(2);
     for (const ms of left) {
       expect(ms).toBeGreaterThan(0);
       expect(ms).toBeLessThanOrEqual(86_400_000);

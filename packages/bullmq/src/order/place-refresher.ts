@@ -53,7 +53,7 @@ export class PlaceRefresher {
     clearInterval(this.timer);
     this.safety = Math.min(this.safety, safety);
     // It keeps no process alive: what it looks after is safe without it.
-    this.timer = setInterval(() => void this.refresh(), this.safety / 3).unref();
+    this.timer = setInterval(() => void this.refresh(), this.safety / 4).unref();
   }
 
   private stop(): void {

@@ -10,7 +10,7 @@ export interface Registration {
   readonly run: string;
   /** The start of its member in the lines: see {@link sortOf}. */
   readonly sort: string;
-  /** How long the job keeps its place when its worker dies at the start, in ms. */
+  /** How long the job keeps its place when its worker dies before it has its locks, in ms. */
   readonly ttl: number;
   /** The longest that the first job of a line is away without anyone looking after it, in ms. */
   readonly safety: number;
@@ -21,6 +21,8 @@ export function namesOf(key: Key | null): readonly string[] {
   if (key === null) return [];
   return typeof key === 'string' ? [key] : [...new Set(key)];
 }
+
+const A_DAY = 86_400_000;
 
 /** What a line calls a key. */
 export const lineName = (name: string): string => storedKey('', name);
@@ -35,7 +37,7 @@ export function registrationOf(
     id: job.id ?? '',
     run,
     sort: sortOf(job),
-    ttl: Math.ceil(settings.ttl),
+    ttl: Math.min(Math.ceil(settings.ttl + settings.wait), A_DAY),
     safety: safetyOf(settings, job),
     keys: names.map(lineName),
   };

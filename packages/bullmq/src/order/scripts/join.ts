@@ -1,6 +1,7 @@
 import { script, type OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
 import { MARKS, PRELUDE } from './prelude.ts';
+import { STARTED } from './started.ts';
 
 /** What a run of a job is told of its turn. */
 export type Turn =
@@ -41,94 +42,9 @@ export interface JoinOptions {
  */
 const JOIN = script(
   PRELUDE,
+  STARTED,
   MARKS,
   /* lua */ `
-local placeless
-
-local function isExpected(name, names)
-  if not name then return false end
-  if not names[1] then return true end
-  for _, one in ipairs(names) do
-    if one == name then return true end
-  end
-  return false
-end
-
--- Of some jobs, those without a place.
-local function withoutPlace(list)
-  local rest = {}
-  for from = 1, #list, 1000 do
-    local some = { unpack(list, from, math.min(from + 999, #list)) }
-    for i, entry in ipairs(call('HMGET', jobs, unpack(some))) do
-      if not entry then rest[#rest + 1] = some[i] end
-    end
-  end
-  return rest
-end
-
--- Those that have stalled, which BullMQ puts where it starts them next.
-local function stalled()
-  local list = {}
-  for i = -1, -1000, -1 do
-    local job = call('LINDEX', base .. 'wait', i)
-    if not job then break end
-    -- Before those that stalled there may be some that were woken.
-    if call('HGET', base .. job, 'stc') then
-      list[#list + 1] = job
-    elseif call('HEXISTS', jobs, job) == 0 then
-      break
-    end
-  end
-  return list
-end
-
--- What is known of started jobs without a place, or read now: their names, or nothing if nobody need wait
--- for them. One that all have read once is not read again.
-local function namesOf(list)
-  local names, tokens, news = {}, {}, {}
-  if #list == 0 then return names end
-  for i, job in ipairs(list) do tokens[i] = base .. job .. ':lock' end
-  tokens = call('MGET', unpack(tokens))
-  for i, known in ipairs(call('HMGET', leftJobs, unpack(list))) do
-    local job, token = list[i], tokens[i]
-    if token and known and string.sub(known, 1, #token + 1) == token .. ' ' then
-      names[job] = string.sub(known, #token + 2)
-    else
-      local read = call('HMGET', base .. job, 'name', 'ats', 'holdfast:left')
-      names[job] = read[1] and not (read[3] and read[3] == (read[2] or '')) and read[1] or ''
-      if token and read[1] then
-        news[#news + 1] = job
-        news[#news + 1] = token .. ' ' .. names[job]
-      end
-    end
-  end
-  if #news > 0 then
-    if call('HLEN', leftJobs) > 4096 then call('DEL', leftJobs) end
-    call('HSET', leftJobs, unpack(news))
-    call('PEXPIRE', leftJobs, DAY)
-  end
-  return names
-end
-
--- The jobs that were started before this one and have not asked yet, some of them.
-local function pending(names)
-  if not placeless then
-    local rest = withoutPlace(started())
-    for _, job in ipairs(withoutPlace(stalled())) do rest[#rest + 1] = job end
-    rest = { unpack(rest, 1, 1000) }
-    placeless = { jobs = rest, names = namesOf(rest) }
-  end
-  local list, own = {}, activeSet[id] or math.huge
-  for _, job in ipairs(placeless.jobs) do
-    local name = placeless.names[job]
-    if job ~= id and (activeSet[job] or 0) < own and not entries[job] and name ~= '' then
-      if isExpected(name, names) then list[#list + 1] = job end
-      if #list == 16 then break end
-    end
-  end
-  return list
-end
-
 -- One asks for the keys of each; whoever dies over it is relieved after a while.
 local function claim(list)
   local mine = {}
@@ -169,7 +85,8 @@ local function handle(request)
       leaveLines(id, entry)
     else
       -- Jobs that were started before it may not have asked yet, until they are found to have.
-      entry = { seq = newSeq(), since = now, unsure = run ~= '' and 1 or nil }
+      if run ~= '' then numberAll(pending(names, 1000)) end
+      entry = { seq = numberOf(id), since = now, unsure = run ~= '' and 1 or nil }
     end
     entry.member = memberOf(id, sort, entry.seq)
     entry.run, entry.state, entry.lines = run, run == '' and 'seen' or 'asking', lines
@@ -182,7 +99,7 @@ local function handle(request)
     save(id, entry)
     return { 'go', 0, 0, 0 }
   end
-  asking = id
+  asking, entry.asked = id, now
   local ahead, first = 0, true
   for _, key in ipairs(lines) do
     if head(key) ~= id then
@@ -190,7 +107,7 @@ local function handle(request)
       ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '[0', '(' .. entry.member))
     end
   end
-  local before = entry.unsure and pending(names) or {}
+  local before = entry.unsure and pending(names, 16) or {}
   if #before == 0 then entry.unsure = nil end
   if first and #before > 0 then
     save(id, entry)

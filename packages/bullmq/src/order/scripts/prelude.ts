@@ -5,7 +5,7 @@
  *   is `seen` (BullMQ has started it, and somebody else registered it), `asking` (a run of it asks for its
  *   locks), `parked` (deferred; it may be woken), `running` (it has its locks) or `held` (it failed, and its
  *   line waits until it is tried again). `run` names the run that may change it; `member` is its place in
- *   the lines of the keys in `lines`; `since` is when it was registered, `began` when it got its locks;
+ *   the lines of the keys in `lines`; `since` is when it was registered, `asked` when it last asked, `began` when it got its locks;
  *   `deadline` is when it must start in any case; `idle`, since when no run of it is known to be under way;
  *   `unsure`, that jobs that were started before it may not have asked yet;
  *   `tries`, how often it asked since a run before it was over; `saw` tells that one was before it then.
@@ -45,9 +45,12 @@ local function lineOf(key) return base .. 'holdfast:order:line:' .. key end
 -- Members begin with 24 characters from the job's options and 12 of its number.
 local function idOf(member) return string.sub(member, 37) end
 
+-- BullMQ's own ids are numbers in the order of adding.
+local function isNumber(job) return string.match(job, '^%d+$') and #job <= 12 end
+
 local function memberOf(job, sort, seq)
-  -- Of jobs that were added within a ms: BullMQ's own ids are numbers in the order of adding.
-  if string.match(job, '^%d+$') and #job <= 12 then seq = tonumber(job) end
+  -- Of jobs that were added within a ms.
+  if isNumber(job) then seq = tonumber(job) end
   if string.sub(sort, 8, 8) == '0' then seq = 999999999999 - seq end
   return sort .. string.format('%012.0f', seq) .. job
 end
@@ -165,6 +168,9 @@ local function isPassed(job)
       passedJobs[job] = true
     elseif idle and entry.idle then
       passedJobs[job] = now - entry.idle > entry.ttl
+    elseif entry.state == 'asking' and now - entry.asked > entry.ttl then
+      -- It may have its locks without anybody having heard of it: then whoever is next finds them taken.
+      passedJobs[job] = true
     else
       passedJobs[job] = false
       if idle or entry.idle then

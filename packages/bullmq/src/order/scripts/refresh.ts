@@ -20,9 +20,10 @@ local function handle(request)
     if first then
       waiting[#waiting + 1] = key
       call('PEXPIRE', lineOf(key), DAY)
+      protect(key)
       local job = firstParked(key)
       local entry = job and entryOf(job)
-      if entry and msLeft(job) < entry.safety * 0.75 then
+      if entry then
         if request[3] or job ~= first then
           park(job, entry, entry.safety)
         else

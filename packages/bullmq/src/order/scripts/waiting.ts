@@ -1,6 +1,7 @@
 import { script, type OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
 import { MARKS, MOVES, PRELUDE } from './prelude.ts';
+import { STARTED } from './started.ts';
 
 /**
  * The jobs that BullMQ starts next and that have no place yet, the next one first.
@@ -47,6 +48,7 @@ export async function peek(
  */
 const PARK_WAITING = script(
   PRELUDE,
+  STARTED,
   MOVES,
   MARKS,
   /* lua */ `
@@ -59,6 +61,7 @@ end
 
 local function handle(request)
   local parked, deadline = 0, request[3]
+  numberAll(pending({}, 1000))
   for _, given in ipairs(request[4]) do
     local job, sort, ttl, safety, lines = unpack(given)
     -- One that stalled may own its lock still.
@@ -66,7 +69,7 @@ local function handle(request)
     if known[1] and not known[2] and not entryOf(job) and isBusy(lines) then
       local removed = call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job)
       if removed > 0 then
-        local seq = newSeq()
+        local seq = numberOf(job)
         local entry = {
           run = '', state = 'parked', seq = seq, since = now, member = memberOf(job, sort, seq),
           lines = lines, ttl = ttl, safety = safety,

@@ -1,0 +1,109 @@
+/** About jobs that BullMQ has started, and whose runs have not asked for their places yet. */
+export const STARTED = /* lua */ `
+local placeless
+
+local function isExpected(name, names)
+  if not name then return false end
+  if not names[1] then return true end
+  for _, one in ipairs(names) do
+    if one == name then return true end
+  end
+  return false
+end
+
+-- Of some jobs, those without a place.
+local function withoutPlace(list)
+  local rest = {}
+  for from = 1, #list, 1000 do
+    local some = { unpack(list, from, math.min(from + 999, #list)) }
+    for i, entry in ipairs(call('HMGET', jobs, unpack(some))) do
+      if not entry then rest[#rest + 1] = some[i] end
+    end
+  end
+  return rest
+end
+
+-- Those that have stalled, which BullMQ puts where it starts them next.
+local function stalled()
+  local list = {}
+  for i = -1, -1000, -1 do
+    local job = call('LINDEX', base .. 'wait', i)
+    if not job then break end
+    -- Before those that stalled there may be some that were woken.
+    if call('HGET', base .. job, 'stc') then
+      list[#list + 1] = job
+    elseif call('HEXISTS', jobs, job) == 0 then
+      break
+    end
+  end
+  return list
+end
+
+-- What is known of started jobs without a place, or read now: their names, or nothing if nobody need wait
+-- for them. One that all have read once is not read again.
+local function namesOf(list)
+  local names, tokens, news = {}, {}, {}
+  if #list == 0 then return names end
+  for i, job in ipairs(list) do tokens[i] = base .. job .. ':lock' end
+  tokens = call('MGET', unpack(tokens))
+  for i, known in ipairs(call('HMGET', leftJobs, unpack(list))) do
+    local job, token = list[i], tokens[i]
+    if token and known and string.sub(known, 1, #token + 1) == token .. ' ' then
+      names[job] = string.sub(known, #token + 2)
+    else
+      local read = call('HMGET', base .. job, 'name', 'ats', 'holdfast:left')
+      names[job] = read[1] and not (read[3] and read[3] == (read[2] or '')) and read[1] or ''
+      if token and read[1] then
+        news[#news + 1] = job
+        news[#news + 1] = token .. ' ' .. names[job]
+      end
+    end
+  end
+  if #news > 0 then
+    if call('HLEN', leftJobs) > 4096 then call('DEL', leftJobs) end
+    call('HSET', leftJobs, unpack(news))
+    call('PEXPIRE', leftJobs, DAY)
+  end
+  return names
+end
+
+-- The jobs that were started before this one and have not asked yet, some of them.
+local function pending(names, most)
+  if not placeless then
+    local rest = withoutPlace(started())
+    for _, job in ipairs(withoutPlace(stalled())) do rest[#rest + 1] = job end
+    rest = { unpack(rest, 1, 1000) }
+    placeless = { jobs = rest, names = namesOf(rest) }
+  end
+  local list, own = {}, activeSet[id] or math.huge
+  for _, job in ipairs(placeless.jobs) do
+    local name = placeless.names[job]
+    if job ~= id and (activeSet[job] or 0) < own and not entries[job] and name ~= '' then
+      if isExpected(name, names) then list[#list + 1] = job end
+      if #list == most then break end
+    end
+  end
+  return list
+end
+
+-- Its number is from the order of the starts, and not of the asking. Ids of BullMQ's need none.
+local function numberOf(job)
+  if not isNumber(job) then
+    local number = call('HGET', leftJobs, 'number:' .. job)
+    if number then
+      call('HDEL', leftJobs, 'number:' .. job)
+      return tonumber(number)
+    end
+  end
+  return newSeq()
+end
+
+local function numberAll(list)
+  for _, job in ipairs(list) do
+    if not isNumber(job) and call('HEXISTS', leftJobs, 'number:' .. job) == 0 then
+      call('HSET', leftJobs, 'number:' .. job, newSeq())
+      call('PEXPIRE', leftJobs, DAY)
+    end
+  end
+end
+`;
