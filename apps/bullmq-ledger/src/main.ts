@@ -23,7 +23,8 @@ function progressLine(): (done: number, killed: boolean) => void {
     const note = killed ? ' (one worker was killed)' : '';
     const text = `   ${count(done)} of ${count(transfers.length)} posted${note}`;
     const seconds = (performance.now() - begun) / 1_000;
-    if (terminal) process.stdout.write(`\r${text}, ${count(Math.round(done / seconds))} a second  `);
+    if (terminal)
+      process.stdout.write(`\r${text}, ${count(Math.round(done / seconds))} a second  `);
     else if (`${share}${note}` !== shown) say(text);
     shown = `${share}${note}`;
     if (terminal && done === transfers.length) say();

@@ -2,7 +2,14 @@ import { ensureBinaries, REDIS, startRedis } from '@holdfast/test-servers';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { median, table, verdict } from '../harness.ts';
-import { CountedRedis, makeLocker, Observer, variants, type Data, type Variant } from './variants.ts';
+import {
+  CountedRedis,
+  makeLocker,
+  Observer,
+  variants,
+  type Data,
+  type Variant,
+} from './variants.ts';
 
 const JOBS = 400;
 const WORKERS = 2;
@@ -86,7 +93,15 @@ async function measureAll(keys: number, port: number): Promise<boolean> {
   }
   const of = (name: Variant, what: keyof Measured): number =>
     median((all.get(name) ?? []).map((measured) => measured[what]));
-  const head = ['way', 'jobs a second', 'starts', 'scripts', 'hot key at', 'inversions', 'overlaps'];
+  const head = [
+    'way',
+    'jobs a second',
+    'starts',
+    'scripts',
+    'hot key at',
+    'inversions',
+    'overlaps',
+  ];
   const rows = names.map((name) => [
     name,
     of(name, 'rate').toFixed(0),

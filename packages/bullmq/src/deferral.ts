@@ -55,12 +55,12 @@ function isEnding(job: Job): boolean {
 const RATE_LIMITED = new RateLimitError().message;
 
 /** What a processor throws to end a run that is no failure. */
-const NO_FAILURES = ['DelayedError', 'WaitingError', 'WaitingChildrenError'];
+const NO_FAILURES = new Set(['DelayedError', 'WaitingError', 'WaitingChildrenError']);
 
 /** Whether BullMQ tries a job again that failed with this error. */
 export function isTriedAgain(job: Job, error: unknown): boolean {
   const { name, message } = error instanceof Error ? error : { name: '', message: '' };
-  if (NO_FAILURES.includes(name) || message === RATE_LIMITED) return false;
+  if (NO_FAILURES.has(name) || message === RATE_LIMITED) return false;
   if (error instanceof UnrecoverableError || name === 'UnrecoverableError') return false;
   const { discarded } = job as unknown as { discarded?: boolean };
   return discarded !== true && (job.attemptsMade ?? 0) + 1 < (job.opts?.attempts ?? 1);

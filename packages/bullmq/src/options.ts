@@ -38,12 +38,12 @@ export function checkKey(answer: unknown, maxKeys: number): Key | null {
 }
 
 const LATEST = "'latest' only with `order`, which knows who else waits";
-const WORDS: readonly unknown[] = ['defer', 'skip', 'fail', 'latest'];
+const WORDS: ReadonlySet<unknown> = new Set(['defer', 'skip', 'fail', 'latest']);
 
 /** @throws LockArgumentError for what no job can become */
 export function checkOutcome(outcome: unknown, ordered: boolean): LockedOutcome {
   if (outcome === 'latest' && !ordered) refuse('onLocked', LATEST);
-  if (WORDS.includes(outcome)) return outcome as LockedOutcome;
+  if (WORDS.has(outcome)) return outcome as LockedOutcome;
   if (typeof outcome === 'object' && outcome !== null) {
     if ('value' in outcome) return outcome;
     const { delay } = outcome as { delay?: unknown };
@@ -84,7 +84,7 @@ export function resolveOptions(options: GuardOptions): Settings {
   checkNumber('ttl', ttl);
   checkNumber('wait', wait, false);
   if (maxHold !== undefined) checkNumber('maxHold', maxHold);
-  if (typeof onLocked !== 'function' && !WORDS.includes(onLocked)) {
+  if (typeof onLocked !== 'function' && !WORDS.has(onLocked)) {
     refuse('onLocked', "'defer', 'skip', 'fail', 'latest' or a function of the job and the error");
   }
   if (onLocked === 'latest' && order === undefined) {

@@ -25,7 +25,9 @@ describe('behind a job that fails', () => {
     await add(queue, { key: 'k', n: 1 }, { attempts, backoff: onFailure === 'hold' ? 200 : 2_000 });
     for (const n of [2, 3]) await add(queue, { key: 'k', n });
     site.worker(queue, guard(site.options(queue, { order }), processor), { concurrency: 3 });
-    await until(async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) === 3);
+    await until(
+      async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) === 3,
+    );
     await until(async () => (await site.traces(queue)).length === 0);
     return ran;
   }

@@ -16,8 +16,8 @@ test('the first example of the README runs with what its install line brings', a
   const text = await readFile(readme, 'utf8');
   const [, install = ''] = /```sh\nnpm install (.+)\n```/.exec(text) ?? [];
   const [, example = ''] = /```ts\n(.+?)```/s.exec(text) ?? [];
-  const imported = Array.from(example.matchAll(/from '(.+?)'/g), ([, name]) => name);
-  expect(install.split(' ').toSorted()).toEqual(imported.toSorted());
+  const imported = Array.from(example.matchAll(/from '(.+?)'/g), ([, name = '']) => name);
+  expect(new Set(install.split(' '))).toEqual(new Set(imported));
 
   const folder = await mkdtemp(fileURLToPath(new URL('node_modules/.holdfast-', home)));
   site.atEnd(() => rm(folder, { recursive: true, force: true }));
@@ -29,6 +29,7 @@ test('the first example of the README runs with what its install line brings', a
     target: 'node20',
     config: false,
     silent: true,
+    external: ['bullmq', 'ioredis'],
     noExternal: [/^@holdfast\//],
     outExtension: () => ({ js: '.mjs' }),
     esbuildOptions: (options) => {

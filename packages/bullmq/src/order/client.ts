@@ -51,7 +51,11 @@ export class OrderClient {
   /** What every key of the queue begins with. */
   readonly base: string;
   private readonly redis: OrderRedis;
-  private readonly requests: { readonly script: Script; readonly batch: Request[]; keys: number }[] = [];
+  private readonly requests: {
+    readonly program: Script;
+    readonly batch: Request[];
+    keys: number;
+  }[] = [];
 
   constructor({ queue, redis }: OrderOptions) {
     this.base = queue.toKey('');
@@ -59,26 +63,26 @@ export class OrderClient {
   }
 
   /**
-   * @param words a JSON array for the script, of which the first two are a job and a run
+   * @param words a JSON list for the script, of which the first two are a job and a run
    * @param keys of how many keys it is
    * @throws LockStoreError
    */
-  run(script: Script, words: readonly unknown[], keys = 1): Promise<unknown> {
+  run(program: Script, words: readonly unknown[], keys = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const request = { words, keys, resolve, reject };
       const last = this.requests.at(-1);
-      if (last?.script === script && last.keys + keys <= MOST_KEYS) {
+      if (last?.program === program && last.keys + keys <= MOST_KEYS) {
         last.batch.push(request);
         last.keys += keys;
         return;
       }
       if (this.requests.length === 0) setImmediate(() => this.flush());
-      this.requests.push({ script, batch: [request], keys });
+      this.requests.push({ program, batch: [request], keys });
     });
   }
 
   private flush(): void {
-    for (const { script, batch } of this.requests.splice(0)) void this.send(script, batch);
+    for (const { program, batch } of this.requests.splice(0)) void this.send(program, batch);
   }
 
   private async send({ sha, source }: Script, batch: readonly Request[]): Promise<void> {

@@ -32,7 +32,7 @@ export class Line {
     this.taken = new TakenLocks(this.client);
     this.refresher = new PlaceRefresher(this.client, settings.locker);
     this.startOrder = startOrderOf(this.client.base);
-    this.started = new StartedJobs({ ...this, settings, queue });
+    this.started = new StartedJobs(this);
     this.lookAhead = new LookAhead(settings, queue, this.client, this.refresher);
   }
 

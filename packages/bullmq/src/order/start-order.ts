@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** A run that has not asked for its place yet. */
 export interface Start {
   /** Waits until those that were started before it here have asked, for so many ms at most. */
-  turn(patience: number): Promise<void>;
+  readonly turn: (patience: number) => Promise<void>;
   /** It has asked: whoever was started after it may ask now. */
-  asked(): void;
+  readonly asked: () => void;
   /** It has its place, or needs none. */
-  end(): void;
+  readonly end: () => void;
 }
 
 interface Pending {

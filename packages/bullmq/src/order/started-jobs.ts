@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq';
 import { checkKey, type Settings } from '../options.ts';
-import type { OrderQueue } from '../types.ts';
+import type { OrderOptions } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
 import { namesOf, registrationOf, type Registration } from './registration.ts';
@@ -22,7 +22,7 @@ const LONGEST_KEY = 2_000;
 /** What the jobs of a guard ask with for their places. */
 export interface Asking {
   readonly settings: Settings;
-  readonly queue: OrderQueue;
+  readonly order: OrderOptions;
   readonly client: OrderClient;
   readonly refresher: PlaceRefresher;
   readonly startOrder: StartOrder;
@@ -63,7 +63,7 @@ export class StartedJobs {
     const { client, startOrder } = this.asking;
     if (this.known.size < MOST_NAMES) this.known.add(name);
     let pause = Math.max(SHORTEST_PAUSE, Math.min(this.keyTime, LONGEST_PAUSE));
-    for (let waited = 0; ; ) {
+    for (let waited = 0; ;) {
       const impatient = waited >= this.patience;
       const answer = join(client, registration, { names: this.names, impatient });
       asked();
@@ -80,8 +80,8 @@ export class StartedJobs {
 
   /** Registers a job for a run that has not asked. Whose key cannot be found out is not waited for. */
   private async register(id: string): Promise<void> {
-    const { settings, queue, client, refresher } = this.asking;
-    const job = (await queue.getJob(id)) as Job | undefined;
+    const { settings, order, client, refresher } = this.asking;
+    const job = (await order.queue.getJob(id)) as Job | undefined;
     if (job === undefined) return;
     const names = await this.namesOf(job).catch(() => []);
     const registration = registrationOf(settings, job, names, '');

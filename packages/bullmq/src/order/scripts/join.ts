@@ -130,7 +130,10 @@ export async function join(
   { names, impatient }: JoinOptions,
 ): Promise<Turn> {
   const words = [id, run, sort, names, impatient, ttl, safety, keys];
-  const [kind, ...rest] = (await client.run(JOIN, words, keys.length)) as [Turn['kind'], ...unknown[]];
+  const [kind, ...rest] = (await client.run(JOIN, words, keys.length)) as [
+    Turn['kind'],
+    ...unknown[],
+  ];
   switch (kind) {
     case 'unknown':
     case 'superseded':

@@ -12,7 +12,7 @@
  * - `holdfast:order:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members,
  *   and before them `!<id>`, the job that runs. No id of a job has four parts, as these names have.
  * - `holdfast:left`, a hash: what is known of jobs that BullMQ has started and that have no place: the token
- *   of the start, and the name of the job, or nothing if nobody need wait for it. Only to save reading the
+ *   of the start, and the name of the job, or nothing if nobody need wait for it; and numbers for them. Only to save reading the
  *   job again; it goes with the last job in `holdfast:jobs`.
  * - `holdfast:left`, a field of BullMQ's hash of a job: the start that nobody need wait for.
  *
@@ -159,18 +159,22 @@ local function isIdle(job, entry)
   return isActive(job)
 end
 
+-- Its worker may have died before it told that it has its locks, and BullMQ has not found out. If it lives,
+-- whoever is next finds them taken.
+local function asksTooLong(job, entry)
+  return entry.state == 'asking' and now - entry.asked > entry.ttl
+    and call('EXISTS', base .. job .. ':lock') == 1
+end
+
 -- Such a job keeps its place for a ttl, as the dead keep their locks.
 local function isPassed(job)
   if passedJobs[job] == nil then
     local entry = entryOf(job)
     local idle = entry and isIdle(job, entry)
-    if not entry then
+    if not entry or asksTooLong(job, entry) then
       passedJobs[job] = true
     elseif idle and entry.idle then
       passedJobs[job] = now - entry.idle > entry.ttl
-    elseif entry.state == 'asking' and now - entry.asked > entry.ttl then
-      -- It may have its locks without anybody having heard of it: then whoever is next finds them taken.
-      passedJobs[job] = true
     else
       passedJobs[job] = false
       if idle or entry.idle then

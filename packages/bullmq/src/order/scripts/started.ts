@@ -39,8 +39,8 @@ local function stalled()
   return list
 end
 
--- What is known of started jobs without a place, or read now: their names, or nothing if nobody need wait
--- for them. One that all have read once is not read again.
+-- What is known of started jobs without a place, or read now: 's' for those that have stalled or '-', and
+-- their names; or nothing if nobody need wait for them. What was read of a start is not read again.
 local function namesOf(list)
   local names, tokens, news = {}, {}, {}
   if #list == 0 then return names end
@@ -51,8 +51,9 @@ local function namesOf(list)
     if token and known and string.sub(known, 1, #token + 1) == token .. ' ' then
       names[job] = string.sub(known, #token + 2)
     else
-      local read = call('HMGET', base .. job, 'name', 'ats', 'holdfast:left')
-      names[job] = read[1] and not (read[3] and read[3] == (read[2] or '')) and read[1] or ''
+      local read = call('HMGET', base .. job, 'name', 'ats', 'holdfast:left', 'stc')
+      local isAwaited = read[1] and not (read[3] and read[3] == (read[2] or ''))
+      names[job] = isAwaited and (read[4] and 's' or '-') .. read[1] or ''
       if token and read[1] then
         news[#news + 1] = job
         news[#news + 1] = token .. ' ' .. names[job]
@@ -67,7 +68,8 @@ local function namesOf(list)
   return names
 end
 
--- The jobs that were started before this one and have not asked yet, some of them.
+-- The jobs that were started before this one and have not asked yet, some of them. Of those that stalled
+-- it cannot be told: BullMQ starts them again in no particular order.
 local function pending(names, most)
   if not placeless then
     local rest = withoutPlace(started())
@@ -77,9 +79,10 @@ local function pending(names, most)
   end
   local list, own = {}, activeSet[id] or math.huge
   for _, job in ipairs(placeless.jobs) do
-    local name = placeless.names[job]
-    if job ~= id and (activeSet[job] or 0) < own and not entries[job] and name ~= '' then
-      if isExpected(name, names) then list[#list + 1] = job end
+    local known = placeless.names[job]
+    local before = (activeSet[job] or 0) < own or string.sub(known, 1, 1) == 's'
+    if job ~= id and before and not entries[job] and known ~= '' then
+      if isExpected(string.sub(known, 2), names) then list[#list + 1] = job end
       if #list == most then break end
     end
   end
