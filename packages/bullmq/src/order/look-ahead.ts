@@ -3,7 +3,7 @@ import { checkKey, type Settings } from '../options.ts';
 import type { OrderQueue } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
-import { namesOf, registrationOf } from './registration.ts';
+import { namesOf, registrationOf, type Registration } from './registration.ts';
 import { parkWaiting, peek } from './scripts/waiting.ts';
 import { inTime } from './start-order.ts';
 
@@ -31,7 +31,7 @@ const LONGEST = 2_000;
  */
 export class LookAhead {
   /** The jobs that were looked at, and left where they were. */
-  private readonly seen = new Set<string>();
+  private readonly known = new Map<string, Registration | null>();
   private inVain = 0;
   private looking: Promise<void> | undefined;
 
@@ -72,45 +72,66 @@ export class LookAhead {
   }
 
   private async look(): Promise<void> {
-    let past = 0;
-    for (let count = FIRST; ; count = Math.min(count * 2, MOST)) {
-      const { more, ids } = await peek(this.client, past + count);
-      const fresh = ids.filter((id) => !this.seen.has(id));
-      const parked = await this.parkAll(fresh);
-      past = Math.min(ids.length - parked, FARTHEST);
-      if (!more || past === FARTHEST || parked < count * WORTH) return;
+    const done = new Set<string>();
+    const staying = new Set<string>();
+    for (let count = FIRST; done.size < FARTHEST; count = Math.min(count * 2, MOST)) {
+      const { more, ids } = await peek(this.client, done.size + count);
+      const fresh = ids.filter((id) => !done.has(id));
+      const { jobs, complete } = await this.registrationsOf(fresh);
+      const parked = new Set(await this.parkAll(jobs, staying));
+      for (const { id, keys } of jobs) {
+        if (parked.has(id)) this.known.delete(id);
+        else for (const key of keys) staying.add(key);
+      }
+      for (const id of fresh) if (!parked.has(id)) done.add(id);
+      if (!more || !complete || parked.size < count * WORTH) return;
     }
   }
 
-  private async parkAll(ids: readonly string[]): Promise<number> {
-    const found = await Promise.all(ids.map((id) => this.registrationOf(id)));
-    const jobs = found.flatMap((registration) => registration ?? []);
-    for (const id of ids) this.remember(id);
-    if (jobs.length === 0) return 0;
+  private async parkAll(
+    jobs: readonly Registration[],
+    staying: ReadonlySet<string>,
+  ): Promise<readonly string[]> {
+    if (jobs.length === 0) return [];
     const { maxDeferral } = this.settings;
     const deadline = maxDeferral === Infinity ? undefined : maxDeferral;
-    return parkWaiting(this.client, jobs, deadline);
+    const keys = new Set(jobs.flatMap((job) => job.keys));
+    const before = [...keys].filter((key) => staying.has(key));
+    return parkWaiting(this.client, { jobs, staying: before, deadline });
   }
 
-  /** Absent for a job without keys, or whose keys cannot be found out: its start tells. */
-  private async registrationOf(id: string) {
+  /** Up to the first whose keys cannot be found out, which may not be passed. */
+  private async registrationsOf(
+    ids: readonly string[],
+  ): Promise<{ jobs: Registration[]; complete: boolean }> {
+    const found = await Promise.all(ids.map((id) => this.registrationOf(id)));
+    const end = found.indexOf(undefined);
+    const sure = end < 0 ? found : found.slice(0, end);
+    return { jobs: sure.flatMap((one) => one ?? []), complete: end < 0 };
+  }
+
+  /** `null` for a job that is gone, or needs no key. Its key is asked for once. */
+  private async registrationOf(id: string): Promise<Registration | null | undefined> {
+    const known = this.known.get(id);
+    if (known !== undefined) return known;
     try {
       const job = (await this.queue.getJob(id)) as Job | undefined;
-      if (job === undefined) return undefined;
+      if (job === undefined) return null;
       const { key, maxKeys } = this.settings;
       const answer = typeof key === 'function' ? await key(job) : key;
       const names = namesOf(checkKey(answer, maxKeys));
-      if (names.length === 0) return undefined;
       const registration = registrationOf(this.settings, job, names, '');
       this.refresher.waits(names, registration.safety);
-      return registration;
+      return this.remember(registration);
     } catch {
       return undefined;
     }
   }
 
-  private remember(id: string): void {
-    if (this.seen.size >= REMEMBERED) this.seen.clear();
-    this.seen.add(id);
+  private remember(registration: Registration): Registration | null {
+    const remembered = registration.keys.length === 0 ? null : registration;
+    if (this.known.size >= REMEMBERED) this.known.clear();
+    this.known.set(registration.id, remembered);
+    return remembered;
   }
 }

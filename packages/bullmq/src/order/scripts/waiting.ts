@@ -42,9 +42,11 @@ export async function peek(
 
 /**
  * Parks jobs that wait for a start and would not be the first for their keys, as if they had been started.
+ * None passes a job before it that stays.
  *
- * Request: '', '', in how many ms they must start in any case or 0, and the jobs, in their order: id, sort, ttl, safety delay, and the list of their keys.
- * Answers how many were parked.
+ * Request: '', '', in how many ms they must start in any case or 0, the jobs in their order (id, sort, ttl,
+ * safety delay, and the list of their keys), and the keys of jobs before them that stayed.
+ * Answers those that were parked.
  */
 const PARK_WAITING = script(
   PRELUDE,
@@ -59,55 +61,68 @@ local function isBusy(lines)
   return false
 end
 
+local function parkOne(job, sort, ttl, safety, lines, deadline)
+  -- One that stalled may own its lock still.
+  local known = call('HMGET', base .. job, 'name', 'stc')
+  if not known[1] or known[2] or entryOf(job) or not isBusy(lines) then return false end
+  if call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job) == 0 then
+    return false
+  end
+  local seq = numberOf(job)
+  local entry = {
+    run = '', state = 'parked', seq = seq, since = now, member = memberOf(job, sort, seq),
+    lines = lines, ttl = ttl, safety = safety, unsure = 1,
+  }
+  if deadline > 0 then entry.deadline = now + deadline end
+  save(job, entry)
+  call('ZADD', delayed, 0, job)
+  park(job, entry, HOUR)
+  tellEvent(job, 'delayed', 'delay', string.format('%.0f', now + HOUR))
+  local ahead = 0
+  for _, key in ipairs(lines) do
+    ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '-', '(' .. entry.member))
+  end
+  mark(job, entry, ahead)
+  queueUp(entry)
+  return true
+end
+
 local function handle(request)
-  local parked, deadline = 0, request[3]
+  local deadline, parked, staying, lines = request[3], {}, {}, {}
+  for _, key in ipairs(request[5]) do staying[key] = true end
   numberAll(pending({}, 1000))
   for _, given in ipairs(request[4]) do
-    local job, sort, ttl, safety, lines = unpack(given)
-    -- One that stalled may own its lock still.
-    local known = call('HMGET', base .. job, 'name', 'stc')
-    if known[1] and not known[2] and not entryOf(job) and isBusy(lines) then
-      local removed = call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job)
-      if removed > 0 then
-        local seq = numberOf(job)
-        local entry = {
-          run = '', state = 'parked', seq = seq, since = now, member = memberOf(job, sort, seq),
-          lines = lines, ttl = ttl, safety = safety,
-        }
-        if deadline > 0 then entry.deadline = now + deadline end
-        save(job, entry)
-        call('ZADD', delayed, 0, job)
-        park(job, entry, HOUR)
-        tellEvent(job, 'delayed', 'delay', string.format('%.0f', now + HOUR))
-        local ahead = 0
-        for _, key in ipairs(lines) do
-          ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '-', '(' .. entry.member))
-        end
-        mark(job, entry, ahead)
-        queueUp(entry)
-        parked = parked + 1
-      end
+    local job, sort, ttl, safety, keys = unpack(given)
+    local stays = false
+    for _, key in ipairs(keys) do stays = stays or staying[key] end
+    if not stays and parkOne(job, sort, ttl, safety, keys, deadline) then
+      parked[#parked + 1] = job
+      for _, key in ipairs(keys) do lines[key] = true end
+    else
+      for _, key in ipairs(keys) do staying[key] = true end
     end
   end
-  if parked > 0 then
-    local lines = {}
-    for _, given in ipairs(request[4]) do
-      for _, key in ipairs(given[5]) do lines[key] = true end
-    end
-    for key in pairs(lines) do protect(key) end
-  end
+  for key in pairs(lines) do protect(key) end
   return parked
 end
 `,
 );
 
-/** @returns how many were parked */
+export interface WaitingJobs {
+  /** In their order. */
+  readonly jobs: readonly Registration[];
+  /** The keys of jobs before them that stayed. */
+  readonly staying: readonly string[];
+  /** In how many ms they must start in any case. */
+  readonly deadline: number | undefined;
+}
+
+/** @returns the ids of those that were parked */
 export async function parkWaiting(
   client: OrderClient,
-  jobs: readonly Registration[],
-  deadline: number | undefined,
-): Promise<number> {
+  { jobs, staying, deadline }: WaitingJobs,
+): Promise<readonly string[]> {
   const given = jobs.map(({ id, sort, ttl, safety, keys }) => [id, sort, ttl, safety, keys]);
-  const words = ['', '', Math.ceil(deadline ?? 0), given];
-  return (await client.run(PARK_WAITING, words, jobs.length)) as number;
+  const words = ['', '', Math.ceil(deadline ?? 0), given, staying];
+  return Array.from((await client.run(PARK_WAITING, words, jobs.length)) as string[]);
 }
