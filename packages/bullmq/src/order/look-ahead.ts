@@ -1,9 +1,9 @@
 import type { Job } from 'bullmq';
-import { checkKey, type Settings } from '../options.ts';
+import type { Settings } from '../options.ts';
 import type { OrderQueue } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
-import { namesOf, registrationOf, type Registration } from './registration.ts';
+import { namesOfOther, registrationOf, type Registration } from './registration.ts';
 import { parkWaiting, peek } from './scripts/waiting.ts';
 import { inTime } from './start-order.ts';
 
@@ -22,8 +22,8 @@ const WORTH = 0.2;
 /** So many jobs in a row that were started in vain are a burst. */
 const BURST = 3;
 
-/** ms after which nobody waits for it any more. */
-const LONGEST = 2_000;
+/** ms without any progress after which nobody waits for a look any more: Redis may be away. */
+const LONGEST = 5_000;
 
 /**
  * Parks the jobs of a burst before they are started, so that a job of another key behind thousands of them
@@ -34,6 +34,8 @@ export class LookAhead {
   private readonly known = new Map<string, Registration | null>();
   private inVain = 0;
   private looking: Promise<void> | undefined;
+  /** How often jobs were parked, or found to stay. */
+  private steps = 0;
 
   constructor(
     private readonly settings: Settings,
@@ -67,7 +69,11 @@ export class LookAhead {
           this.inVain = 0;
         });
     }
-    await inTime(this.looking, LONGEST);
+    const { looking } = this;
+    for (let steps = -1; steps !== this.steps;) {
+      steps = this.steps;
+      if (await inTime(looking, LONGEST)) break;
+    }
     return true;
   }
 
@@ -78,10 +84,11 @@ export class LookAhead {
       const { more, ids } = await peek(this.client, done.size + count);
       const fresh = ids.filter((id) => !done.has(id));
       const { jobs, complete } = await this.registrationsOf(fresh);
-      const parked = new Set(await this.parkAll(jobs, staying));
+      const { parked, stayed } = await this.parkAll(jobs, staying);
+      this.steps += 1;
       for (const { id, keys } of jobs) {
-        if (parked.has(id)) this.known.delete(id);
-        else for (const key of keys) staying.add(key);
+        if (stayed.has(id)) for (const key of keys) staying.add(key);
+        else this.known.delete(id);
       }
       for (const id of fresh) if (!parked.has(id)) done.add(id);
       if (!more || !complete || parked.size < count * WORTH) return;
@@ -91,8 +98,8 @@ export class LookAhead {
   private async parkAll(
     jobs: readonly Registration[],
     staying: ReadonlySet<string>,
-  ): Promise<readonly string[]> {
-    if (jobs.length === 0) return [];
+  ): ReturnType<typeof parkWaiting> {
+    if (jobs.length === 0) return { parked: new Set(), stayed: new Set() };
     const { maxDeferral } = this.settings;
     const deadline = maxDeferral === Infinity ? undefined : maxDeferral;
     const keys = new Set(jobs.flatMap((job) => job.keys));
@@ -117,9 +124,8 @@ export class LookAhead {
     try {
       const job = (await this.queue.getJob(id)) as Job | undefined;
       if (job === undefined) return null;
-      const { key, maxKeys } = this.settings;
-      const answer = typeof key === 'function' ? await key(job) : key;
-      const names = namesOf(checkKey(answer, maxKeys));
+      const names = await namesOfOther(this.settings, job);
+      if (names === undefined) return undefined;
       const registration = registrationOf(this.settings, job, names, '');
       this.refresher.waits(names, registration.safety);
       return this.remember(registration);

@@ -1,7 +1,8 @@
 import { storedKey, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
 import { delayOf, SHORTEST } from '../deferral.ts';
-import type { Settings } from '../options.ts';
+import { checkKey, type Settings } from '../options.ts';
+import { inTime } from './start-order.ts';
 
 /** What a run of a job registers with in the lines of its keys. */
 export interface Registration {
@@ -20,6 +21,25 @@ export interface Registration {
 export function namesOf(key: Key | null): readonly string[] {
   if (key === null) return [];
   return typeof key === 'string' ? [key] : [...new Set(key)];
+}
+
+/** ms after which a key that somebody else asks for is given up. */
+const LONGEST_KEY = 2_000;
+
+/**
+ * The keys of a job that runs elsewhere, or does not run yet; nothing if they take too long.
+ *
+ * @throws LockArgumentError, and what the key function throws
+ */
+export async function namesOfOther(
+  { key, maxKeys }: Settings,
+  job: Job,
+): Promise<readonly string[] | undefined> {
+  let names: readonly string[] = [];
+  const found = Promise.resolve(typeof key === 'function' ? key(job) : key).then((answer) => {
+    names = namesOf(checkKey(answer, maxKeys));
+  });
+  return (await inTime(found, LONGEST_KEY)) ? names : undefined;
 }
 
 const A_DAY = 86_400_000;

@@ -1,11 +1,11 @@
 import type { Job } from 'bullmq';
-import { checkKey, type Settings } from '../options.ts';
+import type { Settings } from '../options.ts';
 import type { OrderOptions } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
-import { namesOf, registrationOf, type Registration } from './registration.ts';
+import { namesOfOther, registrationOf, type Registration } from './registration.ts';
 import { join, type Turn } from './scripts/join.ts';
-import { inTime, type StartOrder } from './start-order.ts';
+import type { StartOrder } from './start-order.ts';
 
 /** The most job names to tell apart. */
 const MOST_NAMES = 50;
@@ -15,9 +15,6 @@ const [SHORTEST_PAUSE, LONGEST_PAUSE] = [2, 100];
 
 /** For how long a job waits at least for those that were started before it, in ms. */
 const LEAST_PATIENCE = 100;
-
-/** ms after which a key that somebody else asks for is given up. */
-const LONGEST_KEY = 2_000;
 
 /** What the jobs of a guard ask with for their places. */
 export interface Asking {
@@ -83,20 +80,9 @@ export class StartedJobs {
     const { settings, order, client, refresher } = this.asking;
     const job = (await order.queue.getJob(id)) as Job | undefined;
     if (job === undefined) return;
-    const names = await this.namesOf(job).catch(() => []);
+    const names = (await namesOfOther(settings, job).catch(() => undefined)) ?? [];
     const registration = registrationOf(settings, job, names, '');
     refresher.waits(names, registration.safety);
     await join(client, registration, { names: this.names, impatient: false });
-  }
-
-  private async namesOf(job: Job): Promise<readonly string[]> {
-    const { key, maxKeys } = this.asking.settings;
-    let names: readonly string[] = [];
-    const found = Promise.resolve(typeof key === 'function' ? key(job) : key).then((answer) => {
-      names = namesOf(checkKey(answer, maxKeys));
-    });
-    found.catch(() => {});
-    await inTime(found, LONGEST_KEY);
-    return names;
   }
 }

@@ -42,11 +42,12 @@ export async function peek(
 
 /**
  * Parks jobs that wait for a start and would not be the first for their keys, as if they had been started.
- * None passes a job before it that stays.
+ * None passes a job before it that stays. One that was started meanwhile is no such job: whoever is woken
+ * waits until it has asked.
  *
  * Request: '', '', in how many ms they must start in any case or 0, the jobs in their order (id, sort, ttl,
  * safety delay, and the list of their keys), and the keys of jobs before them that stayed.
- * Answers those that were parked.
+ * Answers those that were parked, and those that stayed.
  */
 const PARK_WAITING = script(
   PRELUDE,
@@ -64,9 +65,10 @@ end
 local function parkOne(job, sort, ttl, safety, lines, deadline)
   -- One that stalled may own its lock still.
   local known = call('HMGET', base .. job, 'name', 'stc')
-  if not known[1] or known[2] or entryOf(job) or not isBusy(lines) then return false end
+  if not known[1] or entryOf(job) then return 'gone' end
+  if known[2] or not isBusy(lines) then return 'stayed' end
   if call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job) == 0 then
-    return false
+    return 'gone'
   end
   local seq = numberOf(job)
   local entry = {
@@ -84,26 +86,26 @@ local function parkOne(job, sort, ttl, safety, lines, deadline)
   end
   mark(job, entry, ahead)
   queueUp(entry)
-  return true
+  return 'parked'
 end
 
 local function handle(request)
-  local deadline, parked, staying, lines = request[3], {}, {}, {}
+  local deadline, found, staying, lines = request[3], { parked = {}, stayed = {}, gone = {} }, {}, {}
   for _, key in ipairs(request[5]) do staying[key] = true end
   numberAll(pending({}, 1000))
   for _, given in ipairs(request[4]) do
     local job, sort, ttl, safety, keys = unpack(given)
-    local stays = false
-    for _, key in ipairs(keys) do stays = stays or staying[key] end
-    if not stays and parkOne(job, sort, ttl, safety, keys, deadline) then
-      parked[#parked + 1] = job
-      for _, key in ipairs(keys) do lines[key] = true end
-    else
-      for _, key in ipairs(keys) do staying[key] = true end
+    local outcome
+    for _, key in ipairs(keys) do outcome = staying[key] and 'stayed' or outcome end
+    outcome = outcome or parkOne(job, sort, ttl, safety, keys, deadline)
+    table.insert(found[outcome], job)
+    for _, key in ipairs(keys) do
+      if outcome == 'stayed' then staying[key] = true end
+      if outcome == 'parked' then lines[key] = true end
     end
   end
   for key in pairs(lines) do protect(key) end
-  return parked
+  return { found.parked, found.stayed }
 end
 `,
 );
@@ -117,12 +119,13 @@ export interface WaitingJobs {
   readonly deadline: number | undefined;
 }
 
-/** @returns the ids of those that were parked */
+/** @returns the ids of those that were parked, and of those that stayed; the others were started meanwhile */
 export async function parkWaiting(
   client: OrderClient,
   { jobs, staying, deadline }: WaitingJobs,
-): Promise<readonly string[]> {
+): Promise<{ readonly parked: ReadonlySet<string>; readonly stayed: ReadonlySet<string> }> {
   const given = jobs.map(({ id, sort, ttl, safety, keys }) => [id, sort, ttl, safety, keys]);
   const words = ['', '', Math.ceil(deadline ?? 0), given, staying];
-  return Array.from((await client.run(PARK_WAITING, words, jobs.length)) as string[]);
+  const [parked, stayed] = (await client.run(PARK_WAITING, words, jobs.length)) as string[][];
+  return { parked: new Set(parked), stayed: new Set(stayed) };
 }
