@@ -79,16 +79,16 @@ export class GuardedRun {
     }
     const held = withSignal(lock, this.run.signal);
     place?.took();
-    let hold = false;
+    let failure: { readonly error: unknown } | undefined;
     try {
       return await runWithLock(held, () => shared.processor(job, token, held.signal, held));
     } catch (error) {
-      hold = this.holds(error);
+      failure = { error };
       throw error;
     } finally {
       shared.since.forget(job);
       await lock.release();
-      await place?.leave(hold);
+      await (failure === undefined ? place?.succeeded() : place?.leave(this.holds(failure.error)));
     }
   }
 

@@ -112,7 +112,7 @@ describe('a worker that wakes others and is killed at any moment', () => {
     const queue = site.queue();
     for (const n of range(5)) await add(queue, { key: 'k', n });
     const told = {
-      guard: { ttl: 4_000, delay: 300, owner: 'job' } as const,
+      guard: { ttl: 3_600_000, delay: 300, owner: 'job' } as const,
       worker: soon,
       ms: 20,
     };

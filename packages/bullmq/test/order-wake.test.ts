@@ -1,4 +1,5 @@
 // What wakes parked jobs, and what does when that fails.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Locker } from '@holdfast/core';
 import { guard, type OrderQueue } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
@@ -214,6 +215,29 @@ test('a job that stalls after it has left its place is not waited for', async ()
     kind: 'go',
     ahead: 0,
   });
+});
+
+test('a job that is started again is not passed because its dead run has asked long ago', async () => {
+  const queue = site.queue();
+  await addMany(queue, 2);
+  const settings = resolveOptions(site.options(queue, { ttl: 50 }));
+  const redis = site.client();
+  const client = new OrderClient({ queue, redis });
+  const ask = async (n: number, run: string) => {
+    const registration = registrationOf(settings, await jobNow(queue, { id: `${n}` }), ['k'], run);
+    return join(client, registration, { names: [], impatient: false });
+  };
+  // As BullMQ counts the starts of a job, and locks it.
+  await redis.hincrby(queue.toKey('1'), 'ats', 1);
+  await redis.set(`${queue.toKey('1')}:lock`, 'dead');
+  expect(await ask(1, 'dead')).toMatchObject({ kind: 'go' });
+  await sleep(80);
+  await redis.hincrby(queue.toKey('1'), 'ats', 1);
+  expect(await ask(2, 'run')).toMatchObject({ kind: 'behind', ahead: 1 });
+  expect(await ask(1, 'run')).toMatchObject({ kind: 'go' });
+  // If that run does not ask either, it keeps its place for its ttl, and no longer.
+  await sleep(80);
+  expect(await ask(2, 'run')).toMatchObject({ kind: 'go' });
 });
 
 test('a job in a line fails after `maxDeferral`', async () => {

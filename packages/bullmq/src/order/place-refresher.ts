@@ -42,6 +42,11 @@ export class PlaceRefresher {
     if (names.length > 0) this.start(safety);
   }
 
+  /** Whether jobs of this process wait for any of these keys, as far as is known. */
+  isAwaited(keys: readonly string[]): boolean {
+    return keys.some((key) => this.waiting.has(key));
+  }
+
   /** Whether nobody holds any of these keys. */
   async areFree(names: readonly string[]): Promise<boolean> {
     const holders = await Promise.all(names.map((name) => this.locker.inspect(name)));

@@ -126,6 +126,14 @@ export class Place {
     await leave(client, registration, hold).catch(() => {});
   }
 
+  /** The run has succeeded: as {@link leave}, which the job need not wait for if nobody waits for its keys. */
+  async succeeded(): Promise<void> {
+    const { registration, line } = this;
+    const left = this.leave();
+    // The slot of the job takes the one that is woken, if that is known before BullMQ asks for the next.
+    if (registration !== undefined && line.refresher.isAwaited(registration.keys)) await left;
+  }
+
   /**
    * The job is deferred, for its safety delay at most, and this run is about to end.
    *

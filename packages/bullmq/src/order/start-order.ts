@@ -37,7 +37,7 @@ export class StartOrder {
     };
     this.pending.set(id, start);
     this.silent.add(start);
-    this.all = Promise.all([before, asked.opened]).then(() => {});
+    this.all = before.then(() => asked.opened);
     return {
       turn: (patience) => this.turn(start, before, patience),
       asked: start.ask,
@@ -74,12 +74,14 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
 
 /** Whether something happens within so many ms. */
 export async function inTime(something: Promise<unknown>, ms: number): Promise<boolean> {
-  const over = new AbortController();
-  const late = sleep(ms, false, { signal: over.signal }).catch(() => false);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
   try {
     return await Promise.race([something.then(() => true), late]);
   } finally {
-    over.abort();
+    clearTimeout(timer);
   }
 }
 

@@ -61,7 +61,8 @@ end
 
 local function handle(request)
   local sort, names, impatient, lines = request[3], request[4], request[5], request[8]
-  if call('EXISTS', base .. id) == 0 then return { 'unknown' } end
+  local name, start = unpack(call('HMGET', base .. id, 'name', 'ats'))
+  if not name then return { 'unknown' } end
   local entry = entryOf(id)
   if run == '' then
     if entry or hasLeft(id) then return { 'go', 0, 0, 0 } end
@@ -79,7 +80,8 @@ local function handle(request)
     if placeless then placeless.names[id] = '' end
     return { 'go', 0, 0, 0 }
   end
-  local again = entry and entry.state == 'running' and 1 or 0
+  -- Not if the job that ran was another one of this id, which was removed.
+  local again = entry and entry.state == 'running' and string.sub(entry.member, 1, 24) == sort and 1 or 0
   if not entry or entry.run ~= run or entry.state ~= 'asking' then
     if entry then
       leaveLines(id, entry)
@@ -99,7 +101,7 @@ local function handle(request)
     save(id, entry)
     return { 'go', 0, 0, 0 }
   end
-  asking, entry.asked = id, now
+  asking, entry.asked, entry.start = id, now, start or ''
   local ahead, first = 0, true
   for _, key in ipairs(lines) do
     if head(key) ~= id then

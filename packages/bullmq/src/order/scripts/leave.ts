@@ -5,7 +5,10 @@ import { MOVES, PRELUDE } from './prelude.ts';
 /**
  * A run is over, or gives up its place, and whoever is next is woken.
  *
- * Request: id, run, whether the job is to be tried again and its lines wait for that.
+ * Request: id, run, whether the job is to be tried again and its lines wait for that, and its keys.
+ *
+ * Whoever found that the job is completed may have dropped it before this is heard of; those who were parked
+ * behind it are woken all the same.
  */
 const LEAVE = script(
   PRELUDE,
@@ -13,17 +16,18 @@ const LEAVE = script(
   /* lua */ `
 local function handle(request)
   local entry = entryOf(id)
-  if not entry or entry.run ~= run then return end
-  if request[3] then
-    leaveLines(id, entry)
-    entry.state, entry.began = 'held', nil
-    queueUp(entry)
-    save(id, entry)
-  else
-    drop(id)
+  if entry and entry.run == run then
+    if request[3] then
+      leaveLines(id, entry)
+      entry.state, entry.began = 'held', nil
+      queueUp(entry)
+      save(id, entry)
+    else
+      drop(id)
+    end
+    leaves(id)
   end
-  leaves(id)
-  wakeNext(entry.lines)
+  wakeNext(request[4])
 end
 `,
 );
@@ -33,5 +37,5 @@ export async function leave(
   { id, run, keys }: Registration,
   hold: boolean,
 ): Promise<void> {
-  await client.run(LEAVE, [id, run, hold], keys.length);
+  await client.run(LEAVE, [id, run, hold, keys], keys.length);
 }

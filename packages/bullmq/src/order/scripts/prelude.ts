@@ -5,7 +5,8 @@
  *   is `seen` (BullMQ has started it, and somebody else registered it), `asking` (a run of it asks for its
  *   locks), `parked` (deferred; it may be woken), `running` (it has its locks) or `held` (it failed, and its
  *   line waits until it is tried again). `run` names the run that may change it; `member` is its place in
- *   the lines of the keys in `lines`; `since` is when it was registered, `asked` when it last asked, `began` when it got its locks;
+ *   the lines of the keys in `lines`; `since` is when it was registered, `asked` when it last asked,
+ *   `start` the how many-th start of the job that was, `began` when it got its locks;
  *   `deadline` is when it must start in any case; `idle`, since when no run of it is known to be under way;
  *   `unsure`, that jobs that were started before it may not have asked yet;
  *   `tries`, how often it asked since a run before it was over; `saw` tells that one was before it then.
@@ -151,19 +152,24 @@ local function isActive(job)
   return activeSet[job] ~= nil
 end
 
+-- Whether BullMQ has started it again since it asked: of that run nothing is known yet.
+local function isStartedAgain(job, entry)
+  return entry.start ~= (call('HGET', base .. job, 'ats') or '')
+end
+
 -- Whether BullMQ has started it, and no run of it is known to be under way: its worker is slow or dead, or
 -- the job is not guarded.
 local function isIdle(job, entry)
   if entry.state == 'held' or call('ZSCORE', delayed, job) then return false end
-  if call('EXISTS', base .. job .. ':lock') == 1 then return entry.state == 'seen' end
-  return isActive(job)
+  if call('EXISTS', base .. job .. ':lock') == 0 then return isActive(job) end
+  return entry.state == 'seen' or (entry.state == 'asking' and isStartedAgain(job, entry))
 end
 
 -- Its worker may have died before it told that it has its locks, and BullMQ has not found out. If it lives,
 -- whoever is next finds them taken.
 local function asksTooLong(job, entry)
   return entry.state == 'asking' and now - entry.asked > entry.ttl
-    and call('EXISTS', base .. job .. ':lock') == 1
+    and call('EXISTS', base .. job .. ':lock') == 1 and not isStartedAgain(job, entry)
 end
 
 -- Such a job keeps its place for a ttl, as the dead keep their locks.

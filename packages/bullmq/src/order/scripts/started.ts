@@ -68,21 +68,66 @@ local function namesOf(list)
   return names
 end
 
+-- The started jobs without a place, the first first, and after each the lowest number from there on: a job
+-- that was added before another one and is started after it may have stalled.
+local function findPlaceless()
+  if placeless then return end
+  local list, lowest = withoutPlace(started()), {}
+  local least = math.huge
+  for i = #list, 1, -1 do
+    least = math.min(least, isNumber(list[i]) and tonumber(list[i]) or -1)
+    lowest[i] = least
+  end
+  placeless = {
+    jobs = list, lowest = lowest, first = 1, names = {}, stalled = withoutPlace(stalled()),
+  }
+end
+
+-- It has asked in this very script, or nobody need wait for it.
+local function isSettled(job)
+  return entries[job] or placeless.names[job] == ''
+end
+
+-- Those that may be before this one: all that were started before it, all that stalled, and of those that
+-- were started after it the ones that may have stalled.
+local function suspects()
+  findPlaceless()
+  local list, found, own = placeless.jobs, {}, activeSet[id] or math.huge
+  local function add(job)
+    if job ~= id and not isSettled(job) then found[#found + 1] = job end
+  end
+  while list[placeless.first] and isSettled(list[placeless.first]) do
+    placeless.first = placeless.first + 1
+  end
+  local i = placeless.first
+  while list[i] and activeSet[list[i]] < own do
+    add(list[i])
+    i = i + 1
+  end
+  for _, job in ipairs(placeless.stalled) do add(job) end
+  local number = isNumber(id) and tonumber(id) or math.huge
+  while list[i] and placeless.lowest[i] < number do
+    if not isNumber(list[i]) or tonumber(list[i]) < number then add(list[i]) end
+    i = i + 1
+  end
+  return found
+end
+
 -- The jobs that were started before this one and have not asked yet, some of them. Of those that stalled
 -- it cannot be told: BullMQ starts them again in no particular order.
 local function pending(names, most)
-  if not placeless then
-    local rest = withoutPlace(started())
-    for _, job in ipairs(withoutPlace(stalled())) do rest[#rest + 1] = job end
-    rest = { unpack(rest, 1, 1000) }
-    placeless = { jobs = rest, names = namesOf(rest) }
+  local found, list, unread = suspects(), {}, {}
+  if #found == 0 then return list end
+  for _, job in ipairs(found) do
+    if not placeless.names[job] and #unread < 1000 then unread[#unread + 1] = job end
   end
-  local list, own = {}, activeSet[id] or math.huge
-  for _, job in ipairs(placeless.jobs) do
-    local known = placeless.names[job]
+  for job, known in pairs(namesOf(unread)) do placeless.names[job] = known end
+  local own = activeSet[id] or math.huge
+  for _, job in ipairs(found) do
+    local known = placeless.names[job] or ''
     local before = (activeSet[job] or 0) < own or string.sub(known, 1, 1) == 's'
-    if job ~= id and before and not entries[job] and known ~= '' then
-      if isExpected(string.sub(known, 2), names) then list[#list + 1] = job end
+    if before and known ~= '' and isExpected(string.sub(known, 2), names) then
+      list[#list + 1] = job
       if #list == most then break end
     end
   end
