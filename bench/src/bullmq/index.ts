@@ -2,6 +2,7 @@ import { ensureBinaries, REDIS, startRedis } from '@holdfast/test-servers';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import { median, table, verdict } from '../harness.ts';
+import { measureSlowKeys } from './slow-keys.ts';
 import {
   CountedRedis,
   makeLocker,
@@ -87,6 +88,7 @@ async function measure(variant: Variant, keys: number, port: number): Promise<Me
 async function measureAll(keys: number, port: number): Promise<boolean> {
   const names = Object.keys(variants) as Variant[];
   const all = new Map(names.map((name) => [name, [] as Measured[]]));
+  console.error(`BullMQ with ${keys} ${keys === 1 ? 'key' : 'keys'}: ${ROUNDS} rounds …`);
   // In turns, so that whatever else the machine does hits all of them alike.
   for (let round = 0; round < ROUNDS; round++) {
     for (const name of names) all.get(name)?.push(await measure(name, keys, port));
@@ -135,6 +137,7 @@ export async function run(): Promise<boolean> {
   const server = await startRedis(binary);
   let reached = true;
   for (const keys of SPREADS) reached = (await measureAll(keys, server.port)) && reached;
+  reached = (await measureSlowKeys(server)) && reached;
   await server.stop();
   return reached;
 }

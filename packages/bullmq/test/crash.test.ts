@@ -120,7 +120,7 @@ describe('a worker that wakes others and is killed at any moment', () => {
     await Promise.race([first.ended, completed(queue, 5)]);
     const died = (await queue.getCompletedCount()) < 5;
     await first.kill();
-    if (died) start(queue, told);
+    if (died) start(queue, { ...told, worker: patient });
     await completed(queue, 5);
     expect(await queue.getFailedCount()).toBe(0);
     const log = await logOf(queue);

@@ -70,6 +70,22 @@ test('a job that a dashboard promotes is parked again, and runs in its order', a
   expect(log.ended).toEqual([0, 1, 2, 3]);
 });
 
+test('a parked job that deduplication replaces clears its place away', async () => {
+  const queue = site.queue();
+  const { log, end } = await site.heldWorker(queue);
+  const deduplication = { id: 'd', ttl: 600_000, extend: true, replace: true };
+  for (const n of [1, 2]) {
+    await add(queue, { key: 'k', n }, { deduplication, delay: 1 });
+    await until(async () => (await jobsOf(queue)).every((job) => job.attemptsStarted > 0));
+    await parked(queue, 1);
+    await settled();
+  }
+  end.open();
+  await completed(queue, 2);
+  expect(log.ended).toEqual([0, 2]);
+  await until(async () => (await site.traces(queue)).length === 0);
+});
+
 test('a parked job takes no part of the global concurrency', async () => {
   const queue = site.queue();
   await queue.setGlobalConcurrency(2);

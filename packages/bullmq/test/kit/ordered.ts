@@ -59,7 +59,7 @@ export class OrderedSite extends Site {
   async lookedAfter(queue: Queue<Data>, times: number): Promise<void> {
     const client = this.client();
     const due = async (): Promise<number> =>
-      Number((await client.zrange(queue.toKey('delayed'), 0, 0, 'WITHSCORES'))[1]);
+      Number((await client.zrange(queue.toKey('delayed'), '0', '0', 'WITHSCORES'))[1]);
     for (let time = 0; time < times; time++) {
       const before = await due();
       await until(async () => (await due()) > before);
