@@ -102,8 +102,8 @@ local function handle(request)
     return { 'go', 0, 0, 0 }
   end
   asking, entry.asked, entry.start = id, now, start or ''
-  local ahead, first = 0, true
-  for _, key in ipairs(lines) do
+  local ahead, first, alone = 0, true, isAlone(entry)
+  for _, key in ipairs(alone and {} or lines) do
     if head(key) ~= id then
       first = false
       ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '[0', '(' .. entry.member))
@@ -118,7 +118,7 @@ local function handle(request)
     return { 'pending', unpack(before) }
   end
   -- If nobody is before it when it parks, it was missed by whoever left meanwhile.
-  if not first or isAnyTaken(entry) then entry.saw = 1 end
+  if not alone and (not first or isAnyTaken(entry)) then entry.saw = 1 end
   if first then entry.tries = (entry.tries or 0) + 1 end
   save(id, entry)
   return { first and 'go' or 'behind', ahead, now - entry.since, again }

@@ -64,16 +64,15 @@ local function entryOf(job)
   return entries[job]
 end
 
+local isKept
 local function save(job, entry)
   entries[job] = entry
   call('HSET', jobs, job, cjson.encode(entry))
+  if not isKept then isKept = call('PEXPIRE', jobs, DAY) end
 end
 
 local function newSeq()
-  local seq = call('HINCRBY', jobs, ':seq', 1)
-  -- Whoever looks after the lines says so too.
-  if seq % 32 == 1 then call('PEXPIRE', jobs, DAY) end
-  return seq
+  return call('HINCRBY', jobs, ':seq', 1)
 end
 
 local function queueUp(entry)
@@ -97,7 +96,8 @@ local function drop(job)
   leaveLines(job, entry)
   entries[job] = false
   call('HDEL', jobs, job)
-  if call('HLEN', jobs) == 1 then call('DEL', jobs, leftJobs) end
+  local rest = call('HLEN', jobs)
+  if rest == 0 or (rest == 1 and call('HEXISTS', jobs, ':seq') == 1) then call('DEL', jobs, leftJobs) end
 end
 
 -- Nobody need wait for this start of a job any more.
@@ -235,6 +235,15 @@ local function isAnyTaken(entry)
     if isTaken(key) then return true end
   end
   return false
+end
+
+-- Whether it is the first in all of its lines, and nobody runs that has its keys, as most often: then
+-- nothing else need be looked at.
+local function isAlone(entry)
+  for _, key in ipairs(entry.lines) do
+    if call('ZRANGE', lineOf(key), 0, 0)[1] ~= entry.member then return false end
+  end
+  return true
 end
 
 -- Whether it is the first in all of its lines.

@@ -136,14 +136,11 @@ end
 
 -- Its number is from the order of the starts, and not of the asking. Ids of BullMQ's need none.
 local function numberOf(job)
-  if not isNumber(job) then
-    local number = call('HGET', leftJobs, 'number:' .. job)
-    if number then
-      call('HDEL', leftJobs, 'number:' .. job)
-      return tonumber(number)
-    end
-  end
-  return newSeq()
+  if isNumber(job) then return tonumber(job) end
+  local number = call('HGET', leftJobs, 'number:' .. job)
+  if not number then return newSeq() end
+  call('HDEL', leftJobs, 'number:' .. job)
+  return tonumber(number)
 end
 
 local function numberAll(list)
