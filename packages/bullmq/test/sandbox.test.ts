@@ -57,7 +57,8 @@ describe.each([
     expect(await queue.getActiveCount()).toBe(0);
     expect(await log()).toEqual([]);
     // Older ones first start what else waits.
-    if (onBullmq !== '5.64') expect((await starts()) - before).toBeLessThan(40);
+    const most = onBullmq === '5.64' ? Infinity : 40;
+    expect((await starts()) - before).toBeLessThan(most);
     await lock.release();
   });
 
