@@ -17,9 +17,10 @@ import {
 } from './kit/index.ts';
 import { resolveOptions } from '../src/options.ts';
 import { OrderClient } from '../src/order/client.ts';
-import { registrationOf } from '../src/order/registration.ts';
+import { registrationOf, type Registration } from '../src/order/registration.ts';
 import { join } from '../src/order/scripts/join.ts';
 import { leave } from '../src/order/scripts/leave.ts';
+import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -239,6 +240,33 @@ test('a job that is started again is not passed because its dead run has asked l
   await sleep(80);
   expect(await ask(2, 'run')).toMatchObject({ kind: 'go' });
 });
+
+test.each([{}, { jobId: 'own' }])(
+  'a job that is before all that wait is not parked before its start (%j)',
+  async (options) => {
+    const queue = site.queue();
+    const first = await add(queue, { key: 'k', n: 0 }, options);
+    await sleep(2);
+    await addMany(queue, 2);
+    const settings = resolveOptions(site.options(queue));
+    const client = new OrderClient({ queue, redis: site.client() });
+    const jobs = (await queue.getWaiting()) as Job<Data>[];
+    const [, second, third] = jobs.map((job) => registrationOf(settings, job, ['k'], ''));
+    const own = registrationOf(settings, first, ['k'], '');
+    // The second one was woken, and asks; the first one is among those that are to start, to be tried again.
+    const asking = { ...(second as Registration), run: 'run' };
+    expect(await join(client, asking, { names: ['none'], impatient: false })).toMatchObject({
+      kind: 'go',
+    });
+    const given = { jobs: [own], staying: [], deadline: undefined };
+    expect(await parkWaiting(client, given)).toMatchObject({
+      parked: new Set(),
+      stayed: new Set([own.id]),
+    });
+    const rest = { jobs: [third as Registration], staying: [], deadline: undefined };
+    expect(await parkWaiting(client, rest)).toMatchObject({ parked: new Set([third?.id]) });
+  },
+);
 
 test('a job in a line fails after `maxDeferral`', async () => {
   const queue = site.queue();

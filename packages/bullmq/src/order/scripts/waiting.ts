@@ -55,9 +55,14 @@ const PARK_WAITING = script(
   MOVES,
   MARKS,
   /* lua */ `
-local function isBusy(lines)
+-- Whether somebody runs that has its keys, or is before it in a line. One that is tried again may be before
+-- all that wait: if it were parked, whoever is woken instead would find it first, and nobody would wake it.
+local function isBehind(job, sort, lines)
+  -- Of ids that are no numbers only what comes before the number is known yet.
+  local place = isNumber(job) and memberOf(job, sort) or sort
   for _, key in ipairs(lines) do
-    if isTaken(key) or head(key) then return true end
+    local _, first = head(key)
+    if isTaken(key) or (first and string.sub(first, 1, #place) < place) then return true end
   end
   return false
 end
@@ -66,7 +71,7 @@ local function parkOne(job, sort, ttl, safety, lines, deadline)
   -- One that stalled may own its lock still.
   local known = call('HMGET', base .. job, 'name', 'stc')
   if not known[1] or entryOf(job) then return 'gone' end
-  if known[2] or not isBusy(lines) then return 'stayed' end
+  if known[2] or not isBehind(job, sort, lines) then return 'stayed' end
   if call('LREM', base .. 'wait', -1, job) + call('ZREM', base .. 'prioritized', job) == 0 then
     return 'gone'
   end
