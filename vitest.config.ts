@@ -149,6 +149,7 @@ export default defineConfig({
       projectOn('express', 'express4', ['express']),
       onServers('bullmq'),
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
+      projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       onServers('nestjs'),
