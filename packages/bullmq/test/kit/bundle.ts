@@ -26,6 +26,8 @@ export function useProgram(name: string): { readonly file: string } {
       silent: true,
       splitting: false,
       noExternal: [/^@holdfast\//],
+      // BullMQ can use it. It is a program of its own for each system, and cannot be bundled.
+      external: ['@valkey/valkey-glide'],
       outExtension: () => ({ js: '.cjs' }),
       esbuildOptions: (options) => {
         options.conditions = ['@holdfast/source'];
