@@ -171,7 +171,7 @@ describe.concurrent(`with ${name}`, () => {
   });
 
   test.for([
-    ['foreign data', ['SET', '{holdfast:key}', 'theirs'], /did not write/],
+    ['foreign data', ['SET', '{holdfast:key}', 'theirs'], /cannot read/],
     ['a lack of memory', ['CONFIG', 'SET', 'maxmemory', '1'], /failed/],
     ['a replica', ['REPLICAOF', '127.0.0.1', '1'], /failed/],
   ] as const)('%s is an error in the same words', async ([, command, message], { site }) => {
