@@ -1,6 +1,7 @@
 // For applications.
 export type {
   CloseOptions,
+  ForceReleaseOptions,
   HandoffOptions,
   Key,
   ListOptions,
