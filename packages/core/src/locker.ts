@@ -16,7 +16,8 @@ import type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-import { EVENTS, MAX_HOLD } from './bypass.ts';
+import { CLOCK, EVENTS, MAX_HOLD } from './bypass.ts';
+import type { Clock } from './clock.ts';
 import { closeLocker } from './release/close.ts';
 import { Context } from './context.ts';
 import {
@@ -182,6 +183,10 @@ export class HoldfastLocker implements Locker {
 
   get [EVENTS](): Events {
     return this.#context.events;
+  }
+
+  get [CLOCK](): Clock {
+    return this.#context.time.clock;
   }
 
   get [MAX_HOLD](): number {

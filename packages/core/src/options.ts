@@ -10,6 +10,7 @@ import type {
 } from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Context } from './context.ts';
+import type { ElectOptions } from './elect.ts';
 import { LockArgumentError } from './errors.ts';
 import type { LeaseTiming } from './hold/lease-timing.ts';
 import { checkNames, names, unknownName } from './option-names.ts';
@@ -118,6 +119,7 @@ const LOCK_OPTIONS = names<LockOptions>({
 });
 const LIST_OPTIONS = names<ListOptions>({ prefix: true, limit: true, cursor: true });
 const FORCE_RELEASE_OPTIONS = names<ForceReleaseOptions>({ owner: true });
+const ELECT_OPTIONS = names<ElectOptions>({ label: true, signal: true, onElected: true });
 const CLOSE_OPTIONS = names<CloseOptions>({ drain: true });
 const HANDOFF_OPTIONS = names<HandoffOptions>({ max: true, tenure: true });
 
@@ -381,6 +383,16 @@ export function resolveListOptions(options: ListOptions = {}): ListSettings {
     refuse('cursor', 'the `cursor` of the page before');
   }
   return { prefix, limit: checkCount('limit', limit, 1, LARGEST_PAGE), cursor };
+}
+
+/** @throws LockArgumentError */
+export function checkElection(options: ElectOptions): void {
+  checkObject('options', options);
+  checkNames(options, ELECT_OPTIONS);
+  const { label, signal, onElected } = options;
+  if (label !== undefined) checkLabel(label);
+  if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
+  if (typeof onElected !== 'function') refuse('onElected', 'a function');
 }
 
 /**

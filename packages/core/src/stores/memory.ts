@@ -307,14 +307,9 @@ class MemoryStore implements LockStore {
 
   /** Who wants a key alone that is shared by others. */
   private decideBeside(request: AcquireRequest, shared: SharedKey, now: number): AcquireReply {
-    const { key, owner, client, wait } = request;
+    const { key, client, wait } = request;
     if (this.shared(key, now) !== shared) return this.decide(request, this.live(key, now), now);
     if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
-    const own = shared.of(owner);
-    if (own !== undefined && shared.permits.size === 1) {
-      this.endEarly(key, own, 'superseded');
-      return this.grant(request, now);
-    }
     // What it was woken for, it does not want any more.
     if (wait && shared.unreserve(client)) {
       this.serve(key, now);
