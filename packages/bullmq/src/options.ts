@@ -51,7 +51,7 @@ function checkOrder(order: OrderOptions): void {
 export function resolveOptions(options: GuardOptions): Settings {
   if (typeof options !== 'object' || options === null) refuse('options', 'an object');
   const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
-  const { delay = 1_000, order, maxDeferral = Infinity, owner } = options;
+  const { delay = 1_000, order, maxDeferral = Infinity, owner, limit = 1 } = options;
   if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
     refuse('locker', 'a locker, made by createLocker');
   }
@@ -61,6 +61,10 @@ export function resolveOptions(options: GuardOptions): Settings {
   checkNumber('ttl', ttl);
   checkNumber('wait', wait, false);
   if (maxHold !== undefined) checkNumber('maxHold', maxHold);
+  const limits: readonly unknown[] = Array.isArray(limit) ? limit : [limit];
+  for (const one of limits) {
+    if (!Number.isInteger(one) || (one as number) < 1) refuse('limit', 'a whole number from 1 on');
+  }
   if (typeof onLocked !== 'function' && !['defer', 'skip', 'fail'].includes(onLocked)) {
     refuse('onLocked', "'defer', 'skip', 'fail' or a function of the job and the error");
   }

@@ -87,7 +87,7 @@ export class Start {
   }
 
   private async acquire(key: Key, { run, place }: Going): Promise<Lock> {
-    const { locker, ttl, maxHold, owner, wait } = this.shared.settings;
+    const { locker, ttl, maxHold, owner, wait, limit } = this.shared.settings;
     const { queueQualifiedName, id } = this.job;
     // Not the run's own signal, which would end the renewal of a lock whose work goes on.
     const asking = new AbortController();
@@ -100,6 +100,7 @@ export class Start {
         ttl,
         wait: left,
         maxHold,
+        limit,
         signal: asking.signal,
         owner: owner === 'job' ? `bullmq:${queueQualifiedName}:${id}` : undefined,
         // A worker that was started under a lock is no part of what runs under it.

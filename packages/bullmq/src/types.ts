@@ -71,6 +71,11 @@ export interface GuardOptions<
   wait?: number | undefined;
   /** The longest that the lock is held and renewed. Default: the locker's. */
   maxHold?: number | undefined;
+  /**
+   * How many jobs may hold a key at once, over all workers; for a list of keys, one limit for all or one
+   * for each, in the same order. Default 1.
+   */
+  limit?: number | readonly number[] | undefined;
   /** What becomes of a job that finds its key taken. Default `'defer'`. */
   onLocked?:
     | 'defer'
