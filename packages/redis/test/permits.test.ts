@@ -1,4 +1,4 @@
-import { LockConflictError, type Lock } from '@holdfast/core';
+import { LockConflictError, type Lock, type Locker } from '@holdfast/core';
 import { describe, expect } from 'vitest';
 import { test, until } from './site.ts';
 
@@ -110,7 +110,8 @@ describe.concurrent('readers and writers', { timeout: 30_000 }, () => {
     let clashes = 0;
     const tasks = Array.from({ length: 120 }, (_, index) => {
       const shared = index % 4 !== 0;
-      return lockers[index % 2]?.withLock('key', { shared }, async () => {
+      const locker = lockers[index % 2] as Locker;
+      return locker.withLock('key', { shared }, async () => {
         if (shared) readers += 1;
         else writers += 1;
         if (writers > 1 || (writers === 1 && readers > 0)) clashes += 1;

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
-import { RESERVATION, type AcquireReply, type RenewReply, type Sharing } from '@holdfast/core';
+import {
+  RESERVATION,
+  type AcquireReply,
+  type ListedGrant,
+  type RenewReply,
+  type Sharing,
+} from '@holdfast/core';
 import type { Bench, CaseBody, TestClient } from './kit.ts';
 
 const permit = (limit: number, weight = 1): { sharing: Sharing } => ({
@@ -331,7 +337,13 @@ export const permitCases: Record<string, CaseBody> = {
     const key = bench.key('several');
     await bench.client().take(key, permit(3));
     await bench.client().take(key, permit(3));
-    const { grants } = await bench.list({ prefix: key, limit: 10 });
+    const grants: ListedGrant[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await bench.list({ prefix: key, limit: 10, cursor });
+      grants.push(...page.grants);
+      ({ cursor } = page);
+    } while (cursor !== undefined);
     assert.deepEqual(
       grants.map((grant) => [grant.key, grant.holders?.length]),
       [[key, 2]],
