@@ -16,6 +16,10 @@ export const library: Options = {
   // Keep `node:` in front of Node's own modules.
   removeNodeProtocol: false,
   sourcemap: true,
+  // The sources are in the package once: beside the maps, not in them too.
+  esbuildOptions: (options) => {
+    options.sourcesContent = false;
+  },
   clean: true,
   silent: true,
   // tsup 8 sets `baseUrl` for the declaration build, which TypeScript 6 reports.

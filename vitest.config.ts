@@ -61,10 +61,45 @@ const projectOn = (
   },
 });
 
-/** Of the tests of Redis, those that another client could fail. */
-const onClients = ['conformance*', 'connections', 'environments', 'failover', 'messages*'].map(
-  (file) => `${file}.test.ts`,
-);
+/**
+ * Of the tests of Redis, those that another version of ioredis could fail. The others are about scripts,
+ * simulated servers, the server itself or what is above the client, and are run on one version.
+ */
+const onClients = [
+  'conformance*',
+  'connections',
+  'decoding',
+  'durability*',
+  'environments',
+  'failover',
+  'leaving',
+  'lost-replies',
+  'messages*',
+  'outage',
+  'permanent-errors',
+  'quorum-clients',
+  'read-only',
+  'secrets',
+].map((file) => `${file}.test.ts`);
+
+/** The same tests on other libraries than ioredis, and what is particular to each. */
+const onLibrary = (library: string, folder = 'test/'): string[] => [
+  `${folder}environments.test.ts`,
+  `${folder}clients/conformance.test.ts`,
+  `${folder}clients/faults.test.ts`,
+  `${folder}clients/${library}.test.ts`,
+];
+
+const redisOn = (library: string) => ({
+  extends: true as const,
+  test: {
+    name: `redis on ${library}`,
+    root: 'packages/redis',
+    include: onLibrary(library),
+    globalSetup: [servers],
+    env: { ON_CLIENT: library },
+  },
+});
 
 const bullmq = Object.keys(bullmq5.devDependencies);
 const nest = Object.keys(nest10.devDependencies);
@@ -88,17 +123,25 @@ export default defineConfig({
       onServers('cli'),
       project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),
       onServers('playground', 'apps/playground'),
-      project('consumer', 'consumer'),
+      onServers('consumer', 'consumer'),
       onServers('test-servers'),
       onServers('docs', 'docs'),
       onServers('redis'),
       project('chaos', 'chaos'),
       project('fuzz', 'fuzz'),
       project('soak', 'soak'),
-      projectOn('redis', 'ioredis5', ['ioredis']),
-      projectOn('redis', 'ioredis5.3', ['ioredis']),
-      // A fork of ioredis: only what depends on the client.
+      projectOn('redis', 'ioredis5', ['ioredis'], {}, onClients),
+      projectOn('redis', 'ioredis5.3', ['ioredis'], {}, onClients),
       projectOn('redis', 'iovalkey', ['ioredis'], {}, onClients),
+      redisOn('node-redis'),
+      projectOn(
+        'redis',
+        'node-redis5',
+        ['redis'],
+        { ON_CLIENT: 'node-redis' },
+        onLibrary('node-redis', ''),
+      ),
+      redisOn('glide'),
       onServers('memcached'),
       onServers('express'),
       ...onNewestNode('express'),
@@ -106,6 +149,7 @@ export default defineConfig({
       projectOn('express', 'express4', ['express']),
       onServers('bullmq'),
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
+      projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       onServers('nestjs'),

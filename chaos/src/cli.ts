@@ -1,15 +1,27 @@
-// `pnpm chaos --minutes N`: processes lock on Redis while both are killed, frozen and cut off.
+// `pnpm chaos --minutes N --client <library>`: processes lock on Redis while both are killed, frozen and
+// cut off.
 import { parseArgs } from 'node:util';
+import { libraries } from './clients.ts';
 import { run } from './run.ts';
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '1' } } });
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '1' },
+    client: { type: 'string', default: 'ioredis' },
+  },
+});
+const { client } = values;
 const minutes = Number(values.minutes);
 if (!(minutes > 0)) {
   console.error('--minutes takes a number above 0.');
   process.exit(2);
 }
-console.log(`8 processes, 3 tasks each, 3 locks, for ${minutes} minutes …`);
-const { history, faults, problems } = await run(minutes * 60);
+if (!(client in libraries)) {
+  console.error(`--client takes one of ${Object.keys(libraries).join(', ')}.`);
+  process.exit(2);
+}
+console.log(`8 processes on ${client}, 3 tasks each, 3 locks, for ${minutes} minutes …`);
+const { history, faults, problems } = await run(minutes * 60, client);
 
 const figures: Record<string, string | number> = {
   'locks granted': history.grants,

@@ -18,9 +18,9 @@ const PROCESSES = 8;
 const CALM = 400;
 
 /** Has processes lock while things go wrong, all kinds in turn, for at least so long. */
-export async function run(seconds: number): Promise<Report> {
+export async function run(seconds: number, library = 'ioredis'): Promise<Report> {
   const [binary] = (await ensureBinaries([REDIS])) as [string];
-  const site = await Site.start(binary, PROCESSES);
+  const site = await Site.start(binary, PROCESSES, library);
   const made: Record<string, number> = {};
   try {
     const endAt = performance.now() + seconds * 1_000;

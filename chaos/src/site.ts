@@ -23,13 +23,14 @@ export class Site {
     private readonly target: { server: TestServer },
     readonly proxy: FaultProxy,
     private readonly counterServer: TestServer,
+    private readonly library: string,
   ) {
     const { port, host } = target.server;
     this.admin = new Redis(port, host, { maxRetriesPerRequest: null });
     this.admin.on('error', () => {});
   }
 
-  static async start(binary: string, processes: number): Promise<Site> {
+  static async start(binary: string, processes: number, library: string): Promise<Site> {
     const folder = await mkdtemp(join(tmpdir(), 'holdfast-chaos-'));
     const target = { server: await startRedis(binary, { args: DURABLE, folder }) };
     const proxy = await startProxy({
@@ -38,7 +39,8 @@ export class Site {
         return target.server.port;
       },
     });
-    const site = new Site(binary, folder, target, proxy, await startRedis(binary));
+    const counterServer = await startRedis(binary);
+    const site = new Site(binary, folder, target, proxy, counterServer, library);
     for (let index = 0; index < processes; index++) site.workers.push(site.startWorker());
     await Promise.all(site.workers.map(({ ready }) => ready));
     return site;
@@ -90,7 +92,8 @@ export class Site {
   }
 
   private startWorker(): Worker {
-    return Worker.start([this.proxy.port, this.counterServer.port], this.history.note);
+    const ports = [this.proxy.port, this.counterServer.port];
+    return Worker.start([this.library, ...ports], this.history.note);
   }
 
   /** One that is awake, and half of the time one that holds a lock. */

@@ -1,13 +1,16 @@
-// A process that locks until its input ends: `worker-main.ts <port of Redis> <port of the counter>`.
+// A process that locks until its input ends:
+// `worker-main.ts <library of the client> <port of Redis> <port of the counter>`.
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker, type Lock } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
 import { Redis } from 'ioredis';
+import { connect } from './clients.ts';
 import { RacyCounter } from './counter.ts';
 import { KEYS, machineNow, TTL, type Note } from './protocol.ts';
 
-const [redisPort, counterPort] = process.argv.slice(2).map(Number) as [number, number];
+const [library = 'ioredis', ...ports] = process.argv.slice(2);
+const [redisPort, counterPort] = ports.map(Number) as [number, number];
 const TASKS = 3;
 
 /** Most are quick, some do not get it done within one lease. */
@@ -19,8 +22,7 @@ process.on('unhandledRejection', (error) =>
   say({ what: 'failed', error: `unhandled ${String(error)}` }),
 );
 
-const client = new Redis(redisPort, '127.0.0.1');
-client.on('error', () => {});
+const { client, close } = await connect(library, redisPort);
 const calm = new Redis(counterPort, '127.0.0.1');
 const counter = new RacyCounter(calm);
 const locker = createLocker({ store: redisStore(client), ttl: TTL });
@@ -83,6 +85,6 @@ await calm.ping();
 say({ what: 'ready' });
 await Promise.all(Array.from({ length: TASKS }, task));
 await locker.close();
-client.disconnect();
+await close();
 calm.disconnect();
 // It must end by itself from here on.

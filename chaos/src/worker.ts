@@ -29,9 +29,9 @@ export class Worker {
     });
   }
 
-  static start(ports: readonly number[], onNote: (note: Note) => void): Worker {
+  static start(words: readonly (string | number)[], onNote: (note: Note) => void): Worker {
     const tsx = import.meta.resolve('tsx');
-    const args = ['--import', tsx, '--conditions=@holdfast/source', MAIN, ...ports.map(String)];
+    const args = ['--import', tsx, '--conditions=@holdfast/source', MAIN, ...words.map(String)];
     return new Worker(
       spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] }),
       onNote,

@@ -9,6 +9,8 @@ const FILES = PACKAGES.flatMap((name) => [`${name}.mts`, `${name}.cts`]);
 const WITH_NODE = [
   'memcached-memjs.mts',
   'redis-ioredis.mts',
+  'redis-node-redis.mts',
+  'redis-glide.mts',
   'opentelemetry.mts',
   'opentelemetry.cts',
 ];
@@ -29,7 +31,9 @@ describe('the types of what is published are clean', () => {
       '@opentelemetry/api': 'packages/opentelemetry/node_modules/@opentelemetry/api',
       '@types/node': 'consumer/node_modules/@types/node',
       '@types/memjs': 'consumer/node_modules/@types/memjs',
+      '@valkey/valkey-glide': 'consumer/node_modules/@valkey/valkey-glide',
       ioredis: 'consumer/node_modules/ioredis',
+      redis: 'consumer/node_modules/redis',
     });
   }, 120_000);
   afterAll(async () => {

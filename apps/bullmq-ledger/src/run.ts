@@ -13,9 +13,11 @@ export interface Plan {
   readonly url: string;
   readonly transfers: readonly Transfer[];
   readonly workers: number;
-  /** Whether one of them is killed when a third of the transfers are posted. */
-  readonly kill: boolean;
+  /** `plain`: BullMQ without a lock. `killed`: guarded, and one worker is killed when a third is posted. */
+  readonly way: 'plain' | 'guarded' | 'killed';
   readonly progress: (done: number, killed: boolean) => void;
+  /** Ends the run, with what it has written removed. */
+  readonly signal: AbortSignal;
 }
 
 export interface Result {
@@ -25,10 +27,10 @@ export interface Result {
   readonly starts: number;
 }
 
-/** Posts all transfers through a queue of its own, and looks at the books. */
+/** Posts all transfers through a queue of its own, and looks at the books. Leaves nothing behind. */
 export async function run(plan: Plan): Promise<Result> {
-  const { url, transfers } = plan;
-  const name = `ledger-${process.pid}-${plan.kill ? 'killed' : 'plain'}`;
+  const { url, transfers, way } = plan;
+  const name = `ledger-${process.pid}-${way}`;
   const redis = new Redis(url, { maxRetriesPerRequest: null });
   const queue = new Queue<Transfer>(name, { connection: redis });
   const ledger = new Ledger(redis, name);
@@ -36,8 +38,11 @@ export async function run(plan: Plan): Promise<Result> {
   try {
     await ledger.open();
     await queue.addBulk(transfers.map((data) => ({ name: 'transfer', data })));
-    for (let n = 0; n < plan.workers; n++) children.push(fork(workerFile, [url, name]));
+    const args = [url, name, way === 'plain' ? 'plain' : 'guarded'];
+    for (let n = 0; n < plan.workers; n++) children.push(fork(workerFile, args));
+    await Promise.all(children.map((child) => once(child, 'message', { signal: plan.signal })));
     const begun = performance.now();
+    for (const child of children) child.send('start');
     await watch(queue, children, plan);
     const ms = performance.now() - begun;
     const [failed] = await queue.getFailed(0, 0);
@@ -46,10 +51,9 @@ export async function run(plan: Plan): Promise<Result> {
     const started = jobs.reduce((sum, job) => sum + job.attemptsStarted, 0);
     return { audit: await ledger.audit(transfers), ms, starts: started / jobs.length };
   } finally {
-    await Promise.all(children.map((child) => end(child, 'SIGTERM')));
-    await queue.obliterate({ force: true });
+    await Promise.all(children.map((child) => end(child, 'SIGKILL')));
     await queue.close();
-    await ledger.remove();
+    await removeAll(redis, name);
     redis.disconnect();
   }
 }
@@ -58,13 +62,14 @@ export async function run(plan: Plan): Promise<Result> {
 async function watch(
   queue: Queue<Transfer>,
   children: readonly ChildProcess[],
-  { transfers, kill, progress }: Plan,
+  { transfers, way, progress, signal }: Plan,
 ): Promise<void> {
   let killed = false;
   for (;;) {
+    signal.throwIfAborted();
     const { completed = 0, failed = 0 } = await queue.getJobCounts('completed', 'failed');
     const [victim] = children;
-    if (kill && !killed && victim !== undefined && completed >= transfers.length / 3) {
+    if (way === 'killed' && !killed && victim !== undefined && completed >= transfers.length / 3) {
       killed = true;
       await end(victim, 'SIGKILL');
     }
@@ -79,4 +84,14 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill(signal);
   await once(child, 'exit');
+}
+
+/** The queue, the books and the locks: all have the name in their keys. */
+async function removeAll(redis: Redis, name: string): Promise<void> {
+  let cursor = '0';
+  do {
+    const [next, keys] = await redis.scan(cursor, 'MATCH', `*${name}*`, 'COUNT', 1_000);
+    if (keys.length > 0) await redis.unlink(...keys);
+    cursor = next;
+  } while (cursor !== '0');
 }

@@ -1,16 +1,16 @@
-// One worker process. Its arguments: where Redis is, and the name of the queue.
+// One worker process. Its arguments: where Redis is, the name of the queue, and `guarded` or `plain`.
 import { guard } from '@holdfast/bullmq';
 import { createLocker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
-import { Queue, Worker } from 'bullmq';
+import { Queue, Worker, type Processor } from 'bullmq';
 import { Redis } from 'ioredis';
 import { Ledger } from './ledger.ts';
 import { lockOf, type Transfer } from './transfers.ts';
 
-const [url = '', name = ''] = process.argv.slice(2);
+const [url = '', name = '', way] = process.argv.slice(2);
 const redis = new Redis(url, { maxRetriesPerRequest: null });
 const queue = new Queue<Transfer>(name, { connection: redis });
-const locker = createLocker({ store: redisStore(redis) });
+const locker = createLocker({ store: redisStore(redis), namespace: name });
 const ledger = new Ledger(redis, name);
 
 const guarded = guard<Transfer>(
@@ -25,8 +25,11 @@ const guarded = guard<Transfer>(
   (job, _token, _signal, lock) => ledger.post(job.data, lock),
 );
 
-const worker = new Worker<Transfer>(name, guarded, {
+const plain: Processor<Transfer> = (job) => ledger.post(job.data, undefined);
+
+const worker = new Worker<Transfer>(name, way === 'plain' ? plain : guarded, {
   connection: redis,
+  autorun: false,
   concurrency: 8,
   // How soon it is found out that a worker died.
   lockDuration: 3_000,
@@ -36,11 +39,11 @@ const worker = new Worker<Transfer>(name, guarded, {
 guarded.attach(worker);
 worker.on('error', (error) => process.send?.({ error: String(error) }));
 
-process.once('SIGTERM', () => {
-  void worker
-    .close()
-    .then(() => locker.close())
-    .then(() => process.exit());
-});
-// Its parent is gone.
+await worker.waitUntilReady();
+// All workers start together, when each is ready.
+process.once('message', () => void worker.run());
+process.send?.('ready');
+// Its parent is gone, or has ended it.
 process.once('disconnect', () => process.exit());
+// The one that tells it is the parent, which cleans up.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});

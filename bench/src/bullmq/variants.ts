@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker, type Locker } from '@holdfast/core';
-import { guard } from '@holdfast/bullmq';
+import { guard, type OrderRedis } from '@holdfast/bullmq';
 import { redisStore } from '@holdfast/redis';
 import { DelayedError, type Job, type Processor, type Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -13,7 +13,7 @@ export interface Data {
 /** What a worker of a variant is made from. */
 export interface Parts {
   readonly queue: Queue<Data>;
-  readonly redis: Redis;
+  readonly redis: OrderRedis;
   /** One per worker, as in processes of their own. */
   readonly locker: Locker;
   readonly work: (job: Job<Data>) => Promise<void>;
@@ -51,13 +51,29 @@ export const variants = {
     return (job) => locker.withLock(job.data.key, { reentry: 'ignore' }, () => work(job));
   },
 
-  'no lock at all': ({ work }) => work,
+  'plain BullMQ, no lock': ({ work }) => work,
 } satisfies Record<string, (parts: Parts) => Processor<Data, void>>;
 
 export type Variant = keyof typeof variants;
 
 export function makeLocker(redis: Redis): Locker {
   return createLocker({ store: redisStore(redis) });
+}
+
+/** Counts the scripts of an order. */
+export class CountedRedis implements OrderRedis {
+  scripts = 0;
+
+  constructor(private readonly redis: Redis) {}
+
+  async evalsha(sha: string, keys: number, words: string[]): Promise<unknown> {
+    this.scripts += 1;
+    return this.redis.evalsha(sha, keys, words);
+  }
+
+  async eval(source: string, keys: number, words: string[]): Promise<unknown> {
+    return this.redis.eval(source, keys, words);
+  }
 }
 
 /** What a job does, and what is seen of it. */
@@ -88,6 +104,6 @@ export class Observer {
         if (later.n < one.n) inverted += 1;
       }
     }
-    return inverted / pairs;
+    return pairs === 0 ? 0 : inverted / pairs;
   }
 }

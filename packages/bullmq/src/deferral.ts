@@ -1,8 +1,11 @@
-import { DelayedError, type Job } from 'bullmq';
+import { DelayedError, RateLimitError, UnrecoverableError, type Job } from 'bullmq';
 import type { Settings } from './options.ts';
 
 /** ms. A deferral for less would be a busy loop. */
 export const SHORTEST = 50;
+
+/** A year, in ms: BullMQ's own times go no further than 2039. */
+const LONGEST = 31_536_000_000;
 
 /** How often a job was deferred in this attempt. */
 export function deferralsOf({ attemptsStarted, attemptsMade, stalledCounter }: Job): number {
@@ -13,7 +16,7 @@ export function deferralsOf({ attemptsStarted, attemptsMade, stalledCounter }: J
 /** The delay that the options give a job at its so many-th deferral. */
 export function delayOf({ delay }: Settings, job: Job, deferrals: number): number {
   const given = typeof delay === 'function' ? delay(job, deferrals) : delay;
-  return Number.isFinite(given) && given > 0 ? given : 0;
+  return given > 0 ? Math.min(given, LONGEST) : 0;
 }
 
 /**
@@ -35,13 +38,32 @@ export const jittered = (delay: number): number => delay * (0.5 + Math.random() 
  * @returns what the processor must throw then
  * @throws what BullMQ says, as when the job was lost meanwhile; then it is not ours to defer
  */
-export async function defer(
-  job: Job,
-  token: string | undefined,
-  delay: number,
-): Promise<DelayedError> {
-  await job.moveToDelayed(Date.now() + Math.ceil(delay), token);
-  return new DelayedError();
+export async function defer(job: Job, token: string | undefined, delay: number): Promise<Error> {
+  await job.moveToDelayed(Date.now() + Math.ceil(Math.min(delay, LONGEST)), token);
+  // After a deferral BullMQ below 5.77 starts the next job also in a worker that closes, or is paused, and
+  // so on until no job is left; after this error it does not. Then it looks for its lock of this job in
+  // vain, which it tells nobody.
+  return isEnding(job) ? new RateLimitError() : new DelayedError();
+}
+
+/** Whether the worker that runs a job is to start no more jobs. */
+function isEnding(job: Job): boolean {
+  const { queue } = job as unknown as { queue?: { closing?: unknown; paused?: unknown } };
+  return Boolean(queue?.closing) || Boolean(queue?.paused);
+}
+
+const RATE_LIMITED = new RateLimitError().message;
+
+/** What a processor throws to end a run that is no failure. */
+const NO_FAILURES = new Set(['DelayedError', 'WaitingError', 'WaitingChildrenError']);
+
+/** Whether BullMQ tries a job again that failed with this error. */
+export function isTriedAgain(job: Job, error: unknown): boolean {
+  const { name, message } = error instanceof Error ? error : { name: '', message: '' };
+  if (NO_FAILURES.has(name) || message === RATE_LIMITED) return false;
+  if (error instanceof UnrecoverableError || name === 'UnrecoverableError') return false;
+  const { discarded } = job as unknown as { discarded?: boolean };
+  return discarded !== true && (job.attemptsMade ?? 0) + 1 < (job.opts?.attempts ?? 1);
 }
 
 /** The most jobs to remember. */

@@ -4,8 +4,17 @@ import { DeferredSince } from './deferral.ts';
 import { resolveOptions } from './options.ts';
 import { Line } from './order/line.ts';
 import { JobRuns } from './runs.ts';
-import { Start, type Shared } from './start.ts';
-import type { Guard, GuardedProcessor, GuardOptions, StrictGuardOptions } from './types.ts';
+import { GuardedRun, type Shared } from './guarded-run.ts';
+import type {
+  Guard,
+  GuardedProcessor,
+  GuardOptions,
+  LineInfo,
+  StrictGuardOptions,
+} from './types.ts';
+
+const WITHOUT_ORDER =
+  'guard: `line` tells who waits only with `order`. Pass `order: { queue, redis }` to the guard.';
 
 const STARTED_ATTEMPTS =
   'A worker has `maxStartedAttempts`, and its processor is guarded: every deferral of a job counts as a ' +
@@ -62,6 +71,13 @@ export function guard(
   };
   // BullMQ hands the signal out to processors that name three parameters.
   const guarded = (job: Job, token?: string, signal?: AbortSignal): Promise<unknown> =>
-    new Start(shared, job, token, signal).run();
-  return Object.assign(guarded, { attach }) as Guard;
+    new GuardedRun(shared, job, token, signal).start();
+  const lineOf = async (key: string): Promise<LineInfo> => {
+    if (line === undefined) throw new LockArgumentError(WITHOUT_ORDER);
+    if (typeof key !== 'string' || key === '') {
+      throw new LockArgumentError('guard: `line` takes a key, a non-empty string.');
+    }
+    return line.info(key);
+  };
+  return Object.assign(guarded, { attach, line: lineOf }) as Guard;
 }

@@ -145,6 +145,7 @@ test('`attach` warns of a worker with `maxStartedAttempts`', async () => {
   guarded.attach(site.worker(site.queue(), guarded));
   expect(heard).toEqual([]);
   guarded.attach(site.worker(site.queue(), guarded, { maxStartedAttempts: 5 }));
+  await until(() => heard.length > 0);
   expect(heard).toEqual(['HOLDFAST_MAX_STARTED_ATTEMPTS']);
   const code = 'HOLDFAST_MAX_STARTED_ATTEMPTS';
   expect(told).toHaveBeenCalledWith(expect.stringContaining('maxStartedAttempts'), {

@@ -112,7 +112,7 @@ describe('a worker that wakes others and is killed at any moment', () => {
     const queue = site.queue();
     for (const n of range(5)) await add(queue, { key: 'k', n });
     const told = {
-      guard: { ttl: 4_000, delay: 300, owner: 'job' } as const,
+      guard: { ttl: 3_600_000, delay: 300, owner: 'job' } as const,
       worker: soon,
       ms: 20,
     };
@@ -120,7 +120,7 @@ describe('a worker that wakes others and is killed at any moment', () => {
     await Promise.race([first.ended, completed(queue, 5)]);
     const died = (await queue.getCompletedCount()) < 5;
     await first.kill();
-    if (died) start(queue, told);
+    if (died) start(queue, { ...told, worker: patient });
     await completed(queue, 5);
     expect(await queue.getFailedCount()).toBe(0);
     const log = await logOf(queue);

@@ -1,6 +1,7 @@
 // What wakes parked jobs, and what does when that fails.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Locker } from '@holdfast/core';
-import { guard, type OrderQueue, type OrderRedis } from '@holdfast/bullmq';
+import { guard, type OrderQueue } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import {
@@ -15,9 +16,11 @@ import {
   type Data,
 } from './kit/index.ts';
 import { resolveOptions } from '../src/options.ts';
-import { LineScripts } from '../src/order/line-scripts.ts';
-import { PARK } from '../src/order/scripts.ts';
-import { ticketOf } from '../src/order/ticket.ts';
+import { OrderClient } from '../src/order/client.ts';
+import { registrationOf, type Registration } from '../src/order/registration.ts';
+import { join } from '../src/order/scripts/join.ts';
+import { leave } from '../src/order/scripts/leave.ts';
+import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -195,114 +198,75 @@ test('a job that was seen to run, and never asked, holds nobody up when it is de
   expect(await queue.getDelayedCount()).toBe(1);
 });
 
-test('a job that was woken often is woken again, if another was before it when it started', async () => {
+test('a job that stalls after it has left its place is not waited for', async () => {
   const queue = site.queue();
-  const [work, parking, promoting, urgent, end] = [gate(), gate(), gate(), gate(), gate()];
-  const client = site.client();
-  const ran: number[] = [];
-  const redis: OrderRedis = {
-    evalsha: async (sha, keys, words) => {
-      // Of 3 and 4, so that each of them finds that 2 may start.
-      if (sha === PARK.sha && ['3', '4'].includes(words[2] ?? '')) await parking.opened;
-      return client.evalsha(sha, keys, words);
-    },
-    eval: (source, keys, words) => client.eval(source, keys, words),
-  };
-  const slow: OrderQueue = {
-    toKey: (type) => queue.toKey(type),
-    getJob: async (id) => {
-      const job = (await queue.getJob(id)) as Job<Data>;
-      const promote = job.promote.bind(job);
-      return Object.assign(job, { promote: () => promoting.opened.then(promote) });
-    },
-    getJobState: (id) => queue.getJobState(id),
-  };
-  const order = { queue: slow, redis };
-  const guarded = guard<Data>(site.options(queue, { order }), async (job) => {
-    ran.push(job.data.n ?? 0);
-    if (job.data.n === 1) await work.opened;
+  await addMany(queue, 2);
+  const settings = resolveOptions(site.options(queue));
+  const client = new OrderClient({ queue, redis: site.client() });
+  const registration = async (n: number, run: string) =>
+    registrationOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
+  // Nobody of this queue has been started by BullMQ.
+  const all = { names: [], impatient: false };
+  expect(await join(client, await registration(1, 'run'), all)).toMatchObject({ kind: 'go' });
+  await leave(client, await registration(1, 'run'), false);
+  // As BullMQ counts how often a job has stalled, when it is back among those to start.
+  await site.client().hset(queue.toKey('1'), 'stc', 1);
+  expect(await join(client, await registration(1, ''), all)).toMatchObject({ kind: 'go' });
+  expect(await join(client, await registration(2, 'run'), all)).toMatchObject({
+    kind: 'go',
+    ahead: 0,
   });
-  site.worker(
-    queue,
-    async (job, token, signal) => {
-      if (job.data.n === 5) {
-        urgent.open();
-        await end.opened;
-      } else await guarded(job, token, signal);
-    },
-    { concurrency: 6 },
-  );
-  const addOne = (n: number, priority = 2) => add(queue, { key: 'k', n }, { priority });
-  await addOne(1);
-  await until(() => ran.length === 1);
-  const second = await addOne(2);
-  await parked(queue, 1);
-  await settled();
-  for (const n of [3, 4]) await addOne(n);
-  await parked(queue, 3);
-  work.open();
-  await until(async () => (await site.entry(queue, '1')) === undefined);
-  parking.open();
-  await until(async () => (await site.entry(queue, '2'))?.woken === 2);
-  // An urgent job of the same key, which its successor sees.
-  await addOne(5, 1);
-  await urgent.opened;
-  await addOne(6);
-  await parked(queue, 4);
-  promoting.open();
-  await until(async () => (await jobNow(queue, second)).attemptsStarted === 2);
-  await parked(queue, 4);
-  expect(ran).toEqual([1]);
-  end.open();
-  await completed(queue, 6);
-  expect(ran).toEqual([1, 2, 3, 4, 6]);
 });
 
-describe('of what a line is told', () => {
-  async function lineOf(queue: Queue<Data>) {
+test('a job that is started again is not passed because its dead run has asked long ago', async () => {
+  const queue = site.queue();
+  await addMany(queue, 2);
+  const settings = resolveOptions(site.options(queue, { ttl: 50 }));
+  const redis = site.client();
+  const client = new OrderClient({ queue, redis });
+  const ask = async (n: number, run: string) => {
+    const registration = registrationOf(settings, await jobNow(queue, { id: `${n}` }), ['k'], run);
+    return join(client, registration, { names: [], impatient: false });
+  };
+  // As BullMQ counts the starts of a job, and locks it.
+  await redis.hincrby(queue.toKey('1'), 'ats', 1);
+  await redis.set(`${queue.toKey('1')}:lock`, 'dead');
+  expect(await ask(1, 'dead')).toMatchObject({ kind: 'go' });
+  await sleep(80);
+  await redis.hincrby(queue.toKey('1'), 'ats', 1);
+  expect(await ask(2, 'run')).toMatchObject({ kind: 'behind', ahead: 1 });
+  expect(await ask(1, 'run')).toMatchObject({ kind: 'go' });
+  // If that run does not ask either, it keeps its place for its ttl, and no longer.
+  await sleep(80);
+  expect(await ask(2, 'run')).toMatchObject({ kind: 'go' });
+});
+
+test.each([{}, { jobId: 'own' }])(
+  'a job that is before all that wait is not parked before its start (%j)',
+  async (options) => {
+    const queue = site.queue();
+    const first = await add(queue, { key: 'k', n: 0 }, options);
+    await sleep(2);
+    await addMany(queue, 2);
     const settings = resolveOptions(site.options(queue));
-    const scripts = new LineScripts({ queue, redis: site.client() });
-    // Nobody of this queue has been started by BullMQ.
-    const others = { names: [], unknown: new Set<string>() };
-    const ticket = async (n: number, run: string) =>
-      ticketOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
-    return {
-      join: async (n: number, run: string) => scripts.join(await ticket(n, run), others),
-      took: async (n: number, run: string) => scripts.took(await ticket(n, run), NEVER),
-      park: async (n: number, run: string) =>
-        (await scripts.park(await ticket(n, run), NEVER)).wake,
-      leave: async (n: number, run: string) =>
-        (await scripts.leave(await ticket(n, run), NEVER)).wake,
-    };
-  }
-
-  test('the end of a run lets the next job try again, however often it did before', async () => {
-    const queue = site.queue();
-    await addMany(queue, 2);
-    const line = await lineOf(queue);
-    expect(await line.join(1, 'runner')).toMatchObject({ kind: 'go' });
-    await line.took(1, 'runner');
-    for (const run of ['first', 'second']) {
-      expect(await line.join(2, run)).toMatchObject({ kind: 'go' });
-      expect(await line.park(2, run)).toEqual([]);
-    }
-    expect(await line.join(2, 'third')).toMatchObject({ kind: 'go' });
-    expect(await line.leave(1, 'runner')).toEqual([]);
-    expect(await line.park(2, 'third')).toEqual(['2']);
-  });
-
-  test('a job that stalls after it has left its place is not waited for', async () => {
-    const queue = site.queue();
-    await addMany(queue, 2);
-    const line = await lineOf(queue);
-    expect(await line.join(1, 'run')).toMatchObject({ kind: 'go' });
-    await line.leave(1, 'run');
-    // As BullMQ counts how often a job has stalled, when it is back among those to start.
-    await site.client().hset(queue.toKey('1'), 'stc', 1);
-    expect(await line.join(1, '')).toMatchObject({ kind: 'go' });
-    expect(await line.join(2, 'run')).toMatchObject({ kind: 'go', ahead: 0 });
-  });
-});
+    const client = new OrderClient({ queue, redis: site.client() });
+    const jobs = (await queue.getWaiting()) as Job<Data>[];
+    const [, second, third] = jobs.map((job) => registrationOf(settings, job, ['k'], ''));
+    const own = registrationOf(settings, first, ['k'], '');
+    // The second one was woken, and asks; the first one is among those that are to start, to be tried again.
+    const asking = { ...(second as Registration), run: 'run' };
+    expect(await join(client, asking, { names: ['none'], impatient: false })).toMatchObject({
+      kind: 'go',
+    });
+    const given = { jobs: [own], staying: [], deadline: undefined };
+    expect(await parkWaiting(client, given)).toMatchObject({
+      parked: new Set(),
+      stayed: new Set([own.id]),
+    });
+    const rest = { jobs: [third as Registration], staying: [], deadline: undefined };
+    expect(await parkWaiting(client, rest)).toMatchObject({ parked: new Set([third?.id]) });
+  },
+);
 
 test('a job in a line fails after `maxDeferral`', async () => {
   const queue = site.queue();

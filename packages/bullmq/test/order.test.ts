@@ -119,20 +119,6 @@ describe('jobs of a key', () => {
     expect([priority(6), priority(5), priority(3)]).toEqual([9, 2, 0]);
   });
 
-  test('stay parked, without starts, for as long as the one before them runs', async () => {
-    const queue = site.queue();
-    const { log, end } = await site.heldWorker(queue, { delay: 600 });
-    await addMany(queue, 3);
-    await parked(queue, 3);
-    await sleep(2_000);
-    const starts = (await jobsOf(queue)).map((job) => job.attemptsStarted);
-    // On a machine that stands still for longer than the delay, the first of the line looks for itself.
-    expect(starts.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(6);
-    end.open();
-    await completed(queue, 4);
-    expect(log.ended).toEqual([0, 1, 2, 3]);
-  });
-
   test('of several keys wait for all of them, without deadlock', async () => {
     const queue = site.queue();
     const log = new Log();

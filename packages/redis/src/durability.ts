@@ -19,10 +19,16 @@ export interface RedisDurability {
 const SLACK = 250;
 
 /** @throws LockArgumentError */
-export function checkDurability(durability: RedisDurability): RedisDurability {
+export function checkDurability(durability: RedisDurability, client: ClientPort): RedisDurability {
   const { minReplicas, timeout } = (durability ?? {}) as Partial<RedisDurability>;
   if (!Number.isInteger(minReplicas) || (minReplicas as number) < 1) {
     throw new LockArgumentError('`durability.minReplicas` must be a whole number, at least 1.');
+  }
+  if (!client.canWait) {
+    throw new LockArgumentError(
+      '`durability` needs a client of ioredis, iovalkey or node-redis: GLIDE connects anew by itself, so ' +
+        'it is not known whose replicas have a grant.',
+    );
   }
   return {
     minReplicas: minReplicas as number,
@@ -59,7 +65,9 @@ export class Durability {
   async confirm(key: string, id: string): Promise<void> {
     const { client } = this;
     const slot = client.isCluster ? slotOf(client.keyPrefix + lockKey(key)) : 0;
-    const masters = new Map(client.primaries().map((primary) => [primary.address, primary]));
+    const masters = new Map(
+      (await client.primaries()).map((primary) => [primary.address, primary]),
+    );
     const [fallback = ''] = masters.keys();
     let address = this.addresses.get(slot) ?? fallback;
     // Each master is asked once at most.

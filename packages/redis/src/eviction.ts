@@ -5,8 +5,11 @@ import type { ClientPort } from './connection/port.ts';
  * Of each server the eviction policy, if it may drop locks. One that does not answer keeps nobody from
  * hearing of the others.
  */
-export function evictionPolicies(client: ClientPort): readonly Promise<string | undefined>[] {
-  return client.primaries().map(async (server) => {
+export async function evictionPolicies(
+  client: ClientPort,
+): Promise<readonly Promise<string | undefined>[]> {
+  const primaries = await client.primaries();
+  return primaries.map(async (server) => {
     const info = await server.info('memory');
     const policy = /^maxmemory_policy:([\w-]+)/m.exec(info)?.[1];
     return policy === 'noeviction' ? undefined : policy;

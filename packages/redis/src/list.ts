@@ -37,7 +37,7 @@ export async function listLocks(
   member: string,
   { prefix, limit, cursor }: ListRequest,
 ): Promise<ListPage> {
-  const primaries = primariesOf(calls.client);
+  const primaries = await primariesOf(calls.client);
   const names = [...primaries.keys()].toSorted();
   const [firstName = ''] = names;
   const grants: ListedGrant[] = [];
@@ -119,8 +119,8 @@ async function look(
 }
 
 /** The servers that are asked, by an address that another process would give them too. */
-function primariesOf(client: ScriptCalls['client']): Map<string, Primary> {
-  return new Map(client.primaries().map((primary) => [primary.address, primary]));
+async function primariesOf(client: ScriptCalls['client']): Promise<Map<string, Primary>> {
+  return new Map((await client.primaries()).map((primary) => [primary.address, primary]));
 }
 
 function writeCursor({ primary, scan, after }: Position): string {

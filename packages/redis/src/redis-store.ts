@@ -15,8 +15,12 @@ import {
   type StoreEvent,
 } from '@holdfast/core';
 import { ScriptCalls } from './commands/script-calls.ts';
-import type { RedisClient, RedisCluster } from './connection/client.ts';
-import { ACCEPTED, portOf } from './connection/clients.ts';
+import {
+  ACCEPTED,
+  portOf,
+  type AnyRedisClient,
+  type AnyRedisCluster,
+} from './connection/clients.ts';
 import type { ClientPort } from './connection/port.ts';
 import { checkDurability, Durability, type RedisDurability } from './durability.ts';
 import { evictionPolicies, evictionWarning } from './eviction.ts';
@@ -65,13 +69,14 @@ export interface RedisStoreOptions {
 }
 
 /**
- * Locks on Redis or Valkey: one server, a primary that Sentinel names, or a Cluster.
+ * Locks on Redis or Valkey: one server, a primary that Sentinel names, or a Cluster; by a client of
+ * ioredis, iovalkey, node-redis or GLIDE.
  *
  * The client stays the user's: it is never closed, and no option of it is changed. For messages the
- * store opens one connection of its own, by `client.duplicate()`, and closes it with the last locker;
+ * store opens one connection of its own, a copy of the client, and closes it with the last locker;
  * with `durability` another one (per master of a cluster).
  *
- * @throws LockArgumentError for what is not a client of ioredis, and for options that are wrong
+ * @throws LockArgumentError for what is not a client that Holdfast knows, and for options that are wrong
  * @example
  * ```ts
  * import { createLocker } from '@holdfast/core';
@@ -82,7 +87,7 @@ export interface RedisStoreOptions {
  * ```
  */
 export function redisStore(
-  client: RedisClient | RedisCluster,
+  client: AnyRedisClient | AnyRedisCluster,
   options: RedisStoreOptions = {},
 ): LockStore {
   const port = portOf(client);
@@ -95,7 +100,7 @@ export function redisStore(
   return new RedisStore(
     port,
     retention,
-    durability === undefined ? undefined : checkDurability(durability),
+    durability === undefined ? undefined : checkDurability(durability, port),
   );
 }
 
@@ -270,6 +275,11 @@ class RedisStore implements LockStore {
       this.inbox.tell(this.policy);
     };
     // Whoever may not ask is not warned.
-    for (const answer of evictionPolicies(this.client)) answer.then(warn, () => {});
+    evictionPolicies(this.client).then(
+      (answers) => {
+        for (const answer of answers) answer.then(warn, () => {});
+      },
+      () => {},
+    );
   }
 }

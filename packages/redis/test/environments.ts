@@ -12,19 +12,28 @@ import {
   type TestCluster,
   type TestServer,
 } from '@holdfast/test-servers';
-import { Cluster, Redis } from 'ioredis';
+import type { AnyRedisClient, AnyRedisCluster } from '@holdfast/redis';
+import { Redis } from 'ioredis';
 import { slotOf } from '../src/commands/slots.ts';
+import {
+  clientKind,
+  type ClusterOptions,
+  type MadeClient,
+  type SingleOptions,
+} from './clients/index.ts';
 import { documentedRights } from './documented-rights.ts';
 
 /** Where locks are used: servers, and clients of them. */
 export interface Environment {
   /** A client as of a process of its own. */
-  connect(): Redis | Cluster;
+  connect(): Promise<AnyMadeClient>;
   /** Deletes a key of the server, with every right. */
   delete(key: string): Promise<unknown>;
   /** What befalls the servers while locks are used, if something does; `key` is a lock's key there. */
   disturb?(key: string): Promise<void>;
 }
+
+type AnyMadeClient = MadeClient<AnyRedisClient | AnyRedisCluster>;
 
 /** Servers that are started when the first test needs them, and end with the file. */
 export class Servers {
@@ -45,11 +54,18 @@ export class Servers {
     return thing;
   }
 
-  client<T extends Redis | Cluster>(client: T): T {
-    // What fails is what the tests look at; without a listener ioredis prints it.
+  /** Not of the library that is tested. */
+  administrator(options: SingleOptions): Redis {
+    const client = new Redis({ ...options });
     client.on('error', () => {});
     this.endings.push(() => client.disconnect());
     return client;
+  }
+
+  async client<M extends AnyMadeClient>(making: Promise<M>): Promise<M> {
+    const made = await making;
+    this.endings.push(() => made.close());
+    return made;
   }
 
   async end(): Promise<void> {
@@ -58,7 +74,7 @@ export class Servers {
   }
 }
 
-type Options = Record<string, unknown>;
+type Options = Omit<SingleOptions, 'host' | 'port'>;
 
 /** One server, whose clients differ from its administrator's. */
 function single(
@@ -67,21 +83,33 @@ function single(
   admin: Options,
   options: Options = admin,
 ): Environment {
-  const { keyPrefix = '', ...rest } = { ...admin, ...options };
-  const { db } = rest;
-  const administrator = servers.client(new Redis({ ...admin, db: db as number, port, host }));
+  const { db, keyPrefix = '' } = options;
+  const administrator = servers.administrator({ ...admin, db, port, host });
   return {
-    connect: () =>
-      servers.client(new Redis({ ...rest, keyPrefix: keyPrefix as string, port, host })),
-    delete: (key) => administrator.del(`${keyPrefix as string}${key}`),
+    connect: () => servers.client(clientKind.single({ ...admin, ...options, port, host })),
+    delete: (key) => administrator.del(`${keyPrefix}${key}`),
   };
 }
 
-function clustered(servers: Servers, cluster: TestCluster, options: Options = {}): Environment {
+function clustered(
+  servers: Servers,
+  cluster: TestCluster,
+  options: Omit<ClusterOptions, 'nodes'> = {},
+): Environment {
   const nodes = cluster.masters.map(({ host, port }) => ({ host, port }));
-  const connect = (): Cluster => servers.client(new Cluster(nodes, options));
-  const administrator = connect();
-  return { connect, delete: (key) => administrator.del(key) };
+  const { password, tls } = options;
+  const all = [...cluster.masters, ...cluster.replicas];
+  let administrators: readonly Redis[] | undefined;
+  return {
+    connect: () => servers.client(clientKind.cluster({ ...options, nodes })),
+    delete: async (key) => {
+      administrators ??= all.map(({ host, port }) =>
+        servers.administrator({ host, port, password, tls }),
+      );
+      // Only the one that has the slot does it.
+      await Promise.any(administrators.map((administrator) => administrator.del(key)));
+    },
+  };
 }
 
 const plain = (servers: Servers): Promise<TestServer> =>
@@ -145,23 +173,30 @@ export const environments: Record<string, (servers: Servers) => Promise<Environm
     };
     const sentinel = servers.onEnd(await startRedisSentinel(redisBinary(), passwords));
     const { host, port, name } = sentinel;
-    const connect = (): Redis =>
-      servers.client(new Redis({ ...passwords, sentinels: [{ host, port }], name }));
-    const administrator = connect();
-    return { connect, delete: (key) => administrator.del(key) };
+    const { password } = passwords;
+    const [primary] = sentinel.servers;
+    const administrator = servers.administrator({
+      host: primary.host,
+      port: primary.port,
+      password,
+    });
+    return {
+      connect: () => servers.client(clientKind.sentinel({ ...passwords, host, port, name })),
+      delete: (key) => administrator.del(key),
+    };
   },
 
   'a cluster': async (servers) => clustered(servers, await cluster(servers, 'cluster')),
 
   'a cluster with a password': async (servers) => {
     const started = await cluster(servers, 'password', { password: PASSWORD });
-    return clustered(servers, started, { redisOptions: { password: PASSWORD } });
+    return clustered(servers, started, { password: PASSWORD });
   },
 
   'a cluster with TLS': async (servers) => {
     const { tls } = await certificate(servers);
     const started = await cluster(servers, 'TLS', { tls });
-    return clustered(servers, started, { redisOptions: { tls: { ca: tls.ca } } });
+    return clustered(servers, started, { tls: { ca: tls.ca } });
   },
 
   'a cluster with natMap': async (servers) => {
@@ -177,7 +212,7 @@ export const environments: Record<string, (servers: Servers) => Promise<Environm
 
   'a cluster with scaleReads': async (servers) => {
     const started = await cluster(servers, 'scaleReads', { replicas: true });
-    return clustered(servers, started, { scaleReads: 'slave' });
+    return clustered(servers, started, { readsFromReplicas: true });
   },
 
   'a cluster with replicas that fails over': async (servers) => {

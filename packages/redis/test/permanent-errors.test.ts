@@ -9,8 +9,8 @@ import { fails, Site, test, until } from './site.ts';
 
 /** It is told at once, also to those who would wait. */
 async function refusesAtOnce(locker: Locker, message: RegExp): Promise<void> {
-  for (const attempt of [locker.tryLock('key'), locker.lock('key'), locker.inspect('key')]) {
-    const { error, after } = await fails(attempt);
+  const attempts = [locker.tryLock('key'), locker.lock('key'), locker.inspect('key')];
+  for (const { error, after } of await Promise.all(attempts.map(fails))) {
     expect(error).toBeInstanceOf(LockStoreError);
     expect(error).toMatchObject({ permanent: true });
     expect((error as LockStoreError).message).toMatch(message);
@@ -159,7 +159,7 @@ describe.concurrent('a client with options of its own', () => {
     expect(error).toMatchObject({ permanent: false });
     expect(String((error as LockStoreError).cause)).toContain('timed out');
     site.server.thaw();
-    await lock.extend();
+    await until('it is renewed', async () => (await fails(lock.extend())).error === undefined);
     // What timed out is taken back.
     expect((await site.locker().lock('other', { wait: 5_000 })).state).toBe('held');
   });

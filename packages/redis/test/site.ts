@@ -1,7 +1,7 @@
 import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createLocker, type Lock, type Locker, type LockerOptions } from '@holdfast/core';
-import { redisStore } from '@holdfast/redis';
+import { redisStore, type AnyRedisClient } from '@holdfast/redis';
 import {
   redisBinary,
   serverBehindProxy,
@@ -59,7 +59,7 @@ export class Site extends TestSite {
   }
 
   /** A locker over a client and a store of its own, as in a process of its own. */
-  locker(options: LockerOptions = {}, client = this.client()): Locker {
+  locker(options: LockerOptions = {}, client: AnyRedisClient = this.client()): Locker {
     const locker = createLocker({ store: redisStore(client), ...options });
     this.onEnd(() => locker.close());
     return locker;

@@ -1,12 +1,13 @@
-import { generateKeyPairSync, sign, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, sign, X509Certificate, type KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A certificate for servers on the loopback, which is its own authority. */
+/** A certificate for servers on the loopback, of an authority of its own. */
 export interface TestCertificate {
-  /** PEM, to trust. */
+  /** PEM of the authority, to trust. */
   readonly ca: string;
+  readonly caFile: string;
   readonly certFile: string;
   readonly keyFile: string;
   remove(): void;
@@ -35,40 +36,67 @@ const COMMON_NAME = oid('550403');
 const BASIC_CONSTRAINTS = oid('551d13');
 const SUBJECT_ALT_NAME = oid('551d11');
 
+const HOUR = 3_600_000;
+
+interface Signer {
+  readonly name: Buffer;
+  readonly key: KeyObject;
+}
+
+const named = (name: string): Buffer => sequence(der(0x31, sequence(COMMON_NAME, text(name))));
+
+/** PEM of a certificate. */
+function certify(
+  serial: number,
+  subject: Buffer,
+  publicKey: KeyObject,
+  issuer: Signer,
+  ...extensions: readonly Buffer[]
+): string {
+  const now = Date.now();
+  const body = sequence(
+    der(0xa0, der(0x02, Buffer.from([2]))),
+    der(0x02, Buffer.from([serial])),
+    ECDSA_WITH_SHA256,
+    issuer.name,
+    sequence(time(new Date(now - HOUR)), time(new Date(now + 24 * HOUR))),
+    subject,
+    publicKey.export({ format: 'der', type: 'spki' }),
+    der(0xa3, sequence(...extensions)),
+  );
+  const signed = sequence(body, ECDSA_WITH_SHA256, bits(sign('sha256', body, issuer.key)));
+  return new X509Certificate(signed).toString();
+}
+
+const keyPair = (): { readonly publicKey: KeyObject; readonly privateKey: KeyObject } =>
+  generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+
 /**
  * Makes a certificate for `localhost`, 127.0.0.1 and other names, without any tool: Node signs, and
- * what is signed is a dozen values. It is good for a day.
+ * what is signed is a dozen values. It is good for a day. Some clients take no authority for a server,
+ * so there is one that signs, and one that is signed.
  */
 export function makeCertificate(names: readonly string[] = []): TestCertificate {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
-  const name = sequence(der(0x31, sequence(COMMON_NAME, text('holdfast tests'))));
-  const now = Date.now();
-  const hour = 3_600_000;
+  const [authority, server] = [keyPair(), keyPair()];
+  const issuer = { name: named('holdfast tests'), key: authority.privateKey };
+  const isAuthority = sequence(BASIC_CONSTRAINTS, TRUE, octets(sequence(TRUE)));
+  const ca = certify(1, issuer.name, authority.publicKey, issuer, isAuthority);
   const altNames = sequence(
     ...['localhost', ...names].map((one) => der(0x82, Buffer.from(one))),
     der(0x87, Buffer.from([127, 0, 0, 1])),
   );
-  const extensions = sequence(
-    sequence(BASIC_CONSTRAINTS, TRUE, octets(sequence(TRUE))),
-    sequence(SUBJECT_ALT_NAME, octets(altNames)),
-  );
-  const body = sequence(
-    der(0xa0, der(0x02, Buffer.from([2]))),
-    der(0x02, Buffer.from([1])),
-    ECDSA_WITH_SHA256,
-    name,
-    sequence(time(new Date(now - hour)), time(new Date(now + 24 * hour))),
-    name,
-    publicKey.export({ format: 'der', type: 'spki' }),
-    der(0xa3, extensions),
-  );
-  const signed = sequence(body, ECDSA_WITH_SHA256, bits(sign('sha256', body, privateKey)));
-  const ca = new X509Certificate(signed).toString();
+  const alternative = sequence(SUBJECT_ALT_NAME, octets(altNames));
+  const certificate = certify(2, named('holdfast server'), server.publicKey, issuer, alternative);
 
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-certificate-'));
+  const caFile = join(folder, 'ca.pem');
   const certFile = join(folder, 'cert.pem');
   const keyFile = join(folder, 'key.pem');
-  writeFileSync(certFile, ca);
-  writeFileSync(keyFile, privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
-  return { ca, certFile, keyFile, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  writeFileSync(caFile, ca);
+  writeFileSync(certFile, certificate);
+  writeFileSync(keyFile, server.privateKey.export({ format: 'pem', type: 'pkcs8' }), {
+    mode: 0o600,
+  });
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  return { ca, caFile, certFile, keyFile, remove };
 }

@@ -24,7 +24,7 @@ function argsFor({ password, tls }: RedisAccess): string[] {
   const args = password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
   if (tls === undefined) return args;
   const files = ['--tls-cert-file', tls.certFile, '--tls-key-file', tls.keyFile];
-  const trust = ['--tls-ca-cert-file', tls.certFile, '--tls-auth-clients', 'no'];
+  const trust = ['--tls-ca-cert-file', tls.caFile, '--tls-auth-clients', 'no'];
   return [...args, ...files, ...trust, '--tls-replication', 'yes'];
 }
 
@@ -118,7 +118,7 @@ export async function startRedisCluster(
     return infos.every((info) => info.includes('master_link_status:up'));
   });
 
-  const moveSlot = async (slot: number, from: TestServer, to: TestServer): Promise<void> => {
+  const moveOne = async (slot: number, from: TestServer, to: TestServer): Promise<void> => {
     const [source, target] = [await idOf(from), await idOf(to)];
     await command(to, 'CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', source);
     await command(from, 'CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', target);
@@ -131,6 +131,14 @@ export async function startRedisCluster(
     }
     await command(to, 'CLUSTER', 'SETSLOT', String(slot), 'NODE', target);
     await command(from, 'CLUSTER', 'SETSLOT', String(slot), 'NODE', target);
+  };
+
+  // A server that moves a key waits for the other, also where that waits for it.
+  let moved = Promise.resolve();
+  const moveSlot = (slot: number, from: TestServer, to: TestServer): Promise<void> => {
+    const moving = moved.then(() => moveOne(slot, from, to));
+    moved = moving.catch(() => {});
+    return moving;
   };
 
   const promote = async (replica: TestServer): Promise<void> => {
@@ -206,10 +214,13 @@ export async function startReplicated(
   const follow = ['--replicaof', primary.host, String(primary.port)];
   const atOnce = ['--repl-diskless-sync-delay', '0'];
   const replica = await startRedisWith(binary, access, [...follow, ...atOnce]);
+  const replication = (server: TestServer): Promise<string> =>
+    redisCommand(addressOf(server, access), 'INFO', 'replication');
   await until('the replica is in step', async () =>
-    (await redisCommand(addressOf(replica, access), 'INFO', 'replication')).includes(
-      'master_link_status:up',
-    ),
+    (await replication(replica)).includes('master_link_status:up'),
+  );
+  await until('the primary knows that', async () =>
+    (await replication(primary)).includes('state=online'),
   );
   return { primary, replica };
 }

@@ -1,58 +1,88 @@
 import type { Job } from 'bullmq';
-import { checkKey } from '../options.ts';
-import type { Line } from './line.ts';
-import { namesOf, ticketOf } from './ticket.ts';
+import type { Settings } from '../options.ts';
+import type { OrderOptions } from '../types.ts';
+import type { OrderClient } from './client.ts';
+import type { PlaceRefresher } from './place-refresher.ts';
+import { namesOfOther, registrationOf, type Registration } from './registration.ts';
+import { join, type Turn } from './scripts/join.ts';
+import type { StartOrder } from './start-order.ts';
 
-/** The most job names to tell apart, and the most jobs to remember. */
+/** The most job names to tell apart. */
 const MOST_NAMES = 50;
-const MOST_JOBS = 1_000;
+
+/** ms, between which waits for others lie. */
+const [SHORTEST_PAUSE, LONGEST_PAUSE] = [2, 100];
+
+/** For how long a job waits at least for those that were started before it, in ms. */
+const LEAST_PATIENCE = 100;
+
+/** What the jobs of a guard ask with for their places. */
+export interface Asking {
+  readonly settings: Settings;
+  readonly order: OrderOptions;
+  readonly client: OrderClient;
+  readonly refresher: PlaceRefresher;
+  readonly startOrder: StartOrder;
+}
 
 /**
- * Jobs that BullMQ has started, whose runs have not asked for their places yet: their workers are slow, or
- * dead. Whoever was started after them asks for their keys and tells their places, so that jobs are in the
- * order in which they were started, whatever becomes of their processes.
+ * Asks for places, in the order in which BullMQ started the jobs. Most often all that were started before
+ * have asked. One that has not is waited for, about as long as keys take here; if it still has not, its
+ * worker is slow or dead, and one of those who wait asks for its key and registers it.
  */
 export class StartedJobs {
-  /** Jobs that nobody need wait for: without keys, or they could not be found out. */
-  readonly unknown = new Set<string>();
   private readonly known = new Set<string>();
+  /** How long the key of a job takes, in ms. */
+  private keyTime = 0;
 
-  constructor(private readonly line: Line) {}
+  constructor(private readonly asking: Asking) {}
+
+  /** For how long a job waits for those that were started before it, in ms. */
+  get patience(): number {
+    return Math.max(LEAST_PATIENCE, this.keyTime * 2);
+  }
 
   /** The names of jobs that come here: others may be unguarded. None means all. */
-  get names(): readonly string[] {
+  private get names(): readonly string[] {
     return this.known.size < MOST_NAMES ? [...this.known] : [];
   }
 
-  know(name: string): void {
+  tookForKey(ms: number): void {
+    this.keyTime += (ms - this.keyTime) / 10;
+  }
+
+  /** @param asked called when the first request is on its way */
+  async join(
+    name: string,
+    registration: Registration,
+    asked: () => void,
+  ): Promise<Exclude<Turn, { kind: 'pending' | 'claimed' }>> {
+    const { client, startOrder } = this.asking;
     if (this.known.size < MOST_NAMES) this.known.add(name);
-  }
-
-  /** One after the other: their order counts. */
-  async announce(jobs: readonly string[], safety: number): Promise<void> {
-    for (const id of jobs) if (!(await this.announceOne(id, safety))) this.giveUp(id);
-  }
-
-  private async announceOne(id: string, safety: number): Promise<boolean> {
-    const { settings, order, scripts, keeper } = this.line;
-    try {
-      const job = (await order.queue.getJob(id)) as Job | undefined;
-      if (job === undefined) return false;
-      const { key } = settings;
-      const names = namesOf(checkKey(typeof key === 'function' ? await key(job) : key));
-      // Nobody waits for a job without keys.
-      if (names.length === 0) return false;
-      const ticket = ticketOf(settings, job, names, '');
-      keeper.waits(ticket, safety);
-      const turn = await scripts.join(ticket, this);
-      return turn.kind !== 'unknown';
-    } catch {
-      return false;
+    let pause = Math.max(SHORTEST_PAUSE, Math.min(this.keyTime, LONGEST_PAUSE));
+    for (let waited = 0; ;) {
+      const impatient = waited >= this.patience;
+      const answer = join(client, registration, { names: this.names, impatient });
+      asked();
+      const turn = await answer;
+      if (turn.kind === 'claimed') {
+        for (const id of turn.jobs) await this.register(id);
+      } else if (turn.kind === 'pending') {
+        await startOrder.ended(turn.jobs, pause);
+        waited += pause;
+        pause = Math.min(pause * 2, LONGEST_PAUSE);
+      } else return turn;
     }
   }
 
-  private giveUp(id: string): void {
-    if (this.unknown.size >= MOST_JOBS) this.unknown.clear();
-    this.unknown.add(id);
+  /** Registers a job for a run that has not asked. Whose key cannot be found out is not waited for. */
+  private async register(id: string): Promise<void> {
+    const { settings, order, client, refresher } = this.asking;
+    const job = (await order.queue.getJob(id)) as Job | undefined;
+    if (job === undefined) return;
+    const names = (await namesOfOther(settings, job).catch(() => undefined)) ?? [];
+    const registration = registrationOf(settings, job, names, '');
+    refresher.waits(names, registration.safety);
+    await join(client, registration, { names: this.names, impatient: false });
   }
 }

@@ -7,7 +7,10 @@ import { onBullmq } from './index.ts';
 
 const programs = fileURLToPath(new URL('../programs', import.meta.url));
 // Where its peers are those that the tests run on.
-const home = new URL(onBullmq === 5 ? '../on-bullmq5/' : '../../', import.meta.url);
+export const home = new URL(
+  onBullmq === undefined ? '../../' : `../on-bullmq${onBullmq}/`,
+  import.meta.url,
+);
 
 /** A program with our sources in it, for processes and threads of its own that need no loader. */
 export function useProgram(name: string): { readonly file: string } {

@@ -55,6 +55,17 @@ export class OrderedSite extends Site {
     return entry === null ? undefined : (JSON.parse(entry) as { woken?: number });
   }
 
+  /** Waits until the first of a line would start by itself later than before, so many times. */
+  async lookedAfter(queue: Queue<Data>, times: number): Promise<void> {
+    const client = this.client();
+    const due = async (): Promise<number> =>
+      Number((await client.zrange(queue.toKey('delayed'), '0', '0', 'WITHSCORES'))[1]);
+    for (let time = 0; time < times; time++) {
+      const before = await due();
+      await until(async () => (await due()) > before);
+    }
+  }
+
   /** A worker whose jobs run until the test says so, and a job of it that runs. */
   async heldWorker(
     queue: Queue<Data>,

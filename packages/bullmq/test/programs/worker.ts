@@ -1,7 +1,7 @@
 // A worker in a process of its own, to be killed. It tells what it does in a list of Redis.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker } from '@holdfast/core';
-import { guard, type GuardOptions, type OrderJob, type OrderOptions } from '@holdfast/bullmq';
+import { guard, type GuardOptions, type OrderOptions } from '@holdfast/bullmq';
 import { redisStore } from '@holdfast/redis';
 import { Queue, Worker, type WorkerOptions } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -39,20 +39,7 @@ async function around<T>(request: () => Promise<T>): Promise<T> {
 }
 
 const order: OrderOptions = {
-  queue: {
-    toKey: (type) => queue.toKey(type),
-    getJob: async (id) => {
-      const job = await queue.getJob(id);
-      return (
-        job &&
-        Object.assign(Object.create(job) as OrderJob, {
-          promote: () => around(() => job.promote()),
-          changeDelay: (delay: number) => around(() => job.changeDelay(delay)),
-        })
-      );
-    },
-    getJobState: (id) => queue.getJobState(id),
-  },
+  queue,
   redis: {
     evalsha: (...args) => around(() => redis.evalsha(...args)),
     eval: (...args) => around(() => redis.eval(...args)),

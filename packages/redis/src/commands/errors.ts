@@ -6,7 +6,11 @@ const FOREIGN_DATA = new RegExp(`\\bWRONGTYPE\\b|${FOREIGN}`);
 
 /** What trying again cannot heal, and what to do about it. */
 const PERMANENT: readonly (readonly [RegExp, string | ((match: RegExpExecArray) => string)])[] = [
-  [FOREIGN_DATA, 'A Redis key of this lock holds data that Holdfast did not write.'],
+  [
+    FOREIGN_DATA,
+    'A Redis key of this lock holds data that this version of Holdfast cannot read: another program, ' +
+      'or a version with another format, wrote it.',
+  ],
   [/\b(?:NOAUTH|WRONGPASS)\b/, 'Redis refuses the credentials of the client.'],
   [
     /\bNOPERM\b.*\bpermissions? to run the '?([\w|]+)'? command/,
@@ -34,10 +38,13 @@ const PERMANENT: readonly (readonly [RegExp, string | ((match: RegExpExecArray) 
       `Redis does not know ${command.toUpperCase()}, which Holdfast needs: is it renamed or disabled?`,
   ],
   [
-    /subscriber mode/,
+    /subscriber mode|\bonly \(P(?:\|S)?\)SUBSCRIBE\b/,
     'The Redis client is in subscriber mode, in which it runs no scripts: give the store another client.',
   ],
 ];
+
+const CLOSED =
+  'The Redis client is not connected: it has been closed, or its `connect()` has not been called.';
 
 /** Whether a key of a lock holds data of somebody else. */
 export function isForeign(error: unknown): boolean {
@@ -60,7 +67,7 @@ export function toStoreError(error: unknown, client: ClientPort, phase: StorePha
   const cause = withoutSecrets(error);
   const permanent = (message: string): LockStoreError =>
     new LockStoreError(message, { phase, permanent: true, cause });
-  if (client.state === 'closed') return permanent('The Redis client is closed.');
+  if (client.state === 'closed') return permanent(CLOSED);
   if (!(cause instanceof Error)) return cause;
   for (const [pattern, message] of PERMANENT) {
     const match = pattern.exec(cause.message);

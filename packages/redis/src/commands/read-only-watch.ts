@@ -22,12 +22,12 @@ export class ReadOnlyWatch {
     if (this.told || !isReadOnly(error)) return;
     const now = performance.now();
     this.since ??= now;
-    if (now - this.since < FAILOVER || this.client.reconnectsOnError) return;
+    const { readOnlyRemedy } = this.client;
+    if (now - this.since < FAILOVER || readOnlyRemedy === undefined) return;
     this.told = true;
     const message =
       'The Redis client is connected to a replica, which refuses locks (READONLY): after a failover it ' +
-      "stays there. Give it ioredis' option `reconnectOnError: (error) => " +
-      "error.message.startsWith('READONLY') ? 2 : false`.";
+      `stays there. ${readOnlyRemedy}`;
     this.tell({ type: 'warning', code: 'HOLDFAST_REDIS_READONLY', message });
   }
 

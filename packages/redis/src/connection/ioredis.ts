@@ -8,6 +8,7 @@ import type {
   Primary,
   WaitingConnection,
 } from './port.ts';
+import { listenTo, Watchers } from './watchers.ts';
 
 // All that is ioredis' own, 5.3 to 6, and iovalkey's, which has the same shape.
 
@@ -61,8 +62,8 @@ const STATES: Readonly<Record<string, ClientState>> = {
   end: 'closed',
 };
 
-/** ioredis' names of what a {@link ClientWatcher} is told. */
-const EVENTS = { close: 'away', ready: 'ready', end: 'closed', '-node': 'primaryGone' } as const;
+const READ_ONLY_REMEDY =
+  "Give it ioredis' option `reconnectOnError: (error) => error.message.startsWith('READONLY') ? 2 : false`.";
 
 const ports = new WeakMap<object, IoredisPort>();
 
@@ -93,8 +94,15 @@ function isCluster(client: RedisClient | RedisCluster): client is RedisCluster {
 
 class IoredisPort implements ClientPort {
   readonly isCluster: boolean;
-  private readonly watchers = new Set<ClientWatcher>();
-  private unwatch: (() => void) | undefined;
+  readonly canWait = true;
+  private readonly watchers = new Watchers(() =>
+    listenTo(this.client, {
+      close: () => this.watchers.tell('away'),
+      ready: () => this.watchers.tell('ready'),
+      end: () => this.watchers.tell('closed'),
+      '-node': () => this.watchers.tell('primaryGone'),
+    }),
+  );
 
   constructor(private readonly client: RedisClient | RedisCluster) {
     this.isCluster = isCluster(client);
@@ -120,18 +128,8 @@ class IoredisPort implements ClientPort {
     this.client.connect().catch(() => {});
   }
 
-  /**
-   * A client gets one listener per event, however many stores share it: more than ten Node takes for a
-   * leak, and says so.
-   */
   watch(watcher: ClientWatcher): () => void {
-    this.watchers.add(watcher);
-    this.unwatch ??= this.listen();
-    return () => {
-      if (!this.watchers.delete(watcher) || this.watchers.size > 0) return;
-      this.unwatch?.();
-      this.unwatch = undefined;
-    };
+    return this.watchers.add(watcher);
   }
 
   openMessages(listener: MessageListener): MessageConnection {
@@ -146,9 +144,9 @@ class IoredisPort implements ClientPort {
     return new Messages(own(node, '', credentialsOf(client)), listener, isMember);
   }
 
-  get reconnectsOnError(): boolean {
+  get readOnlyRemedy(): string | undefined {
     const { reconnectOnError } = this.client.options as { reconnectOnError?: unknown };
-    return typeof reconnectOnError === 'function';
+    return typeof reconnectOnError === 'function' ? undefined : READ_ONLY_REMEDY;
   }
 
   primaryOf(slot: number): string {
@@ -156,7 +154,7 @@ class IoredisPort implements ClientPort {
     return this.isCluster ? (slots?.[slot]?.[0] ?? String(slot)) : '';
   }
 
-  primaries(): readonly Primary[] {
+  async primaries(): Promise<readonly Primary[]> {
     const { client, keyPrefix } = this;
     const primary = (address: string, node: RedisClient, override?: object): Primary => ({
       address,
@@ -173,20 +171,6 @@ class IoredisPort implements ClientPort {
     const { natMap } = this.client.options as ClusterOptions;
     const mapped = typeof natMap === 'function' ? natMap(told) : natMap?.[told];
     return mapped ? `${mapped.host}:${mapped.port}` : told;
-  }
-
-  private listen(): () => void {
-    const { client, watchers } = this;
-    const listeners = Object.entries(EVENTS).map(([event, told]) => {
-      const listener = (): void => {
-        for (const watcher of watchers) watcher[told]?.();
-      };
-      client.on(event, listener);
-      return { event, listener };
-    });
-    return () => {
-      for (const { event, listener } of listeners) client.off(event, listener);
-    };
   }
 }
 

@@ -4,40 +4,47 @@
  * never closed here; what it opens is Holdfast's own.
  */
 export interface ClientPort extends ScriptClient {
-  /** Connects a client that is `idle`. What fails is told by {@link watch}. */
+  /** What the client itself puts before every key. */
+  readonly keyPrefix: string;
+  /** Whether the keys of one call must be in one slot. */
+  readonly isCluster: boolean;
+  readonly state: ClientState;
+  /** @returns ends it */
+  watch(watcher: ClientWatcher): () => void;
+  /** Connects a client that is `idle`, which connects when it is used. What fails is told by {@link watch}. */
   connect(): void;
   /**
    * Opens a connection for messages, with all the options that the user's client has now. It lives
    * once: when it has ended, whoever needs one opens another.
    */
   openMessages(listener: MessageListener): MessageConnection;
-  /** Whether the client is told what to do about errors of the server, such as to connect anew. */
-  readonly reconnectsOnError: boolean;
+  /**
+   * What a person can do about a client that stays with a server that takes no writes any more; nothing
+   * where the client looks after that.
+   */
+  readonly readOnlyRemedy: string | undefined;
+  /** Whether {@link Primary.open} has connections that live once, on which replicas can be waited for. */
+  readonly canWait: boolean;
   /** In a cluster: the primary that has a slot, as far as the client knows; else the same one always. */
   primaryOf(slot: number): string;
   /** The servers that have locks: one, or the masters of a cluster. */
-  primaries(): readonly Primary[];
+  primaries(): Promise<readonly Primary[]>;
   /** In a cluster: the address of a primary, from the one that the cluster itself tells (`MOVED`). */
   addressOf(told: string): string;
 }
 
-/** What runs scripts. */
+/** What runs scripts. What fails has the server's own words as its message, where the server has failed it. */
 export interface ScriptClient {
-  /** What the client itself puts before every key. */
-  readonly keyPrefix: string;
-  /** Whether the keys of one call must be in one slot. */
-  readonly isCluster: boolean;
-  readonly state: ClientState;
-
   /** Runs a script by its name. `words` are the KEYS, so many, and then the ARGV. */
   evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
   /** Runs a script by its text. */
   eval(source: string, keys: number, words: string[]): Promise<unknown>;
-  /** @returns ends it */
-  watch(watcher: ClientWatcher): () => void;
 }
 
-/** `idle` until it is used, `away` between a lost connection and the next, `closed` for good. */
+/**
+ * `idle` until it is used, `away` between a lost connection and the next; `closed` for good, or until
+ * the user connects it.
+ */
 export type ClientState = 'idle' | 'opening' | 'ready' | 'away' | 'closed';
 
 /** Told what becomes of a client's connection. */
@@ -81,6 +88,7 @@ export interface Primary {
 
 /** A connection for requests that keep it busy. It lives once, until it is `closed`. */
 export interface WaitingConnection extends ScriptClient {
+  readonly state: ClientState;
   /** Resolves with the number of replicas that have all that was written on this connection. */
   wait(replicas: number, ms: number): Promise<number>;
   close(): void;

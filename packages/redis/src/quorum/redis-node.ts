@@ -88,7 +88,7 @@ export class RedisNode implements QuorumNode {
   }
 
   async evictionPolicy(): Promise<string | undefined> {
-    const [policy] = await Promise.all(evictionPolicies(this.client));
+    const [policy] = await evictionPolicies(this.client);
     return policy;
   }
 

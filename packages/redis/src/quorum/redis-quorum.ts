@@ -1,6 +1,5 @@
 import { LockArgumentError, type LockStore } from '@holdfast/core';
-import type { RedisClient } from '../connection/client.ts';
-import { ACCEPTED, portOf } from '../connection/clients.ts';
+import { ACCEPTED, portOf, type AnyRedisClient } from '../connection/clients.ts';
 import type { ClientPort } from '../connection/port.ts';
 import { checkTimeout } from '../option-checks.ts';
 import type { QuorumClock } from './node.ts';
@@ -40,11 +39,18 @@ export interface RedisQuorumOptions {
  * ```
  */
 export function redisQuorum(
-  clients: readonly (RedisClient & { readonly nodes?: undefined })[],
+  clients: readonly (AnyRedisClient & NoCluster)[],
   options: RedisQuorumOptions = {},
 ): LockStore {
   const nodes = portsOf(clients).map((port) => new RedisNode(port, systemClock));
   return new QuorumStore(nodes, systemClock, { nodeTimeout: nodeTimeoutOf(options) });
+}
+
+/** What only clients of a cluster have. */
+interface NoCluster {
+  readonly nodes?: undefined;
+  readonly nodeClient?: undefined;
+  readonly invokeScriptWithRoute?: undefined;
 }
 
 const systemClock: QuorumClock = {
@@ -56,11 +62,11 @@ const systemClock: QuorumClock = {
 };
 
 /** @throws LockArgumentError */
-function portsOf(clients: readonly RedisClient[]): readonly ClientPort[] {
+function portsOf(clients: readonly AnyRedisClient[]): readonly ClientPort[] {
   if (!Array.isArray(clients) || clients.length === 0) {
     throw new LockArgumentError(`\`redisQuorum()\` takes a list of clients, each ${ACCEPTED}.`);
   }
-  const ports = (clients as readonly RedisClient[]).map((client) => {
+  const ports = (clients as readonly AnyRedisClient[]).map((client) => {
     const port = portOf(client);
     if (port === undefined || port.isCluster) {
       throw new LockArgumentError(

@@ -1,0 +1,218 @@
+import {
+  LockNotAcquiredError,
+  LockStoreError,
+  runWithLock,
+  withSignal,
+  type Key,
+  type Lock,
+  type LockOptions,
+} from '@holdfast/core';
+import type { Job } from 'bullmq';
+import {
+  defer,
+  deferralsOf,
+  delayOf,
+  isTriedAgain,
+  jittered,
+  patienceOf,
+  SHORTEST,
+  type DeferredSince,
+} from './deferral.ts';
+import { checkKey, checkOutcome, type Settings } from './options.ts';
+import type { Line } from './order/line.ts';
+import type { Place } from './order/place.ts';
+import type { JobRun, JobRuns } from './runs.ts';
+import type { GuardedProcessor, LockedOutcome } from './types.ts';
+
+/** What the runs of all jobs of a guard have in common. */
+export interface Shared {
+  readonly settings: Settings;
+  readonly processor: GuardedProcessor<any, any, any, any>;
+  readonly runs: JobRuns;
+  readonly since: DeferredSince;
+  /** Present with `order`. */
+  readonly line: Line | undefined;
+}
+
+/** One run of a job under the guard, from its start to its end or deferral. */
+export class GuardedRun {
+  private readonly run: JobRun;
+  private readonly place: Place | undefined;
+
+  constructor(
+    private readonly shared: Shared,
+    private readonly job: Job,
+    private readonly token: string | undefined,
+    cancellation: AbortSignal | undefined,
+  ) {
+    this.run = shared.runs.begin(job, cancellation);
+    this.place = shared.line?.place(job);
+  }
+
+  async start(): Promise<unknown> {
+    const { key: asked, maxKeys } = this.shared.settings;
+    try {
+      const answer = typeof asked === 'function' ? await asked(this.job) : asked;
+      const key = checkKey(answer, maxKeys);
+      return key === null ? await this.unlocked() : await this.locked(key);
+    } finally {
+      this.place?.end();
+      this.run.end();
+    }
+  }
+
+  private async unlocked(): Promise<unknown> {
+    await this.place?.skip();
+    return this.shared.processor(this.job, this.token, this.run.signal, undefined);
+  }
+
+  private async locked(key: Key): Promise<unknown> {
+    const { job, token, shared, place } = this;
+    let lock: Lock;
+    try {
+      lock = await this.acquire(key);
+    } catch (error) {
+      if (error instanceof LockNotAcquiredError) return this.refused(error);
+      if (error instanceof LockStoreError) throw await this.withoutStore(error);
+      await place?.leave();
+      throw error;
+    }
+    const held = withSignal(lock, this.run.signal);
+    place?.took();
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      return await runWithLock(held, () => shared.processor(job, token, held.signal, held));
+    } catch (error) {
+      failure = { error };
+      throw error;
+    } finally {
+      shared.since.forget(job);
+      await lock.release();
+      await (failure === undefined ? place?.succeeded() : place?.leave(this.holds(failure.error)));
+    }
+  }
+
+  private async acquire(key: Key): Promise<Lock> {
+    const { locker, ttl, maxHold, owner, wait, limit } = this.shared.settings;
+    const { queueQualifiedName, id } = this.job;
+    const { signal } = this.run;
+    // Not the run's own signal, which would end the renewal of a lock whose work goes on.
+    const asking = new AbortController();
+    const cancel = (): void => asking.abort(signal.reason);
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true });
+    try {
+      const left = (await this.place?.enter(key, wait, signal)) ?? wait;
+      const options: LockOptions = {
+        ttl,
+        wait: left,
+        maxHold,
+        limit,
+        signal: asking.signal,
+        owner: owner === 'job' ? `bullmq:${queueQualifiedName}:${id}` : undefined,
+        // A worker that was started under a lock is no part of what runs under it.
+        reentry: 'ignore',
+      };
+      return await locker.lock(key, options);
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** The key is taken, or others are before this job. */
+  private async refused(error: LockNotAcquiredError): Promise<unknown> {
+    const { place } = this;
+    const outcome: LockedOutcome = place?.superseded === true ? 'skip' : await this.outcome(error);
+    if (place !== undefined && (outcome === 'defer' || outcome === 'latest')) {
+      throw await this.park(place, error, outcome === 'latest');
+    }
+    await place?.leave(outcome === 'fail' && this.holds(error));
+    if (outcome === 'fail') throw error;
+    if (outcome === 'skip') return undefined;
+    if (typeof outcome === 'object' && 'value' in outcome) return outcome.value;
+    const { settings, since } = this.shared;
+    const left = this.leftToDefer(error, () => since.waited(settings, this.job));
+    const delay =
+      typeof outcome === 'object'
+        ? Math.max(outcome.delay, SHORTEST)
+        : jittered(patienceOf(settings, this.job, deferralsOf(this.job)));
+    throw await defer(this.job, this.token, Math.min(delay, left));
+  }
+
+  private async outcome(error: LockNotAcquiredError): Promise<LockedOutcome> {
+    const { onLocked } = this.shared.settings;
+    try {
+      const outcome = typeof onLocked === 'function' ? await onLocked(this.job, error) : onLocked;
+      return checkOutcome(outcome, this.place !== undefined);
+    } catch (reason) {
+      await this.place?.leave();
+      throw reason;
+    }
+  }
+
+  /** The store of the locks is away, or the Redis of the order. */
+  private async withoutStore(failure: LockStoreError): Promise<Error> {
+    const { job, token, place, shared } = this;
+    const { settings, since } = shared;
+    const error = withReason(failure);
+    if (settings.onStoreError === 'fail' || error.permanent) {
+      await place?.leave(this.holds(error));
+      return error;
+    }
+    if (place?.taken === true) return this.park(place, error, false);
+    const left = this.leftToDefer(error, () => since.waited(settings, job));
+    const delay = Math.max(delayOf(settings, job, deferralsOf(job)), SHORTEST);
+    return defer(job, token, Math.min(jittered(delay), left));
+  }
+
+  /**
+   * Defers the job, which keeps its place in the line.
+   *
+   * @returns what the processor must throw then
+   */
+  private async park(
+    place: Place,
+    error: LockNotAcquiredError | LockStoreError,
+    latest: boolean,
+  ): Promise<Error> {
+    const { job, token, shared } = this;
+    try {
+      const left = this.leftToDefer(error, () => place.waited);
+      const deferred = await defer(job, token, Math.min(place.safety, left));
+      place.parked(shared.settings.maxDeferral === Infinity ? undefined : left, latest);
+      return deferred;
+    } catch (reason) {
+      await place.leave();
+      throw reason;
+    }
+  }
+
+  /**
+   * For how long the job may be deferred still, in ms.
+   *
+   * @throws LockNotAcquiredError, LockStoreError it was deferred for long enough
+   */
+  private leftToDefer(error: LockNotAcquiredError | LockStoreError, ask: () => number): number {
+    const { settings, since } = this.shared;
+    if (settings.maxDeferral === Infinity) return Infinity;
+    const waited = ask();
+    if (waited < settings.maxDeferral) return Math.max(settings.maxDeferral - waited, 1);
+    since.forget(this.job);
+    if (error instanceof LockStoreError) throw error;
+    throw new LockNotAcquiredError({ key: error.key, waited });
+  }
+
+  /** Whether the lines of the job wait until it is tried again. */
+  private holds(error: unknown): boolean {
+    const { order } = this.shared.settings;
+    return order?.onFailure === 'hold' && isTriedAgain(this.job, error);
+  }
+}
+
+/** With what the store said in the message, which is all that BullMQ keeps of an error. */
+function withReason(error: LockStoreError): LockStoreError {
+  const { message, cause, phase, key, permanent } = error;
+  const reason = cause instanceof Error ? cause.message : '';
+  if (reason === '' || message.includes(reason)) return error;
+  return new LockStoreError(`${message} ${reason}`, { phase, key, permanent, cause });
+}

@@ -1,0 +1,202 @@
+// What becomes of a line when its jobs fail or are outdated, and what is seen of it.
+import { LockArgumentError } from '@holdfast/core';
+import { guard, type Guard } from '@holdfast/bullmq';
+import { UnrecoverableError, type Job } from 'bullmq';
+import { describe, expect, test } from 'vitest';
+import { add, completed, gate, jobNow, range, until, type Data } from './kit/index.ts';
+import { NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
+
+const site = new OrderedSite();
+
+describe('behind a job that fails', () => {
+  /** Jobs of one key, of which the first fails so many times. */
+  async function failing(
+    onFailure: 'continue' | 'hold' | undefined,
+    failures: number,
+    { attempts, error = new Error('failed') }: { attempts: number; error?: Error },
+  ) {
+    const queue = site.queue();
+    const ran: number[] = [];
+    const order = { queue, redis: site.client(), onFailure };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n === 1 && job.attemptsMade < failures) throw error;
+    };
+    await add(queue, { key: 'k', n: 1 }, { attempts, backoff: onFailure === 'hold' ? 200 : 2_000 });
+    for (const n of [2, 3]) await add(queue, { key: 'k', n });
+    site.worker(queue, guard(site.options(queue, { order }), processor), { concurrency: 3 });
+    await until(
+      async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) === 3,
+    );
+    await until(async () => (await site.traces(queue)).length === 0);
+    return ran;
+  }
+
+  test("the others go on with `onFailure: 'continue'`, the default", async () => {
+    expect(await failing(undefined, 1, { attempts: 2 })).toEqual([1, 2, 3, 1]);
+    expect(await failing('continue', 1, { attempts: 2 })).toEqual([1, 2, 3, 1]);
+  });
+
+  test("the others wait with `onFailure: 'hold'` until it succeeds", async () => {
+    expect(await failing('hold', 2, { attempts: 3 })).toEqual([1, 1, 1, 2, 3]);
+  });
+
+  test("the others wait with `onFailure: 'hold'` until it gives up", async () => {
+    expect(await failing('hold', 9, { attempts: 2 })).toEqual([1, 1, 2, 3]);
+    const error = new UnrecoverableError('never');
+    expect(await failing('hold', 9, { attempts: 5, error })).toEqual([1, 2, 3]);
+  });
+
+  test("the others go on with `onFailure: 'hold'` when it is removed", async () => {
+    const queue = site.queue();
+    const ran: number[] = [];
+    const order = { queue, redis: site.client(), onFailure: 'hold' as const };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n === 1) throw new Error('failed');
+    };
+    const first = await add(queue, { key: 'k', n: 1 }, { attempts: 5, backoff: NEVER });
+    await add(queue, { key: 'k', n: 2 });
+    const given = site.options(queue, { order, delay: 300 });
+    site.worker(queue, guard(given, processor), { concurrency: 2 });
+    await parked(queue, 2);
+    await settled();
+    await first.remove();
+    await completed(queue, 1);
+    expect(ran).toEqual([1, 2]);
+  });
+});
+
+describe("with `onLocked: 'latest'`", () => {
+  test('only the job that was added last runs of those that wait', async () => {
+    const queue = site.queue();
+    const { log, end } = await site.heldWorker(queue, { onLocked: 'latest' });
+    for (const n of range(5)) {
+      await add(queue, { key: 'k', n }, { priority: n % 2 });
+      await until(async () => (await queue.getDelayedCount()) === 1);
+      await until(async () => (await queue.getCompletedCount()) === n - 1);
+    }
+    end.open();
+    await completed(queue, 6);
+    expect(log.ended).toEqual([0, 5]);
+    expect(await queue.getFailedCount()).toBe(0);
+    await until(async () => (await site.traces(queue)).length === 0);
+  });
+
+  test('jobs of other keys are left alone', async () => {
+    const queue = site.queue();
+    const locks = [await site.locker().lock('a'), await site.locker().lock('b')];
+    const ran: number[] = [];
+    const given = site.options(queue, { onLocked: () => 'latest', delay: 300 });
+    site.worker(
+      queue,
+      guard<Data>(given, async (job) => void ran.push(job.data.n ?? 0)),
+      { concurrency: 4 },
+    );
+    for (const [n, key] of ['a', 'b', 'a', 'b'].entries()) {
+      await add(queue, { key, n });
+      await until(async () => (await queue.getActiveCount()) === 0);
+      await settled();
+    }
+    await until(async () => (await queue.getCompletedCount()) === 2);
+    for (const lock of locks) await lock.release();
+    await completed(queue, 4);
+    expect(ran.toSorted((a, b) => a - b)).toEqual([2, 3]);
+  });
+
+  test('the guard refuses to do without `order`', () => {
+    const locker = site.locker();
+    const make = () => guard({ locker, key: 'k', onLocked: 'latest' }, async () => {});
+    expect(make).toThrow(LockArgumentError);
+    expect(make).toThrow(/'latest' only with `order`/);
+  });
+});
+
+describe('`line` of a guard', () => {
+  test('tells who runs and who waits, since when, from any process', async () => {
+    const queue = site.queue();
+    const begun = Date.now();
+    const end = gate();
+    const guarded: Guard<Data> = guard<Data>(site.options(queue), () => end.opened);
+    const other = guard<Data>(site.options(queue), async () => {});
+    expect(await other.line('k')).toEqual({ key: 'k', running: [], waiting: [], total: 0 });
+    site.worker(queue, guarded, { concurrency: 2 });
+    await add(queue, { key: 'k', n: 0 });
+    for (const n of range(3)) await add(queue, { key: 'k', n });
+    await parked(queue, 3);
+    await settled();
+    const { running, waiting, total } = await other.line('k');
+    expect(running).toMatchObject([{ id: '1', name: 'work' }]);
+    expect(waiting.map(({ id }) => id)).toEqual(['2', '3', '4']);
+    expect(total).toBe(3);
+    for (const { since } of [...running, ...waiting]) {
+      expect(Math.abs(since - begun)).toBeLessThan(600_000);
+    }
+    end.open();
+    await completed(queue, 4);
+    await until(async () => (await other.line('k')).running.length === 0);
+  });
+
+  test('shows a job to itself as the one that runs', async () => {
+    const queue = site.queue();
+    const seen: string[] = [];
+    const guarded: Guard<Data> = guard<Data>(site.options(queue), async () => {
+      seen.push(...(await guarded.line('k')).running.map(({ id }) => id));
+    });
+    site.worker(queue, guarded);
+    const job = await add(queue, { key: 'k' });
+    await completed(queue, 1);
+    expect(seen).toEqual([job.id]);
+  });
+
+  test('rejects without `order`, and for what is no key', async () => {
+    const queue = site.queue();
+    const plain = guard({ locker: site.locker(), key: 'k' }, async () => {});
+    await expect(plain.line('k')).rejects.toThrow(/`line` tells who waits only with `order`/);
+    const ordered = guard(site.options(queue), async () => {});
+    await expect(ordered.line('')).rejects.toThrow(LockArgumentError);
+  });
+});
+
+describe('a parked job', () => {
+  test('shows dashboards that it waits, and begins without that', async () => {
+    const queue = site.queue();
+    const end = gate();
+    const progress: unknown[] = [];
+    site.worker(
+      queue,
+      guard<Data>(site.options(queue), async (job) => {
+        progress.push(job.progress);
+        if (job.data.n === 0) await end.opened;
+      }),
+      { concurrency: 2 },
+    );
+    await add(queue, { key: 'k', n: 0 });
+    await until(() => progress.length === 1);
+    const waiting = await add(queue, { key: 'k', n: 1 });
+    await parked(queue, 1);
+    await until(async () => (await jobNow(queue, waiting)).progress !== 0);
+    expect((await jobNow(queue, waiting)).progress).toEqual({
+      holdfast: 'parked: waits for its key',
+      since: expect.any(Number) as number,
+      ahead: 1,
+    });
+    end.open();
+    await completed(queue, 2);
+    expect(progress).toEqual([0, 0]);
+    expect((await jobNow(queue, waiting)).progress).toBe(0);
+  });
+
+  test('keeps the progress that it has made', async () => {
+    const queue = site.queue();
+    const { end } = await site.heldWorker(queue);
+    const job = await add(queue, { key: 'k', n: 1 }, { delay: 300 });
+    await job.updateProgress(42);
+    await until(async () => (await jobNow(queue, job)).attemptsStarted === 1);
+    await parked(queue, 1);
+    await settled();
+    expect((await jobNow(queue, job)).progress).toBe(42);
+    end.open();
+    await completed(queue, 2);
+  });
+});

@@ -1,0 +1,67 @@
+import { GlideClient, GlideClusterClient, Logger } from '@valkey/valkey-glide';
+import type { ClientKind, SingleOptions } from './kind.ts';
+
+// It writes each error of a server, also those that are expected.
+Logger.setLoggerConfig('off');
+
+const secure = (tls: SingleOptions['tls']): object => ({
+  connectionTimeout: 10_000,
+  ...(tls !== undefined && { tlsAdvancedConfiguration: { rootCertificates: tls.ca } }),
+});
+
+/** Tests run on machines that are busy: what 250 ms do is tested by itself. */
+const PATIENT = { requestTimeout: 10_000 };
+
+const PREFIX = 'GLIDE has no key prefix';
+
+/** GLIDE 2. */
+export const glide: ClientKind = {
+  name: 'glide',
+  cannot: {
+    'a key prefix': PREFIX,
+    'Sentinel with passwords on both': 'GLIDE has no Sentinel',
+  },
+
+  async single({ host, port, db, username, password, tls }) {
+    const client = await GlideClient.createClient({
+      ...PATIENT,
+      addresses: [{ host, port }],
+      useTLS: tls !== undefined,
+      advancedConfiguration: secure(tls),
+      ...(db !== undefined && { databaseId: db }),
+      ...(password !== undefined && {
+        credentials: { password, ...(username !== undefined && { username }) },
+      }),
+    });
+    return {
+      client,
+      cut: () => client.customCommand(['QUIT']).catch(() => {}),
+      close: () => client.close(),
+    };
+  },
+
+  async cluster({ nodes, password, tls, natMap, readsFromReplicas = false }) {
+    const client = await GlideClusterClient.createClient({
+      ...PATIENT,
+      addresses: [...nodes],
+      useTLS: tls !== undefined,
+      advancedConfiguration: secure(tls),
+      ...(password !== undefined && { credentials: { password } }),
+      ...(readsFromReplicas && { readFrom: 'preferReplica' as const }),
+      ...(natMap !== undefined && {
+        addressResolver: (host: string, port: number): [string, number] => {
+          const mapped = natMap[`${host}:${port}`];
+          return mapped === undefined ? [host, port] : [mapped.host, mapped.port];
+        },
+      }),
+    });
+    const route = 'allPrimaries' as const;
+    return {
+      client,
+      cut: () => client.customCommand(['QUIT'], { route }).catch(() => {}),
+      close: () => client.close(),
+    };
+  },
+
+  sentinel: () => Promise.reject(new Error('GLIDE has no Sentinel.')),
+};
