@@ -61,8 +61,8 @@ export class Transport implements LockStore {
     return this.send(() => this.server.inspect(request));
   }
 
-  forceRelease(key: string): Promise<boolean> {
-    return this.send(() => this.server.forceRelease(key));
+  forceRelease(key: string, owner?: string): Promise<boolean> {
+    return this.send(() => this.server.forceRelease(key, owner));
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {

@@ -93,7 +93,7 @@ export class GuardedRun {
   }
 
   private async acquire(key: Key): Promise<Lock> {
-    const { locker, ttl, maxHold, owner, wait } = this.shared.settings;
+    const { locker, ttl, maxHold, owner, wait, limit } = this.shared.settings;
     const { queueQualifiedName, id } = this.job;
     const { signal } = this.run;
     // Not the run's own signal, which would end the renewal of a lock whose work goes on.
@@ -107,6 +107,7 @@ export class GuardedRun {
         ttl,
         wait: left,
         maxHold,
+        limit,
         signal: asking.signal,
         owner: owner === 'job' ? `bullmq:${queueQualifiedName}:${id}` : undefined,
         // A worker that was started under a lock is no part of what runs under it.

@@ -72,7 +72,7 @@ function checkOrder(order: OrderOptions): void {
 export function resolveOptions(options: GuardOptions): Settings {
   if (typeof options !== 'object' || options === null) refuse('options', 'an object');
   const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
-  const { delay = 1_000, order, maxDeferral = Infinity, owner } = options;
+  const { delay = 1_000, order, maxDeferral = Infinity, owner, limit = 1 } = options;
   const { maxKeys = 100, onStoreError = 'defer' } = options;
   if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
     refuse('locker', 'a locker, made by createLocker');
@@ -84,6 +84,11 @@ export function resolveOptions(options: GuardOptions): Settings {
   checkNumber('ttl', ttl);
   checkNumber('wait', wait, false);
   if (maxHold !== undefined) checkNumber('maxHold', maxHold);
+  const limits: readonly unknown[] = Array.isArray(limit) ? limit : [limit];
+  for (const one of limits) {
+    if (!Number.isInteger(one) || (one as number) < 1) refuse('limit', 'a whole number from 1 on');
+    if (one !== 1 && order !== undefined) refuse('limit', '1 or absent together with `order`');
+  }
   if (typeof onLocked !== 'function' && !WORDS.has(onLocked)) {
     refuse('onLocked', "'defer', 'skip', 'fail', 'latest' or a function of the job and the error");
   }

@@ -111,6 +111,13 @@ export interface GuardOptions<
    */
   maxHold?: number | undefined;
   /**
+   * How many jobs may hold a key at once, over all workers; for a list of keys, one limit for all or one
+   * for each, in the same order. Above 1 it cannot be combined with {@link GuardOptions.order}.
+   *
+   * @default 1
+   */
+  limit?: number | readonly number[] | undefined;
+  /**
    * What becomes of a job that finds its key taken: see {@link LockedOutcome}.
    *
    * @default 'defer'

@@ -33,6 +33,24 @@ describe('a guarded processor', () => {
     expect(await locker.inspect('k')).toBeNull();
   });
 
+  test('runs as many jobs of a key at once as the limit says', async () => {
+    const queue = site.queue();
+    const locker = site.locker();
+    let running = 0;
+    let most = 0;
+    const guarded = guard({ locker, key: 'k', limit: 2, delay: 50 }, async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await sleep(30);
+      running -= 1;
+    });
+    for (let n = 0; n < 8; n++) await add(queue, { key: 'k' });
+    site.worker(queue, guarded, { concurrency: 5 });
+    await completed(queue, 8);
+    expect(most).toBe(2);
+    expect(await locker.inspect('k')).toBeNull();
+  });
+
   test('runs without a lock where the key is null, and fails where there is none', async () => {
     const queue = site.queue();
     const locker = site.locker();

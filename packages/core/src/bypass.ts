@@ -1,5 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Locker } from './types.ts';
+import { systemClock, type Clock } from './clock.ts';
 import type { Events } from './events.ts';
 
 /** Leads from a locker to its events, also between the ESM and CommonJS copies of this package. */
@@ -7,6 +8,14 @@ export const EVENTS = Symbol.for('holdfast.events');
 
 /** Leads from a locker to its `maxHold`, likewise. */
 export const MAX_HOLD = Symbol.for('holdfast.maxHold');
+
+/** Leads from a locker to its clock, likewise. */
+export const CLOCK = Symbol.for('holdfast.clock');
+
+/** The clock of a locker; Node's for a locker that is not ours. */
+export function clockOf(locker: Locker): Clock {
+  return (locker as { [CLOCK]?: Clock })[CLOCK] ?? systemClock;
+}
 
 /**
  * For adapters: the longest that a locker holds a lock whose options do not say, in ms; `Infinity` for a

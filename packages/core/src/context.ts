@@ -87,8 +87,7 @@ export class Context {
         this.queues.woken(event.key);
         return;
       case 'lost': {
-        const lease = this.held.get(event.key);
-        if (lease?.id === event.id) lease.lose(event.reason);
+        this.held.find(event.key, event.id)?.lose(event.reason);
         return;
       }
       case 'reconnected':

@@ -29,9 +29,15 @@ export interface HeldLockEvent extends LockKeyEvent {
 /**
  * Why an acquisition ended without its lock:
  * `busy` (at a single attempt, or for longer than `wait`), `queue-full` (too many wait already),
- * `aborted` (the caller's signal), `store-error` (the store failed), `closed` (the locker was closed).
+ * `conflict` (others hold it or wait for it with another `limit`), `aborted` (the caller's signal), `store-error` (the store failed), `closed` (the locker was closed).
  */
-export type NotAcquiredReason = 'busy' | 'queue-full' | 'aborted' | 'store-error' | 'closed';
+export type NotAcquiredReason =
+  | 'busy'
+  | 'queue-full'
+  | 'conflict'
+  | 'aborted'
+  | 'store-error'
+  | 'closed';
 
 /**
  * What a locker tells, by `locker.on(event, listener)` and on `node:diagnostics_channel` as

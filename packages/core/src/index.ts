@@ -1,6 +1,7 @@
 // For applications.
 export type {
   CloseOptions,
+  ForceReleaseOptions,
   HandoffOptions,
   Key,
   ListOptions,
@@ -17,6 +18,7 @@ export type {
   TryLockOptions,
 } from './types.ts';
 export { lock, setDefaultLocker, tryLock, tryWithLock, withLock } from './default-locker.ts';
+export { elect, type Candidate, type ElectOptions, type Leadership } from './elect.ts';
 export {
   LockAbortedError,
   LockArgumentError,

@@ -35,7 +35,8 @@ export class KnownSettings {
     if (last !== undefined && isSame(options, last.options)) return last.settings;
     const settings = resolveLockOptions(options, this.defaults);
     // What belongs to one call is not kept.
-    if (settings.signal === undefined && settings.onLost === undefined) {
+    const { signal, onLost, sharings } = settings;
+    if (signal === undefined && onLost === undefined && sharings === undefined) {
       this.last = { options: { ...options }, settings };
     }
     return settings;
@@ -54,6 +55,9 @@ function isSame(a: LockOptions, b: LockOptions): boolean {
     a.holdAtLeast === b.holdAtLeast &&
     a.onLost === b.onLost &&
     a.reentry === b.reentry &&
-    a.throwIfLost === b.throwIfLost
+    a.throwIfLost === b.throwIfLost &&
+    a.shared === b.shared &&
+    a.limit === b.limit &&
+    a.weight === b.weight
   );
 }

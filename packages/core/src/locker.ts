@@ -3,6 +3,7 @@ import { acquire } from './acquire/key-acquisition.ts';
 import { ListAcquisition } from './acquire/list-acquisition.ts';
 import type {
   CloseOptions,
+  ForceReleaseOptions,
   Key,
   ListOptions,
   Lock,
@@ -15,11 +16,13 @@ import type {
   Outcome,
   TryLockOptions,
 } from './types.ts';
-import { EVENTS, MAX_HOLD } from './bypass.ts';
+import { CLOCK, EVENTS, MAX_HOLD } from './bypass.ts';
+import type { Clock } from './clock.ts';
 import { closeLocker } from './release/close.ts';
 import { Context } from './context.ts';
 import {
   LockArgumentError,
+  LockConflictError,
   LockerClosedError,
   LockLostError,
   LockNotAcquiredError,
@@ -36,13 +39,16 @@ import {
   checkKey,
   checkKeys,
   isLongKey,
+  limitOf,
+  resolveForcedOwner,
   resolveLockerOptions,
+  settingsFor,
   type LockSettings,
   unknownCloseOption,
 } from './options.ts';
 import { KnownSettings } from './known-settings.ts';
 import { forceRelease, inspect, list } from './questions.ts';
-import { covers, enclosingLocks, inScope, isInScope } from './scope.ts';
+import { enclosingLocks, inScope, isInScope, type Enclosing, type Wanted } from './scope.ts';
 import type { MaybePromise } from './store.ts';
 import { isPromiseLike } from './util/store-calls.ts';
 import type { NamedKey } from './acquire/waiter.ts';
@@ -140,10 +146,11 @@ export class HoldfastLocker implements Locker {
     return list(this.#context, options);
   }
 
-  async forceRelease(key: string): Promise<boolean> {
+  async forceRelease(key: string, options?: ForceReleaseOptions): Promise<boolean> {
     checkKey(key);
+    const owner = resolveForcedOwner(options);
     this.#checkOpen(key);
-    return forceRelease(this.#context, key, this.#name(key));
+    return forceRelease(this.#context, key, this.#name(key), owner);
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
@@ -176,6 +183,10 @@ export class HoldfastLocker implements Locker {
 
   get [EVENTS](): Events {
     return this.#context.events;
+  }
+
+  get [CLOCK](): Clock {
+    return this.#context.time.clock;
   }
 
   get [MAX_HOLD](): number {
@@ -211,27 +222,57 @@ export class HoldfastLocker implements Locker {
   }
 
   #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+    if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, demanding);
     const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
     const keys = single ? undefined : checkKeys(wanted, this.#context.settings.maxKeys);
     if (keys !== undefined && keys.length > 1) return this.#startAll(keys, settings, demanding);
     const key = keys?.[0] ?? (wanted as string);
     this.#checkOpen(key);
     const stored = this.#name(key, settings);
-    const joined = isInScope() ? this.#enclosing([key], [stored], settings) : undefined;
+    const joined = isInScope()
+      ? this.#enclosing([key], [{ stored, settings }], settings)
+      : undefined;
     throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
     return acquire(settings, key, stored, demanding);
   }
 
+  /** Each key has a limit of its own. */
+  #startLimited(
+    wanted: Key,
+    settings: LockSettings,
+    demanding: boolean,
+  ): MaybePromise<Lock | null> {
+    const keys = checkKeys(wanted, this.#context.settings.maxKeys);
+    const all: readonly string[] = typeof wanted === 'string' ? [wanted] : wanted;
+    if (all.length !== settings.sharings?.length) {
+      throw new LockArgumentError(
+        'A list of limits must have one for each key, in the same order.',
+      );
+    }
+    const each = keys.map((key) => settingsFor(settings, all.indexOf(key)));
+    for (const [index, key] of all.entries()) {
+      const own = each[keys.indexOf(key)] as LockSettings;
+      if (limitOf(own) !== limitOf(settingsFor(settings, index))) {
+        throw new LockArgumentError('A key is in the list twice, with different limits.');
+      }
+    }
+    if (keys.length === 1) return this.#start(keys[0], each[0] as LockSettings, demanding);
+    return this.#startAll(keys, settings, demanding, each);
+  }
+
+  /** @param each the settings for each key, where these differ */
   #startAll(
     keys: readonly [string, ...string[]],
     settings: LockSettings,
     demanding: boolean,
+    each?: readonly LockSettings[],
   ): MaybePromise<Lock | null> {
     this.#checkOpen(keys[0]);
-    const named = keys.map((key): NamedKey => ({ key, stored: this.#name(key, settings) }));
-    const stored = named.map((one) => one.stored);
-    const joined = isInScope() ? this.#enclosing(keys, stored, settings) : undefined;
+    const named = keys.map((key, index): NamedKey & Wanted => {
+      return { key, stored: this.#name(key, settings), settings: each?.[index] ?? settings };
+    });
+    const joined = isInScope() ? this.#enclosing(keys, named, settings) : undefined;
     throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
     // In one global order, so that no two acquisitions wait for each other.
@@ -242,20 +283,38 @@ export class HoldfastLocker implements Locker {
   /** What an enclosing lock of the same async context means for an acquisition. */
   #enclosing(
     keys: readonly string[],
-    stored: readonly string[],
+    wanted: readonly Wanted[],
     settings: LockSettings,
   ): Lock | undefined {
     const { reentry, wait } = settings;
     if (reentry === 'ignore' || (reentry === 'reject' && wait === 0)) return undefined;
-    const enclosing = enclosingLocks(this.#context.store, stored);
+    const enclosing = enclosingLocks(this.#context.store, wanted);
     if (enclosing === undefined) return undefined;
     if (reentry === 'join') {
-      const outer = enclosing.find((lock) => covers(lock, stored));
-      if (outer !== undefined) return new JoinedLock(outer, keys);
+      const outer = enclosing.find(({ serves }) => serves);
+      if (outer !== undefined) return new JoinedLock(outer.lock, keys);
     }
     if (wait === 0) return undefined;
-    throw new LockReentryError({ key: keys[0] });
+    throw conflictWith(enclosing, keys[0]) ?? new LockReentryError({ key: keys[0] });
   }
+}
+
+const UPGRADE =
+  'This lock is held as `shared` by the code that asks for it alone, which would wait for itself. ' +
+  'Release the shared lock first.';
+
+/** Why an acquisition could never have its lock beside those that enclose it. */
+function conflictWith(
+  enclosing: readonly Enclosing[],
+  key: string | undefined,
+): LockConflictError | undefined {
+  for (const { conflict } of enclosing) {
+    if (conflict === undefined) continue;
+    const { limit, currentLimit } = conflict;
+    const message = limit === currentLimit ? UPGRADE : undefined;
+    return new LockConflictError({ key, limit, currentLimit, message });
+  }
+  return undefined;
 }
 
 /** A lock, once there is one; errors that end the wait for it name those who await this. */
@@ -292,6 +351,7 @@ function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
 function endsWait(error: unknown): error is Error {
   return (
     error instanceof LockNotAcquiredError ||
+    error instanceof LockConflictError ||
     error instanceof LockQueueFullError ||
     error instanceof LockStoreError ||
     error instanceof LockerClosedError

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type {
   CloseOptions,
+  ForceReleaseOptions,
   HandoffOptions,
   Key,
   ListOptions,
@@ -9,11 +10,12 @@ import type {
 } from './types.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Context } from './context.ts';
+import type { ElectOptions } from './elect.ts';
 import { LockArgumentError } from './errors.ts';
 import type { LeaseTiming } from './hold/lease-timing.ts';
 import { checkNames, names, unknownName } from './option-names.ts';
-import { MAX_TOKENS } from './store.ts';
-import { storeOwner } from './util/ids.ts';
+import { MAX_TOKENS, type Sharing } from './store.ts';
+import { knownOwner, storeOwner } from './util/ids.ts';
 
 /** A day, in ms. */
 export const MAX_TTL = 86_400_000;
@@ -73,6 +75,10 @@ export interface LockSettings {
   readonly throwIfLost: boolean;
   /** The explicit `owner` as the store knows it. */
   readonly storeOwner: string | undefined;
+  /** For a permit beside others; absent for the key alone. */
+  readonly sharing: Sharing | undefined;
+  /** As `sharing`, for each of the caller's keys, where these have limits of their own. */
+  readonly sharings: readonly (Sharing | undefined)[] | undefined;
   /** A longer ttl that the store was asked for, in ms, and may have granted without an answer. */
   readonly asked: number | undefined;
 }
@@ -107,8 +113,13 @@ const LOCK_OPTIONS = names<LockOptions>({
   reentry: true,
   label: true,
   throwIfLost: true,
+  shared: true,
+  limit: true,
+  weight: true,
 });
 const LIST_OPTIONS = names<ListOptions>({ prefix: true, limit: true, cursor: true });
+const FORCE_RELEASE_OPTIONS = names<ForceReleaseOptions>({ owner: true });
+const ELECT_OPTIONS = names<ElectOptions>({ label: true, signal: true, onElected: true });
 const CLOSE_OPTIONS = names<CloseOptions>({ drain: true });
 const HANDOFF_OPTIONS = names<HandoffOptions>({ max: true, tenure: true });
 
@@ -263,8 +274,46 @@ export function defaultLockSettings(context: Context, wait: number): LockSetting
     label: locker.label,
     throwIfLost: locker.throwIfLost,
     storeOwner: undefined,
+    sharing: undefined,
+    sharings: undefined,
     asked: undefined,
   };
+}
+
+/**
+ * How a lock with these options is shared; `undefined` for one that is held alone, whatever the store.
+ *
+ * @throws LockArgumentError
+ */
+function sharingOf(
+  context: Context,
+  limit: unknown,
+  weight: number,
+  shared: boolean,
+): Sharing | undefined {
+  const count = checkCount('limit', limit, 1, Number.MAX_SAFE_INTEGER);
+  if (weight > count) refuse('weight', 'at most the `limit`');
+  if (shared && count > 1) {
+    throw new LockArgumentError('`shared` and a `limit` above 1 cannot be combined.');
+  }
+  if (count === 1 && !shared) return undefined;
+  const { store } = context;
+  if (store.capabilities.permits !== true) {
+    const option = shared ? '`shared`' : 'a `limit` above 1';
+    throw new LockArgumentError(`This store (${store.name}) does not support ${option}.`);
+  }
+  return { limit: count, weight, shared };
+}
+
+/** Settings for one of several keys. */
+export function settingsFor(settings: LockSettings, index: number): LockSettings {
+  if (settings.sharings === undefined) return settings;
+  return { ...settings, sharing: settings.sharings[index], sharings: undefined };
+}
+
+/** How many may hold a lock with these settings at once. */
+export function limitOf({ sharing }: LockSettings): number {
+  return sharing?.limit ?? 1;
 }
 
 /** @throws LockArgumentError */
@@ -273,6 +322,9 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
   const { context } = defaults;
   const { wait = defaults.wait, maxHold = defaults.maxHold, holdAtLeast = 0 } = options;
   const { renew = true, reentry = 'reject', throwIfLost = defaults.throwIfLost } = options;
+  const { shared = false, limit = 1, weight = 1 } = options;
+  checkBoolean('shared', shared);
+  checkCount('weight', weight, 1, Number.MAX_SAFE_INTEGER);
   if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
   if (owner !== undefined) checkOwner(owner);
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
@@ -291,6 +343,10 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
     label: label === undefined ? defaults.label : checkLabel(label),
     throwIfLost: checkBoolean('throwIfLost', throwIfLost),
     storeOwner: owner === undefined ? undefined : storeOwner(owner),
+    sharing: Array.isArray(limit) ? undefined : sharingOf(context, limit, weight, shared),
+    sharings: Array.isArray(limit)
+      ? limit.map((one: unknown) => sharingOf(context, one, weight, shared))
+      : undefined,
     asked: undefined,
   };
 }
@@ -327,6 +383,30 @@ export function resolveListOptions(options: ListOptions = {}): ListSettings {
     refuse('cursor', 'the `cursor` of the page before');
   }
   return { prefix, limit: checkCount('limit', limit, 1, LARGEST_PAGE), cursor };
+}
+
+/** @throws LockArgumentError */
+export function checkElection(options: ElectOptions): void {
+  checkObject('options', options);
+  checkNames(options, ELECT_OPTIONS);
+  const { label, signal, onElected } = options;
+  if (label !== undefined) checkLabel(label);
+  if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
+  if (typeof onElected !== 'function') refuse('onElected', 'a function');
+}
+
+/**
+ * The owner whose hold is to be ended, as the store knows it.
+ *
+ * @throws LockArgumentError
+ */
+export function resolveForcedOwner(options: ForceReleaseOptions = {}): string | undefined {
+  checkObject('options', options);
+  checkNames(options, FORCE_RELEASE_OPTIONS);
+  const { owner } = options;
+  if (owner === undefined) return undefined;
+  checkOwner(owner);
+  return knownOwner(owner);
 }
 
 /** The option of `close()` that it does not know, told without throwing: closing never fails. */

@@ -32,9 +32,17 @@ export async function inspect(
 }
 
 /** {@link Locker.forceRelease} */
-export function forceRelease(context: Context, key: string, stored: string): Promise<boolean> {
+export function forceRelease(
+  context: Context,
+  key: string,
+  stored: string,
+  owner: string | undefined,
+): Promise<boolean> {
   const { store } = context;
-  return ask(context, 'force-release', key, () => store.forceRelease(stored));
+  if (owner !== undefined && store.capabilities.permits !== true) {
+    throw new LockArgumentError(`This store (${store.name}) does not support \`owner\` here.`);
+  }
+  return ask(context, 'force-release', key, () => store.forceRelease(stored, owner));
 }
 
 /** {@link Locker.list} */
@@ -109,11 +117,21 @@ function infoOf(
   { queues }: Context,
   key: string,
   stored: string,
-  { owner, label, fencingToken, since, remaining, waiters = 0 }: StoredGrant,
+  { owner, label, fencingToken, since, remaining, waiters = 0, holders }: StoredGrant,
 ): LockInfo {
   const here = queues.waitersFor(stored);
   const shown = shownOwner(owner);
-  return { key, owner: shown, label, fencingToken, since, remaining, waiters: here + waiters };
+  const info = {
+    key,
+    owner: shown,
+    label,
+    fencingToken,
+    since,
+    remaining,
+    waiters: here + waiters,
+  };
+  if (holders === undefined) return info;
+  return { ...info, holders: holders.map((one) => ({ ...one, owner: shownOwner(one.owner) })) };
 }
 
 /** The acquisitions of this locker that wait for a key. */

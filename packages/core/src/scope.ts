@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Lock } from './types.ts';
 import { internalsOf } from './hold/handle.ts';
+import type { LockSettings } from './options.ts';
+import type { Sharing } from './store.ts';
 import { shared } from './util/process-state.ts';
 import { isPromiseLike } from './util/store-calls.ts';
 
@@ -117,21 +119,50 @@ export function isInScope(): boolean {
   return scopes.getStore() !== undefined;
 }
 
-/** The held locks around the calling code that are on `store` and share a key with `storedKeys`. */
-export function enclosingLocks(store: object, storedKeys: readonly string[]): Lock[] | undefined {
+/** One key of an acquisition. */
+export interface Wanted {
+  readonly stored: string;
+  readonly settings: LockSettings;
+}
+
+/** A held lock around the calling code that shares a key with an acquisition. */
+export interface Enclosing {
+  readonly lock: Lock;
+  /** Whether it covers all that is asked for. */
+  readonly serves: boolean;
+  /** The limits that cannot both be, or are the same where a reader wants the key alone. */
+  readonly conflict: { readonly limit: number; readonly currentLimit: number } | undefined;
+}
+
+/** The held locks around the calling code that are on `store` and share a key with those wanted. */
+export function enclosingLocks(store: object, wanted: readonly Wanted[]): Enclosing[] | undefined {
   let scope = scopes.getStore();
   if (scope === undefined) return undefined;
-  const enclosing: Lock[] = [];
+  const enclosing: Enclosing[] = [];
   for (; scope !== undefined; scope = scope.outer) {
-    const internals = internalsOf(scope.lock);
-    if (internals?.store !== store || scope.lock.state !== 'held') continue;
-    if (internals.storedKeys.some((key) => storedKeys.includes(key))) enclosing.push(scope.lock);
+    const { lock } = scope;
+    const internals = internalsOf(lock);
+    if (internals?.store !== store || lock.state !== 'held') continue;
+    const common = wanted.filter(({ stored }) => internals.storedKeys.includes(stored));
+    if (common.length === 0) continue;
+    const conflict = common
+      .map(({ stored, settings }) => conflictOf(internals.sharingOf(stored), settings.sharing))
+      .find((one) => one !== undefined);
+    const serves =
+      conflict === undefined &&
+      common.length === wanted.length &&
+      common.every(({ stored, settings }) => {
+        const { weight = 1 } = internals.sharingOf(stored) ?? {};
+        return (settings.sharing?.weight ?? 1) <= weight;
+      });
+    enclosing.push({ lock, serves, conflict });
   }
   return enclosing.length === 0 ? undefined : enclosing;
 }
 
-/** Whether a lock covers all of these keys. */
-export function covers(lock: Lock, storedKeys: readonly string[]): boolean {
-  const own = internalsOf(lock)?.storedKeys ?? [];
-  return storedKeys.every((key) => own.includes(key));
+function conflictOf(outer: Sharing | undefined, inner: Sharing | undefined): Enclosing['conflict'] {
+  const currentLimit = outer?.limit ?? 1;
+  const limit = inner?.limit ?? 1;
+  const upgrade = outer?.shared === true && inner?.shared !== true;
+  return limit !== currentLimit || upgrade ? { limit, currentLimit } : undefined;
 }

@@ -58,6 +58,9 @@ export interface LockStore {
    *
    * A grant carries `tokens` fencing tokens, `token` the first of them, all larger than any granted
    * for the key before.
+   *
+   * With {@link AcquireRequest.sharing} it is for a permit, see {@link Sharing}; such requests come only
+   * where `capabilities.permits` says so.
    */
   acquire(request: AcquireRequest): MaybePromise<AcquireReply>;
 
@@ -116,12 +119,13 @@ export interface LockStore {
   list?(request: ListRequest): MaybePromise<ListPage>;
 
   /**
-   * Ends the grant of a key, whoever holds it, and serves the next client; the holder is told by
-   * `lost` (`forced`) and by its next renewal.
+   * Ends the grant of a key, whoever holds it, or all of its permits, and serves the next client; the
+   * holder is told by `lost` (`forced`) and by its next renewal.
    *
-   * @returns whether the key was held.
+   * @param owner ends what this one holds, and nothing else; only where `capabilities.permits` is true
+   * @returns whether there was something to end.
    */
-  forceRelease(key: string): MaybePromise<boolean>;
+  forceRelease(key: string, owner?: string): MaybePromise<boolean>;
 }
 
 /** A value, or a promise of it. */
@@ -138,6 +142,9 @@ export const MAX_TOKENS = 1_024;
 
 /** How many of those who wait `inspect` shows at most. */
 export const MAX_QUEUE_SHOWN = 100;
+
+/** How many of several holders `inspect` and `list` show at most. */
+export const MAX_HOLDERS_SHOWN = 100;
 
 /** What a store can and cannot promise. */
 export interface StoreCapabilities {
@@ -156,6 +163,8 @@ export interface StoreCapabilities {
   readonly sharedClock: boolean;
   /** True where `superseded` and `forced` are told exactly; else they may read `stolen` or `evicted`. */
   readonly exactLoss: boolean;
+  /** Whether several may hold a key at once, see {@link Sharing}. @default false */
+  readonly permits?: boolean | undefined;
   /** For a store that cannot tell of a loss: check every held lock at least this often, in ms. */
   readonly checkEvery?: number | undefined;
 }
@@ -180,6 +189,31 @@ export interface DecodeKeyRequest {
   readonly stored: string;
 }
 
+/**
+ * How a key is shared by several holders, each of which has a permit: a grant with an id, a lease and a
+ * token of its own. A request without it is for the key alone.
+ *
+ * - The first who holds a key sets its limit: 1 for one who holds it alone and for readers. While it is
+ *   held, a request with another limit gets neither a grant nor a place, but `conflict`. The last to
+ *   leave takes the limit with it.
+ * - Permits fit beside each other as long as their weights add up to no more than the limit; readers fit
+ *   beside each other, however many there are; nothing fits beside one who holds the key alone.
+ * - There is one queue per key for all. What fits is granted only if nobody waits before; when something
+ *   ends, the first in the queue is served if it fits now, then the next, until one does not: that one is
+ *   not overtaken. Each has a reservation of its own, which takes up the room of its permit.
+ * - A request with `wait` of a client that is registered changes what it waits for, and not its place.
+ * - An owner takes over its own permit, or its own exclusive grant of the same limit, if the new one fits
+ *   then.
+ */
+export interface Sharing {
+  /** How much weight may be held at once; 1 for readers. */
+  readonly limit: number;
+  /** Of this permit: 1 to `limit`. */
+  readonly weight: number;
+  /** Whether this is a reader. */
+  readonly shared: boolean;
+}
+
 /** One attempt at a lock. */
 export interface AcquireRequest {
   /** As it is stored. */
@@ -201,8 +235,13 @@ export interface AcquireRequest {
   readonly client: string;
   /** Whether to register in the queue when the key is busy. */
   readonly wait: boolean;
-  /** The id of an earlier grant of this client, to be ended in the same step. */
+  /**
+   * The id of an earlier grant of this client, to be ended in the same step. Never together with
+   * `sharing`.
+   */
   readonly replaces?: string | undefined;
+  /** For a permit beside others; absent for the key alone. */
+  readonly sharing?: Sharing | undefined;
 }
 
 /** The answer to an {@link AcquireRequest}. */
@@ -216,12 +255,16 @@ export type AcquireReply =
       readonly tokens: number;
       /** Whether the grant that was to be replaced was there; absent without `replaces`. */
       readonly replaced?: boolean | undefined;
+      /** Of a permit: how much weight still fits beside it while nobody waits; absent for none. */
+      readonly room?: number | undefined;
     }
   | {
       /** The key is busy. */
       readonly granted: false;
       /** In how many ms the key could be ours if no event comes before; absent if unknown. */
       readonly retryAfter?: number | undefined;
+      /** The limit under which the key is held, where that is not the one that was asked for. */
+      readonly conflict?: number | undefined;
       /** As above. */
       readonly replaced?: boolean | undefined;
     };
@@ -236,6 +279,8 @@ export interface RenewRequest {
   readonly owner: string;
   /** The lease from now, in ms; 0 to check without renewing. */
   readonly ttl: number;
+  /** Whether it was acquired with {@link AcquireRequest.sharing}. */
+  readonly permit?: boolean | undefined;
 }
 
 /** How a grant may be found gone. */
@@ -252,9 +297,11 @@ export interface ReleaseRequest {
   readonly id: string;
   /**
    * The grant ends only so many ms from now, sooner or later than its lease: until then the key is
-   * busy for everybody, its owner included. Absent or 0: now.
+   * busy for everybody, its owner included. Absent or 0: now. Of a permit it is the room that stays taken.
    */
   readonly keepFor?: number | undefined;
+  /** Whether it was acquired with {@link AcquireRequest.sharing}. */
+  readonly permit?: boolean | undefined;
 }
 
 /** A look at one key. */
@@ -284,6 +331,24 @@ export interface StoredGrant {
    * queue, the next first, at most the first {@link MAX_QUEUE_SHOWN} of them.
    */
   readonly queue?: readonly QueuedClient[] | undefined;
+  /**
+   * Only where the key is held by permits: those who hold it, the oldest first, at most the first
+   * {@link MAX_HOLDERS_SHOWN} of them. What is outside of it is of the first.
+   */
+  readonly holders?: readonly StoredHolder[] | undefined;
+}
+
+/** One of several who hold a key. */
+export interface StoredHolder {
+  /** Of the {@link AcquireRequest}. */
+  readonly owner: string;
+  /** Of the {@link AcquireRequest}. */
+  readonly label: string;
+  readonly fencingToken: number;
+  /** When it was granted, in ms since 1970 by the store's own clock. */
+  readonly since?: number | undefined;
+  /** ms until the lease ends unless it is renewed. */
+  readonly remaining?: number | undefined;
 }
 
 /** A client in the queue of a key. */

@@ -147,6 +147,23 @@ export interface LockOptions {
   label?: string | undefined;
   /** See {@link LockerOptions.throwIfLost}. @default the locker's `throwIfLost` */
   throwIfLost?: boolean | undefined;
+  /**
+   * A reader: holds the lock together with other readers, and never beside one who takes it without
+   * `shared`. Where the store allows it: memory, Redis without a quorum.
+   *
+   * @default false
+   */
+  shared?: boolean | undefined;
+  /**
+   * How many may hold the lock at once; all who ask for it must say the same. For a list of keys, one
+   * limit for all or a list with the limit of each key, in the same order. Above 1 where the store allows
+   * it: memory, Redis without a quorum.
+   *
+   * @default 1
+   */
+  limit?: number | readonly number[] | undefined;
+  /** How many of the `limit` this one counts for. @default 1 */
+  weight?: number | undefined;
 }
 
 /** Options of `tryLock` and `tryWithLock`: as {@link LockOptions}, but `wait` is 0 unless it is given. */
@@ -240,6 +257,7 @@ export interface Locker extends AsyncDisposable {
    *
    * @throws LockNotAcquiredError busy for longer than `wait`
    * @throws LockQueueFullError too many wait already
+   * @throws LockConflictError it is held or waited for with another `limit`
    * @throws LockStoreError the store failed throughout, or cannot heal
    * @throws LockReentryError it would wait for itself
    * @throws LockArgumentError before any I/O
@@ -310,14 +328,16 @@ export interface Locker extends AsyncDisposable {
    */
   list(options?: ListOptions): Promise<LockPage>;
   /**
-   * For operators: frees a lock, whoever holds it. The holder learns of it (reason `forced`).
+   * For operators: frees a lock, whoever holds it, and however many. The holders learn of it (reason
+   * `forced`).
    *
+   * @param options with `owner`, ends what that one holds, and nothing else
    * @returns whether it was held
    * @throws LockStoreError
    * @throws LockArgumentError
    * @throws LockerClosedError
    */
-  forceRelease(key: string): Promise<boolean>;
+  forceRelease(key: string, options?: ForceReleaseOptions): Promise<boolean>;
   /**
    * Listens to an event; see {@link LockEvents}. What a listener throws becomes a warning.
    *
@@ -332,6 +352,12 @@ export interface Locker extends AsyncDisposable {
    * Idempotent, never rejects.
    */
   close(options?: CloseOptions): Promise<void>;
+}
+
+/** Options of {@link Locker.forceRelease}. */
+export interface ForceReleaseOptions {
+  /** Whose hold on the lock is ended, as {@link LockInfo.owner} shows it. @default everybody's */
+  owner?: string | undefined;
 }
 
 /** Options of {@link Locker.close}. */

@@ -76,6 +76,9 @@ describe('options', () => {
       | 'reentry'
       | 'label'
       | 'throwIfLost'
+      | 'shared'
+      | 'limit'
+      | 'weight'
     >();
     expectTypeOf<LockerOptions['store']>().toEqualTypeOf<LockStore | undefined>();
     expectTypeOf<LockerOptions['clock']>().toEqualTypeOf<Clock | undefined>();

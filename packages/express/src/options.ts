@@ -75,6 +75,13 @@ const LOCK_CHECKS: Readonly<Record<string, (name: string, value: unknown) => voi
   renew: (name, value) => {
     if (typeof value !== 'boolean') refuse(name, 'a boolean');
   },
+  shared: (name, value) => {
+    if (typeof value !== 'boolean') refuse(name, 'a boolean');
+  },
+  limit: (name, value) => {
+    for (const one of Array.isArray(value) ? value : [value]) checkNumber(name, one, 1);
+  },
+  weight: (name, value) => checkNumber(name, value, 1),
   reentry: (name, value) => {
     if (!['reject', 'join', 'ignore'].includes(value as string)) {
       refuse(name, "'reject', 'join' or 'ignore'");

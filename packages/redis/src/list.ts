@@ -5,6 +5,7 @@ import {
   type ListPage,
 } from '@holdfast/core';
 import type { ScriptCalls } from './commands/script-calls.ts';
+import type { Permits } from './permits.ts';
 import { toStoreError } from './commands/errors.ts';
 import type { Primary } from './connection/port.ts';
 import { OVERVIEWS } from './scripts/inspect.ts';
@@ -32,6 +33,7 @@ const START = '0';
 /** One page of the locks that are held: a bounded number of SCANs, and a look at what they found. */
 export async function listLocks(
   calls: ScriptCalls,
+  permits: Permits,
   member: string,
   { prefix, limit, cursor }: ListRequest,
 ): Promise<ListPage> {
@@ -53,7 +55,7 @@ export async function listLocks(
     const keys = found.keys.filter((key) => key > position.after);
     const room = limit - grants.length;
     const chunk = keys.slice(0, Math.max(room, LOOKED_AT));
-    const held = await look(calls, member, chunk);
+    const held = await look(calls, permits, member, chunk);
     const taken = held.slice(0, room);
     grants.push(...taken);
     const listed = taken.length < held.length ? taken.at(-1)?.key : chunk.at(-1);
@@ -104,11 +106,12 @@ async function scanOnce(
 /** Those of the keys that are held. */
 async function look(
   calls: ScriptCalls,
+  permits: Permits,
   member: string,
   keys: readonly string[],
 ): Promise<ListedGrant[]> {
   const requests = keys.map((key) => ({ key, member }));
-  const replies = await calls.all(OVERVIEWS, requests);
+  const replies = await permits.look(requests, await calls.all(OVERVIEWS, requests));
   return replies.flatMap((grant, index) => {
     if (grant instanceof Error) throw grant;
     return grant === null ? [] : [{ ...grant, key: keys[index] as string }];

@@ -9,6 +9,7 @@ import {
   type ReleaseRequest,
   type RenewReply,
   type RenewRequest,
+  type Sharing,
   type StoreCapabilities,
   type StoredGrant,
   type StoreEvent,
@@ -35,6 +36,7 @@ import { AcquireWriter } from './scripts/acquire.ts';
 import { FORCED_RELEASES } from './scripts/force-release.ts';
 import { INSPECTIONS } from './scripts/inspect.ts';
 import { LEAVES } from './scripts/leave.ts';
+import { Permits } from './permits.ts';
 import { REFRESHES } from './scripts/refresh.ts';
 import { renewals } from './scripts/renew.ts';
 
@@ -45,6 +47,7 @@ const CAPABILITIES: StoreCapabilities = {
   granularity: 1,
   sharedClock: false,
   exactLoss: true,
+  permits: true,
 };
 
 /** Options of {@link redisStore}. */
@@ -103,9 +106,10 @@ export function redisStore(
 
 class RedisStore implements LockStore {
   readonly name = 'redis';
-  readonly capabilities = CAPABILITIES;
+  readonly capabilities: StoreCapabilities;
   private readonly calls: ScriptCalls;
   private readonly inbox: Subscriber;
+  private readonly permits: Permits;
   private readonly outbox: Batcher;
   private readonly durability: Durability | undefined;
   private readonly renewals: ReturnType<typeof renewals>;
@@ -124,10 +128,14 @@ class RedisStore implements LockStore {
     durability: RedisDurability | undefined,
   ) {
     this.durability = durability && new Durability(client, durability);
+    // Whether replicas have a permit is not asked.
+    this.capabilities =
+      durability === undefined ? CAPABILITIES : { ...CAPABILITIES, permits: false };
     this.readOnly = new ReadOnlyWatch(client, (event) => this.inbox.tell(event));
     this.calls = new ScriptCalls(client, (error) => this.readOnly.failed(error));
     this.renewals = renewals(retention);
     this.inbox = new Subscriber(client, this.calls);
+    this.permits = new Permits(this.calls, this.inbox, retention);
     this.outbox = new Batcher(
       this.calls,
       () => this.inbox.live,
@@ -140,6 +148,7 @@ class RedisStore implements LockStore {
           this.inbox.granted(member, key, id, heard);
         } else if (wait) {
           this.labels.set(locker, label);
+          this.permits.forget(locker, key);
           this.inbox.registered(member, key, heard);
         }
         if (this.policy === 'unknown') this.askForPolicy();
@@ -148,14 +157,16 @@ class RedisStore implements LockStore {
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
+    if (request.sharing !== undefined) return this.acquirePermit(request, request.sharing);
     const writer = this.writerFor(request);
     const reply = this.outbox.acquire(request, writer);
     return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    const { key, id, keepFor } = request;
+    const { key, id, keepFor, permit } = request;
     this.inbox.released(id);
+    if (permit === true) return this.permits.release(request);
     return this.outbox.release({ key, id, keepFor, lastToken: this.tokens.take(id) });
   }
 
@@ -167,8 +178,13 @@ class RedisStore implements LockStore {
     const member = this.inbox.memberOf(client);
     const label = this.labels.get(client) ?? '-';
     const heard = this.inbox.live;
-    const places = keys.map((key) => ({ member, key, label }));
-    const hints = await this.calls.all(REFRESHES, places, LONGEST_GAP);
+    const places = keys.map((key) => {
+      return { member, key, label, wanted: this.permits.wantedBy(client, key) };
+    });
+    const hints = await this.permits.refresh(
+      places,
+      await this.calls.all(REFRESHES, places, LONGEST_GAP),
+    );
     for (const [index, hint] of hints.entries()) {
       if (hint instanceof Error || hint <= 0) continue;
       this.inbox.registered(member, keys[index] as string, heard);
@@ -179,7 +195,8 @@ class RedisStore implements LockStore {
   leave(client: string, key: string): Promise<void> {
     const member = this.inbox.memberOf(client);
     this.inbox.left(member, key);
-    return this.calls.one(LEAVES, { member, key });
+    this.permits.forget(client, key);
+    return this.permits.leave({ member, key }, this.calls.one(LEAVES, { member, key }));
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
@@ -190,6 +207,7 @@ class RedisStore implements LockStore {
     return () => {
       leave();
       this.labels.delete(client);
+      this.permits.forget(client);
       if (!this.inbox.isIdle) return;
       this.unwatchScripts?.();
       this.unwatchScripts = undefined;
@@ -198,15 +216,25 @@ class RedisStore implements LockStore {
   }
 
   inspect({ key, client }: InspectRequest): Promise<StoredGrant | null> {
-    return this.calls.one(INSPECTIONS, { key, member: this.inbox.memberOf(client) });
+    const asked = { key, member: this.inbox.memberOf(client) };
+    return this.permits.inspect(asked, this.calls.one(INSPECTIONS, asked));
   }
 
   list(request: ListRequest): Promise<ListPage> {
-    return listLocks(this.calls, this.inbox.memberOf(request.client), request);
+    return listLocks(this.calls, this.permits, this.inbox.memberOf(request.client), request);
   }
 
-  forceRelease(key: string): Promise<boolean> {
-    return this.calls.one(FORCED_RELEASES, key);
+  async forceRelease(key: string, owner?: string): Promise<boolean> {
+    const freed = await this.calls.one(FORCED_RELEASES, { key, owner });
+    return freed === 'several' ? this.permits.end(key, owner) : freed;
+  }
+
+  private async acquirePermit(request: AcquireRequest, sharing: Sharing): Promise<AcquireReply> {
+    const reply = await this.permits.acquire(request, sharing);
+    if (reply.granted) this.readOnly.succeeded();
+    else if (request.wait) this.labels.set(request.client, request.label);
+    if (this.policy === 'unknown') this.askForPolicy();
+    return reply;
   }
 
   /**

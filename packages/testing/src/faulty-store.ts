@@ -271,8 +271,8 @@ class Faulty implements FaultyStore {
     return this.run('inspect', () => this.inner.inspect(request));
   }
 
-  forceRelease(key: string): MaybePromise<boolean> {
-    return this.run('forceRelease', () => this.inner.forceRelease(key));
+  forceRelease(key: string, owner?: string): MaybePromise<boolean> {
+    return this.run('forceRelease', () => this.inner.forceRelease(key, owner));
   }
 
   private storedKey(namespace: string, key: string): string {

@@ -38,7 +38,13 @@ describe('a store passes the suite that', () => {
   });
 
   const poor: Break = (store) => ({
-    capabilities: { ...store.capabilities, wakeUp: 'poll', fencing: 'none', exactLoss: false },
+    capabilities: {
+      ...store.capabilities,
+      wakeUp: 'poll',
+      fencing: 'none',
+      exactLoss: false,
+      permits: false,
+    },
     acquire: async (request) => {
       const reply = await store.acquire({ ...request, wait: false });
       const { replaced } = reply;

@@ -1,4 +1,11 @@
-import type { ListPage, ListRequest, LockStore, MaybePromise, StoreEvent } from '@holdfast/core';
+import type {
+  ListPage,
+  ListRequest,
+  LockStore,
+  MaybePromise,
+  Sharing,
+  StoreEvent,
+} from '@holdfast/core';
 import type { VirtualClock } from '@holdfast/testing';
 
 /** A memory store with a bug. */
@@ -340,7 +347,80 @@ export const mutants: Record<string, [notices: string, Break]> = {
       },
     }),
   ],
+  'lets one more hold a key than its limit says': [
+    'as many hold a key as its limit says',
+    (store) => changing(store, (sharing) => ({ ...sharing, limit: sharing.limit + 1 })),
+  ],
+  'counts permits and not their weight': [
+    'weights add up to no more than the limit',
+    (store) => changing(store, (sharing) => ({ ...sharing, weight: 1 })),
+  ],
+  'lets a reader in beside a writer that waits': [
+    'a writer that waits stops later readers',
+    (store) => ({
+      acquire: (request) =>
+        store.acquire(request.sharing === undefined ? { ...request, wait: false } : request),
+    }),
+  ],
+  'wakes readers one by one': [
+    'adjacent readers are woken together',
+    (store) =>
+      changing(store, (sharing) => ({ ...sharing, limit: sharing.shared ? 1 : sharing.limit }), {
+        shared: false,
+      }),
+  ],
+  'does not tell of another limit': [
+    'another limit is a conflict, and both are told',
+    (store) => ({
+      acquire: async (request) => {
+        const reply = await store.acquire(request);
+        return reply.granted ? reply : { granted: false, retryAfter: reply.retryAfter };
+      },
+    }),
+  ],
+  'leaks a permit that is released': [
+    'a permit is released once, and only by its id',
+    (store) => ({
+      release: (request) =>
+        store.release(request.permit === true ? { ...request, keepFor: 60_000 } : request),
+    }),
+  ],
+  'keeps the permits of those who have crashed': [
+    'each permit has a lease of its own',
+    (store) => ({
+      acquire: (request) =>
+        store.acquire(request.sharing === undefined ? request : { ...request, ttl: 60_000 }),
+    }),
+  ],
+  'ends all where one was named': [
+    'an operator ends one permit, or all',
+    (store) => ({ forceRelease: (key) => store.forceRelease(key) }),
+  ],
+  'shows one of several': [
+    'a look shows all who hold a key',
+    (store) => ({
+      inspect: async (request) => {
+        const grant = await store.inspect(request);
+        return grant && { ...grant, holders: grant.holders?.slice(0, 1) };
+      },
+    }),
+  ],
 };
+
+/** A store that takes permits for others than were asked for. */
+function changing(
+  store: LockStore,
+  change: (sharing: Sharing) => Sharing,
+  fixed: Partial<Sharing> = {},
+): Partial<LockStore> {
+  return {
+    acquire: (request) => {
+      const { sharing } = request;
+      if (sharing === undefined) return store.acquire(request);
+      return store.acquire({ ...request, sharing: { ...change(sharing), ...fixed } });
+    },
+  };
+}
 
 function listOf(store: LockStore, request: ListRequest): MaybePromise<ListPage> {
   return store.list?.(request) ?? { grants: [] };

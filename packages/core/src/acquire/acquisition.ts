@@ -2,8 +2,9 @@ import type { Context } from '../context.ts';
 import {
   LockerClosedError,
   LockNotAcquiredError,
+  LockQueueFullError,
   LockStoreError,
-  type LockQueueFullError,
+  type LockConflictError,
 } from '../errors.ts';
 import type { AsyncContext, NotAcquiredReason } from '../events.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
@@ -107,8 +108,9 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     });
   }
 
-  refused(error: LockQueueFullError): void {
-    this.end('queue-full', () => this.rejectWith(error));
+  refused(error: LockQueueFullError | LockConflictError): void {
+    const reason = error instanceof LockQueueFullError ? 'queue-full' : 'conflict';
+    this.end(reason, () => this.rejectWith(error));
   }
 
   failed(error: LockStoreError): void {
@@ -162,7 +164,8 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   private notAcquired(reason: NotAcquiredReason, waited: number): void {
     const { events } = this.context;
     // Nobody was told that the others wait.
-    const told = reason === 'busy' || reason === 'queue-full' || this.waiting;
+    const told =
+      reason === 'busy' || reason === 'queue-full' || reason === 'conflict' || this.waiting;
     if (told && events.heard('not-acquired')) {
       const about = { ...this.about(), waiter: this.number };
       events.emit('not-acquired', { ...about, waited, reason }, this.asyncContext);

@@ -33,9 +33,11 @@ export function ask(
   wait: boolean,
   replaces?: string,
 ): MaybePromise<AcquireReply> {
-  const { context } = settings;
-  const { store, client, tokens } = context;
+  const { context, sharing } = settings;
+  const { store, client } = context;
   const { ttl } = settings.timing;
+  // A permit is not passed on: its next token would be smaller than that of a permit granted meanwhile.
+  const tokens = sharing === undefined ? context.tokens : 1;
   context.subscribe();
   try {
     return store.acquire({
@@ -48,6 +50,7 @@ export function ask(
       client,
       wait,
       replaces,
+      sharing,
     });
   } catch (error) {
     return Promise.reject(error);
@@ -56,9 +59,12 @@ export function ask(
 
 /** Who acts on the outcome of an attempt, which is told once. */
 export interface AttemptListener {
-  granted(attempt: Attempt, grant: Grant, now: number): void;
+  /** @param room of a permit: how much weight fits beside it while nobody waits */
+  granted(attempt: Attempt, grant: Grant, now: number, room: number): void;
   /** @param retryAfter in how many ms the key could be had if no event comes before */
   busy(attempt: Attempt, retryAfter: number | undefined): void;
+  /** The key is held with another limit. */
+  conflicts(attempt: Attempt, currentLimit: number): void;
   failed(attempt: Attempt, error: LockStoreError): void;
   /** After it has failed, it was granted all the same, and is still wanted. */
   grantedLate(attempt: Attempt): void;
@@ -153,7 +159,8 @@ export class Attempt implements Timeout {
       this.granted(reply);
     } else {
       this.state = 'over';
-      this.listener.busy(this, reply.retryAfter);
+      if (reply.conflict === undefined) this.listener.busy(this, reply.retryAfter);
+      else this.listener.conflicts(this, reply.conflict);
     }
   }
 
@@ -163,7 +170,8 @@ export class Attempt implements Timeout {
     const now = context.time.checkedNow();
     if (isFresh(sentAt, settings.timing, now)) {
       this.state = 'over';
-      this.listener.granted(this, context.queues.grantOf(waiter, reply, sentAt), now);
+      const grant = context.queues.grantOf(waiter, reply, sentAt);
+      this.listener.granted(this, grant, now, reply.room ?? 0);
     } else if (this.state === 'asked') {
       this.state = 'asked again';
       this.start();

@@ -35,6 +35,10 @@ export class Contender implements AttemptListener {
   private attempt: Attempt | undefined = undefined;
   /** Whether the store may have this locker in the key's queue. */
   private registered = false;
+  /** How much more weight the store had room for beside the last permit. */
+  private room = 0;
+  /** Whether {@link go} is at it. */
+  private going = false;
   private alarm: Alarm | undefined = undefined;
   private outage: OutageLimit | undefined = undefined;
   private readonly backoff = new Backoff();
@@ -70,6 +74,10 @@ export class Contender implements AttemptListener {
     this.registered = true;
     this.attempt = new Attempt(waiter, this, true);
     this.attempt.start(sent);
+    const { room } = this;
+    this.room = 0;
+    // Most often it is granted, and then those behind it need not wait for the answer.
+    if (room > 1 && this.attempt !== undefined) queue.askForMore(room - 1);
   }
 
   /**
@@ -86,9 +94,12 @@ export class Contender implements AttemptListener {
     return reply.then(({ replaced = false }) => replaced);
   }
 
-  /** Asks, unless something is under way that will lead to that. */
+  /** Asks, unless something is under way that will lead to that; again while answers come at once. */
   go(): void {
-    if (this.state === 'idle') this.ask();
+    if (this.going) return;
+    this.going = true;
+    while (this.state === 'idle' && this.queue.head !== undefined) this.ask();
+    this.going = false;
   }
 
   /** The store's answer to a registration: in how many ms to ask. */
@@ -137,8 +148,9 @@ export class Contender implements AttemptListener {
     if (this.registered) context.queues.leaveStore(stored);
   }
 
-  granted({ waiter }: Attempt, grant: Grant, now: number): void {
+  granted({ waiter }: Attempt, grant: Grant, now: number, room: number): void {
     const { queue } = this;
+    this.room = room;
     this.attempt = undefined;
     this.state = 'idle';
     this.registered = false;
@@ -159,6 +171,17 @@ export class Contender implements AttemptListener {
     if (again) this.ask();
     // An attempt without an answer may yet be granted, and nothing else would tell of it.
     else this.waitFor(waiter.unsure ? Math.min(retryAfter, REFRESH_EVERY) : retryAfter);
+  }
+
+  /** The store has taken it out of its queue. */
+  conflicts({ waiter }: Attempt, currentLimit: number): void {
+    const { queue } = this;
+    this.attempt = undefined;
+    this.state = 'idle';
+    this.registered = false;
+    this.heard();
+    queue.context.queues.registrations.remove(queue.stored);
+    queue.refuse(waiter, currentLimit);
   }
 
   failed({ waiter, sentAt }: Attempt, error: LockStoreError): void {

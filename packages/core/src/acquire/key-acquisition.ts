@@ -23,7 +23,7 @@ export function acquire(
   const { context, storeOwner } = settings;
   const { time, queues, ids } = context;
   const sentAt = time.now();
-  if (queues.isTaken(stored)) {
+  if (queues.isTaken(stored, settings)) {
     return new KeyAcquisition(settings, { key, stored }, demanding, sentAt).start();
   }
   const id = ids.next();

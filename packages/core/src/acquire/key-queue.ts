@@ -5,6 +5,7 @@ import type { MaybePromise } from '../store.ts';
 import { LinkedList } from '../util/linked-list.ts';
 import type { Attempt } from './attempt.ts';
 import { Contender } from './contender.ts';
+import { askForMore } from './spare-permit.ts';
 import type { Waiter } from './waiter.ts';
 
 /**
@@ -31,19 +32,31 @@ export class KeyQueue {
     return this.line.size;
   }
 
+  /** Whether the store has said, since the last grant, that the first in line must wait. */
+  get isHeldUp(): boolean {
+    return this.contender === undefined || this.contender.lastWord !== undefined;
+  }
+
   /** Whether another may wait. The first in line does not wait before the store says so. */
-  get hasRoom(): boolean {
+  hasRoomFor({ settings }: Waiter): boolean {
     const { maxWaiters } = this.context.settings;
+    // Nor do those behind it who may have room beside it.
+    if (settings.sharing !== undefined && !this.isHeldUp) return true;
     return this.size < maxWaiters + (this.head?.waiting === false ? 1 : 0);
   }
 
   /** The first in line, which had been granted the key as far as anybody knew, waits too. */
   headWaits(): void {
     const { maxWaiters } = this.context.settings;
-    const { last } = this.line;
-    if (last === undefined || this.size <= maxWaiters) return;
-    this.remove(last);
-    last.refuse(new LockQueueFullError({ key: last.key, option: 'maxWaiters', limit: maxWaiters }));
+    for (
+      let { last } = this.line;
+      last !== undefined && this.size > maxWaiters;
+      { last } = this.line
+    ) {
+      const { key } = last;
+      this.remove(last);
+      last.refuse(new LockQueueFullError({ key, option: 'maxWaiters', limit: maxWaiters }));
+    }
   }
 
   add(waiter: Waiter): void {
@@ -70,6 +83,38 @@ export class KeyQueue {
     this.remove(waiter);
     waiter.grant(grant, now);
     this.review();
+  }
+
+  /** The first in line is refused, by the store. */
+  refuse(waiter: Waiter, currentLimit: number): void {
+    this.remove(waiter);
+    waiter.conflict(currentLimit);
+    this.review();
+  }
+
+  /**
+   * Gives the first in line a permit that was asked for in the name of another.
+   *
+   * @returns whether it wants such a one
+   */
+  serveLike(waiter: Waiter, grant: Grant, now: number): boolean {
+    const { head } = this;
+    if (head === undefined || !head.isLike(waiter)) return false;
+    this.remove(head);
+    head.grant(grant, now);
+    this.contender?.left(head);
+    this.review();
+    return true;
+  }
+
+  /** Asks for more permits, for those behind the first in line who want the same as it does, in turn. */
+  askForMore(room: number): void {
+    const { head } = this;
+    if (head === undefined) return;
+    let count = 0;
+    let { next } = head;
+    for (; next !== undefined && next.isLike(head) && count < room; { next } = next) count += 1;
+    askForMore(this, head, count);
   }
 
   /** The store cannot serve this key: those in line that `concerned` picks get the error. */
@@ -116,6 +161,7 @@ export class KeyQueue {
   succeed(lease: Lease, now: number): MaybePromise<boolean> | undefined {
     const { head, context } = this;
     if (head === undefined) return undefined;
+    if (lease.permit === true || head.settings.sharing !== undefined) return undefined;
     if (this.passesOn(lease, head) && this.mayHandOff(lease, now)) {
       this.handOff(lease, head, now);
       return true;

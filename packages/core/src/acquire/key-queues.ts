@@ -3,7 +3,7 @@ import { LockQueueFullError, type LockStoreError } from '../errors.ts';
 import type { Grant, Tenure } from '../hold/lease.ts';
 import { LinkedList } from '../util/linked-list.ts';
 import { SlotMap } from '../util/slot-map.ts';
-import type { LockSettings } from '../options.ts';
+import { limitOf, type LockSettings } from '../options.ts';
 import type { Alarm } from '../util/time.ts';
 import { Traces } from '../util/traces.ts';
 import type { Acquisition } from './acquisition.ts';
@@ -63,9 +63,14 @@ export class KeyQueues implements AttemptListener {
     return wait > 0 && maxWaiters > 0 && this.waiting < maxWaiting;
   }
 
-  /** Whether somebody of this process holds a key or is before us. */
-  isTaken(stored: string): boolean {
-    if (this.queues.has(stored) || this.alone.has(stored)) return true;
+  /** Whether somebody of this process is before us, or holds a key alone. */
+  isTaken(stored: string, { sharing, wait }: LockSettings): boolean {
+    if (sharing !== undefined && wait === 0) {
+      // Those before us may have room beside them: only the store's word makes the key busy.
+      if (this.queues.get(stored)?.isHeldUp === true) return true;
+    } else if (this.queues.has(stored) || this.alone.has(stored)) {
+      return true;
+    }
     // By the clock: after a blocked event loop nobody may have noticed yet that a lease is over.
     return this.context.held.get(stored)?.isHeld() === true;
   }
@@ -77,7 +82,7 @@ export class KeyQueues implements AttemptListener {
    */
   request(waiter: Waiter, sent?: Sent): void {
     const { settings, stored } = waiter;
-    const taken = sent === undefined && this.isTaken(stored);
+    const taken = sent === undefined && this.isTaken(stored, settings);
     // Past those in line only goes an owner, to take over what is its own.
     if (taken && settings.owner === undefined) {
       this.foundBusy(waiter);
@@ -173,6 +178,12 @@ export class KeyQueues implements AttemptListener {
     else this.foundBusy(attempt.waiter);
   }
 
+  conflicts(attempt: Attempt, currentLimit: number): void {
+    const { waiter } = attempt;
+    this.settled(attempt);
+    waiter.conflict(currentLimit);
+  }
+
   failed(attempt: Attempt, error: LockStoreError): void {
     const { waiter } = attempt;
     this.settled(attempt);
@@ -197,8 +208,20 @@ export class KeyQueues implements AttemptListener {
 
   /** A waiter found its key busy. */
   private foundBusy(waiter: Waiter): void {
+    const current = this.limitFor(waiter.stored);
+    if (current !== undefined && current !== limitOf(waiter.settings)) {
+      waiter.conflict(current);
+      return;
+    }
     if (waiter.settings.wait > 0) this.lineUp(waiter);
     else waiter.busy();
+  }
+
+  /** The limit of those of this process who hold a key or wait for it. */
+  private limitFor(stored: string): number | undefined {
+    const lease = this.context.held.any(stored);
+    const known = lease?.isHeld() === true ? lease : this.firstFor(stored);
+    return known && limitOf(known.settings);
   }
 
   private lineUp(waiter: Waiter): void {
@@ -219,7 +242,7 @@ export class KeyQueues implements AttemptListener {
   private fullFor(waiter: Waiter, queue: KeyQueue | undefined): LockQueueFullError | undefined {
     const { key } = waiter;
     const { maxWaiters, maxWaiting } = this.context.settings;
-    if (queue === undefined ? maxWaiters === 0 : !queue.hasRoom) {
+    if (queue === undefined ? maxWaiters === 0 : !queue.hasRoomFor(waiter)) {
       return new LockQueueFullError({ key, option: 'maxWaiters', limit: maxWaiters });
     }
     if (waiter.waiting || this.waiting < maxWaiting) return undefined;

@@ -42,8 +42,8 @@ export class ListAcquisition extends Acquisition implements PartHolder {
     return this.lock;
   }
 
-  granted({ key, stored }: Waiter, grant: Grant, now: number): Lease {
-    const part = new Part(this.settings, key, stored, grant, now, this);
+  granted({ key, stored, settings }: Waiter, grant: Grant, now: number): Lease {
+    const part = new Part(settings, key, stored, grant, now, this);
     this.waiter = undefined;
     this.parts.push(part);
     this.takeNext();

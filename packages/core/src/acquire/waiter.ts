@@ -1,7 +1,7 @@
 import type { Context } from '../context.ts';
-import type { LockQueueFullError, LockStoreError } from '../errors.ts';
+import { LockConflictError, type LockQueueFullError, type LockStoreError } from '../errors.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
-import type { LockSettings } from '../options.ts';
+import { limitOf, type LockSettings } from '../options.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
 import { ask, type Attempt } from './attempt.ts';
 
@@ -9,6 +9,8 @@ import { ask, type Attempt } from './attempt.ts';
 export interface NamedKey {
   readonly key: string;
   readonly stored: string;
+  /** Those for this key, where they are not those of the acquisition. */
+  readonly settings?: LockSettings | undefined;
 }
 
 /** For whom a waiter waits: an acquisition. */
@@ -27,8 +29,8 @@ export interface Acquirer {
   granted(waiter: Waiter, grant: Grant, now: number): Lease;
   /** A single attempt found the key busy. */
   busy(): void;
-  /** Too many wait already. */
-  refused(error: LockQueueFullError): void;
+  /** Too many wait already, or others hold it or wait for it with another limit. */
+  refused(error: LockQueueFullError | LockConflictError): void;
   failed(error: LockStoreError): void;
 }
 
@@ -54,12 +56,12 @@ export class Waiter {
 
   constructor(
     private readonly acquirer: Acquirer,
-    { key, stored }: NamedKey,
+    { key, stored, settings }: NamedKey,
     id?: string,
   ) {
-    const { context, settings, since, owner } = acquirer;
+    const { context, since, owner } = acquirer;
     this.context = context;
-    this.settings = settings;
+    this.settings = settings ?? acquirer.settings;
     this.since = since;
     this.owner = owner;
     this.key = key;
@@ -101,6 +103,13 @@ export class Waiter {
     this.acquirer.refused(error);
   }
 
+  /** Others hold it, or wait for it, with another limit. */
+  conflict(currentLimit: number): void {
+    const { key, settings } = this;
+    this.ended = true;
+    this.acquirer.refused(new LockConflictError({ key, limit: limitOf(settings), currentLimit }));
+  }
+
   fail(error: LockStoreError): void {
     this.ended = true;
     this.acquirer.failed(error);
@@ -121,14 +130,30 @@ export class Waiter {
   /** Undoes its attempt of this id, whatever has become of it or will; but not what it holds. */
   takeBack(id = this.id): void {
     const { key, stored, settings, context, lease } = this;
-    if (context.held.get(stored)?.id === id) return;
+    if (context.held.find(stored, id) !== undefined) return;
     // Its next attempt has another id, so that this cannot undo it.
     if (this.ownId === id) {
       this.ownId = undefined;
       this.unsure = false;
     }
     const keepUntil = lease?.id === id ? lease.keepUntil : 0;
-    context.releases.takeBack({ key, stored, id, timing: settings.timing, keepUntil });
+    const permit = settings.sharing && true;
+    context.releases.takeBack({ key, stored, id, timing: settings.timing, keepUntil, permit });
+  }
+
+  /** Whether a permit for one is as good for the other. */
+  isLike({ settings, owner }: Waiter): boolean {
+    const { sharing, timing, label } = this.settings;
+    return (
+      (this.settings === settings ||
+        (sharing?.limit === settings.sharing?.limit &&
+          sharing?.weight === settings.sharing?.weight &&
+          sharing?.shared === settings.sharing?.shared &&
+          timing === settings.timing &&
+          label === settings.label)) &&
+      this.owner === undefined &&
+      owner === undefined
+    );
   }
 
   /** Whether a holder of this process may pass its grant on to it, by what does not change. */
@@ -138,6 +163,7 @@ export class Waiter {
       owner === undefined &&
       settings.owner === undefined &&
       settings.asked === undefined &&
+      this.settings.sharing === undefined &&
       timing.ttl === settings.timing.ttl &&
       renew &&
       settings.renew

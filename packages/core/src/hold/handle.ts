@@ -1,5 +1,5 @@
 import type { Lock } from '../types.ts';
-import type { MaybePromise } from '../store.ts';
+import type { MaybePromise, Sharing } from '../store.ts';
 
 /** Leads from a handle to its internals, also between the ESM and CommonJS copies of this package. */
 export const HANDLE = Symbol.for('holdfast.handle');
@@ -9,6 +9,8 @@ export interface HandleInternals {
   /** Of the locker: the same object means the same locks. */
   readonly store: object;
   readonly storedKeys: readonly string[];
+  /** Whether the holder has a permit for this one of the keys, and which. */
+  sharingOf(stored: string): Sharing | undefined;
   /** How it has ended, if it has. */
   readonly ended: object | undefined;
   /** Whether a callback runs under the lock, which then keeps it when its locker is closed. */

@@ -3,34 +3,51 @@ import type { MaybePromise } from '../store.ts';
 import { SlotMap } from '../util/slot-map.ts';
 import type { Lease } from './lease.ts';
 
-/** By stored key: what this process holds and has not lost. */
+/** What this process holds and has not lost: by stored key, and permits by their id besides. */
 export class HeldLocks {
   /** Called when the last lock is gone. */
   onIdle: (() => void) | undefined = undefined;
   private readonly leases = new SlotMap<Lease>();
+  private readonly permits = new Map<string, Map<string, Lease>>();
+  private permitCount = 0;
 
   constructor(private readonly context: Context) {}
 
   get size(): number {
-    return this.leases.size;
+    return this.leases.size + this.permitCount;
   }
 
+  /** Who holds a key alone. */
   get(stored: string): Lease | undefined {
     return this.leases.get(stored);
   }
 
-  values(): IterableIterator<Lease> {
-    return this.leases.values();
+  /** Anyone who holds a key, alone or beside others. */
+  any(stored: string): Lease | undefined {
+    const [permit] = this.permits.get(stored)?.values() ?? [];
+    return this.leases.get(stored) ?? permit;
+  }
+
+  /** The grant of this id. */
+  find(stored: string, id: string): Lease | undefined {
+    const lease = this.leases.get(stored);
+    return lease?.id === id ? lease : this.permits.get(stored)?.get(id);
+  }
+
+  *values(): IterableIterator<Lease> {
+    yield* this.leases.values();
+    for (const permits of this.permits.values()) yield* permits.values();
   }
 
   /** A lease begins. */
   add(lease: Lease): void {
-    const older = this.leases.set(lease.stored, lease);
-    if (older !== undefined) {
+    if (lease.permit === true) {
+      this.addPermit(lease);
+    } else {
+      const older = this.leases.set(lease.stored, lease);
       // The store has granted the key anew: what we believed to hold is gone, and by whom is known.
-      const { owner } = lease.settings;
-      const same = owner !== undefined && owner === older.settings.owner;
-      older.lose(same ? 'superseded' : 'stolen');
+      if (older !== undefined) loseTo(older, lease);
+      if (this.permitCount > 0) this.permitsOf(lease.stored).forEach((one) => loseTo(one, lease));
     }
     this.context.renewer.schedule(lease);
   }
@@ -40,11 +57,14 @@ export class HeldLocks {
     const { queues, releases } = this.context;
     const queue = queues.get(lease.stored);
     const kept = lease.keepUntil > now;
-    this.leases.vacate(lease.stored);
+    if (lease.permit === true) this.removePermit(lease);
+    else this.leases.vacate(lease.stored);
     let freed = kept ? undefined : queue?.succeed(lease, now);
     if (freed === undefined) {
       freed = releases.release(lease, now);
       queue?.review();
+      // Most often there is room now, and the store need not tell of it first.
+      if (lease.permit === true && !kept) queue?.contender?.ask();
     }
     if (this.size === 0) this.onIdle?.();
     return freed;
@@ -52,10 +72,45 @@ export class HeldLocks {
 
   /** It was lost. */
   remove(lease: Lease): void {
-    if (this.leases.get(lease.stored) !== lease) return;
-    this.leases.delete(lease.stored);
+    if (this.find(lease.stored, lease.id) !== lease) return;
+    if (lease.permit === true) this.removePermit(lease);
+    else this.leases.delete(lease.stored);
     // Those in line have to ask the store now.
     this.context.queues.get(lease.stored)?.review();
     if (this.size === 0) this.onIdle?.();
   }
+
+  private addPermit(lease: Lease): void {
+    const { stored, id, settings } = lease;
+    // Nobody holds it alone beside a permit, nor twice with one owner.
+    const alone = this.leases.get(stored);
+    if (alone !== undefined) loseTo(alone, lease);
+    if (settings.owner !== undefined) {
+      for (const one of this.permitsOf(stored)) {
+        if (one.settings.owner === settings.owner) loseTo(one, lease);
+      }
+    }
+    const permits = this.permits.get(stored);
+    if (permits === undefined) this.permits.set(stored, new Map([[id, lease]]));
+    else permits.set(id, lease);
+    this.permitCount += 1;
+  }
+
+  private removePermit({ stored, id }: Lease): void {
+    const permits = this.permits.get(stored);
+    if (permits?.delete(id) !== true) return;
+    if (permits.size === 0) this.permits.delete(stored);
+    this.permitCount -= 1;
+  }
+
+  private permitsOf(stored: string): Lease[] {
+    return [...(this.permits.get(stored)?.values() ?? [])];
+  }
+}
+
+/** The store has granted a key anew, and so ended what we believed to hold. */
+function loseTo(older: Lease, lease: Lease): void {
+  const { owner } = lease.settings;
+  const same = owner !== undefined && owner === older.settings.owner;
+  older.lose(same ? 'superseded' : 'stolen');
 }

@@ -10,7 +10,7 @@ import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
 import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
-import type { MaybePromise } from '../store.ts';
+import type { MaybePromise, Sharing } from '../store.ts';
 
 /** The handle of a lock with one key, and its lease: one object, for there may be very many. */
 export class HeldLock extends Lease implements Lock, Signalling, HandleInternals {
@@ -116,6 +116,10 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
 
   get storedKeys(): readonly string[] {
     return [this.stored];
+  }
+
+  sharingOf(): Sharing | undefined {
+    return this.settings.sharing;
   }
 
   /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */

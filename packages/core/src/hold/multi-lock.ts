@@ -11,7 +11,7 @@ import type { LockSettings } from '../options.ts';
 import { Lease, Released, type Grant } from './lease.ts';
 import { eventOf } from './lock.ts';
 import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
-import type { MaybePromise } from '../store.ts';
+import type { MaybePromise, Sharing } from '../store.ts';
 
 /** To whom a part belongs. */
 export interface PartHolder {
@@ -176,6 +176,10 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   get storedKeys(): readonly string[] {
     return this.parts.map((part) => part.stored);
+  }
+
+  sharingOf(stored: string): Sharing | undefined {
+    return this.parts.find((part) => part.stored === stored)?.settings.sharing;
   }
 
   /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */

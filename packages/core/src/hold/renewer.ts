@@ -207,8 +207,8 @@ export class Renewer {
     const { store, calls, time } = this.context;
     const sentAt = time.now();
     const requests = batch.map(({ lease, timing, prolongs }): RenewRequest => {
-      const { stored, id, storedOwner } = lease;
-      return { key: stored, id, owner: storedOwner, ttl: prolongs ? timing.ttl : 0 };
+      const { stored, id, storedOwner, permit } = lease;
+      return { key: stored, id, owner: storedOwner, ttl: prolongs ? timing.ttl : 0, permit };
     });
     let replies: MaybePromise<readonly RenewReply[]>;
     try {
@@ -264,8 +264,8 @@ export class Renewer {
     const { context } = this;
     const { lease, prolongs } = renewal;
     // Meanwhile it may have passed to another holder of this process.
-    const current = lease.ended === undefined ? lease : context.held.get(lease.stored);
-    const holder = current?.id === lease.id ? current : lease;
+    const current = lease.ended === undefined ? lease : context.held.find(lease.stored, lease.id);
+    const holder = current ?? lease;
     land(holder, renewal);
     let failed: LockStoreError | undefined;
     if (reply === 'renewed') {

@@ -20,6 +20,8 @@ export interface GrantRef {
   readonly timing: LeaseTiming;
   /** Until then the store keeps the key busy all the same; 0 if it is free at once. */
   readonly keepUntil: number;
+  /** Whether others may hold the key beside it. */
+  readonly permit: true | undefined;
 }
 
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out (specification 3.3, 4.7). */
@@ -90,10 +92,10 @@ class Ending implements Linked<Ending> {
 /** One request. What is kept is kept until a point in time, however often it is asked for. */
 function endGrant(
   { store, time }: Context,
-  { stored, id, keepUntil }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil'>,
+  { stored, id, keepUntil, permit }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil' | 'permit'>,
 ): MaybePromise<boolean> {
   const left = keepUntil === 0 ? 0 : keepUntil - time.now();
-  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined });
+  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit });
 }
 
 /** An answer that is given in time, whatever the store does. */
@@ -230,6 +232,6 @@ export class Releases {
   }
 }
 
-function refOf({ key, stored, id, settings, keepUntil }: Lease): GrantRef {
-  return { key, stored, id, timing: settings.timing, keepUntil };
+function refOf({ key, stored, id, settings, keepUntil, permit }: Lease): GrantRef {
+  return { key, stored, id, timing: settings.timing, keepUntil, permit };
 }

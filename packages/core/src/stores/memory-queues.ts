@@ -1,9 +1,17 @@
-import { MAX_QUEUE_SHOWN, REGISTRATION, RESERVATION, type QueuedClient } from '../store.ts';
+import {
+  MAX_QUEUE_SHOWN,
+  REGISTRATION,
+  RESERVATION,
+  type QueuedClient,
+  type Sharing,
+} from '../store.ts';
 
 /** A client's place in a queue. */
 interface Registration {
   until: number;
   label: string;
+  /** What it waits for: a permit, or the key alone. */
+  sharing: Sharing | undefined;
   readonly since: number;
 }
 
@@ -60,9 +68,9 @@ export class MemoryQueues {
   /**
    * Registers a client, at the end unless it is there already.
    *
-   * @param label who waits; without one it stays as it was
+   * @param label who waits; without one it stays as it was, and so does what it waits for
    */
-  register(key: string, client: string, now: number, label?: string): void {
+  register(key: string, client: string, now: number, label?: string, sharing?: Sharing): void {
     let queue = this.queues.get(key);
     if (queue === undefined) {
       queue = { registered: new Map(), reservedFor: undefined, reservedUntil: 0 };
@@ -72,11 +80,21 @@ export class MemoryQueues {
     const until = now + REGISTRATION;
     const registration = queue.registered.get(client);
     if (registration === undefined) {
-      queue.registered.set(client, { until, label: label ?? '', since: now });
+      queue.registered.set(client, { until, label: label ?? '', sharing, since: now });
     } else {
       registration.until = until;
-      registration.label = label ?? registration.label;
+      if (label === undefined) return;
+      registration.label = label;
+      registration.sharing = sharing;
     }
+  }
+
+  /** Who is first in line, and what for; of no account to it is for whom the key is reserved. */
+  head(key: string, now: number): { client: string; sharing: Sharing | undefined } | undefined {
+    const queue = this.of(key);
+    const client = queue && this.first(queue, now);
+    if (client === undefined) return undefined;
+    return { client, sharing: queue?.registered.get(client)?.sharing };
   }
 
   remove(key: string, client: string): void {

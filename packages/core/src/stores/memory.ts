@@ -1,24 +1,27 @@
 import type { Clock } from '../clock.ts';
 import { checkClock } from '../options.ts';
 import { SlotMap } from '../util/slot-map.ts';
-import type {
-  AcquireReply,
-  AcquireRequest,
-  DecodeKeyRequest,
-  EncodeKeyRequest,
-  InspectRequest,
-  ListedGrant,
-  ListPage,
-  ListRequest,
-  LockStore,
-  ReleaseRequest,
-  RenewReply,
-  RenewRequest,
-  StoreCapabilities,
-  StoredGrant,
-  StoreEvent,
-  StoreLoss,
+import {
+  RESERVATION,
+  type AcquireReply,
+  type AcquireRequest,
+  type DecodeKeyRequest,
+  type EncodeKeyRequest,
+  type InspectRequest,
+  type ListedGrant,
+  type ListPage,
+  type ListRequest,
+  type LockStore,
+  type ReleaseRequest,
+  type RenewReply,
+  type RenewRequest,
+  type Sharing,
+  type StoreCapabilities,
+  type StoredGrant,
+  type StoreEvent,
+  type StoreLoss,
 } from '../store.ts';
+import { SharedKey, type Permit } from './memory-permits.ts';
 import { MemoryQueues } from './memory-queues.ts';
 import { MemoryWalks } from './memory-walks.ts';
 
@@ -47,13 +50,13 @@ export function memoryStore(options: MemoryStoreOptions = {}): LockStore {
 type Listener = (event: StoreEvent) => void;
 
 /** Who asks: one record per locker. */
-interface Client {
+export interface Client {
   readonly id: string;
   readonly label: string;
 }
 
 /** A grant. There may be very many, so fields are few, and times are whole ms. */
-interface Entry {
+export interface Entry {
   readonly id: string;
   readonly owner: string;
   readonly client: Client;
@@ -75,6 +78,7 @@ const CAPABILITIES: StoreCapabilities = {
   granularity: 1,
   sharedClock: true,
   exactLoss: true,
+  permits: true,
 };
 
 const DEFAULT_NAMESPACE = 'holdfast';
@@ -125,8 +129,19 @@ class MemoryStore implements LockStore {
       if (replaced) this.entries.delete(key);
     }
     const entry = this.live(key, now);
-    const reply = this.decide(request, entry, now);
-    if (!reply.granted && wait) this.queues.register(key, client, now, request.label);
+    const { sharing } = request;
+    const reply =
+      sharing === undefined
+        ? this.decide(request, entry, now)
+        : this.decideShared(request, sharing, now);
+    if (!reply.granted && wait) {
+      if (reply.conflict === undefined) {
+        this.queues.register(key, client, now, request.label, sharing);
+      } else {
+        this.queues.remove(key, client);
+        this.serve(key, now);
+      }
+    }
     this.flush();
     return replaced === undefined ? reply : { ...reply, replaced };
   }
@@ -135,6 +150,7 @@ class MemoryStore implements LockStore {
     const now = this.clock.now();
     return requests.map(({ key, id, ttl }) => {
       const entry = this.live(key, now);
+      if (entry instanceof SharedKey) return this.renewPermit(entry, id, ttl, now);
       if (entry === undefined || entry.id !== id || this.kept.has(entry)) {
         return this.ended.get(id)?.reason ?? (entry === undefined ? 'evicted' : 'stolen');
       }
@@ -146,7 +162,9 @@ class MemoryStore implements LockStore {
   release({ key, id, keepFor = 0 }: ReleaseRequest): boolean {
     // What has run out, and was taken by nobody, is ended all the same: no need to look at the clock.
     const entry = this.entries.get(key);
-    if (entry?.id !== id) return false;
+    if (entry?.id !== id) {
+      return entry instanceof SharedKey && this.releasePermit(key, entry, id, keepFor);
+    }
     if (keepFor > 0) {
       entry.expiresAt = Math.ceil(this.clock.now() + keepFor);
       this.kept.add(entry);
@@ -159,7 +177,14 @@ class MemoryStore implements LockStore {
   refresh(client: string, keys: readonly string[]): readonly number[] {
     const now = this.clock.now();
     const hints = keys.map((key) => {
+      const shared = this.shared(key, now);
+      if (shared?.reserved.has(client) === true) return 0;
       this.queues.register(key, client, now);
+      if (shared !== undefined) {
+        this.serve(key, now);
+        if (shared.reserved.has(client)) return 0;
+        return shared.nextEnd - now + this.queues.delay(key, client, now);
+      }
       const entry = this.live(key, now);
       if (entry !== undefined) return entry.expiresAt - now + this.queues.delay(key, client, now);
       const turn = this.queues.turn(key, now);
@@ -172,7 +197,8 @@ class MemoryStore implements LockStore {
   leave(client: string, key: string): void {
     const now = this.clock.now();
     this.queues.remove(key, client);
-    if (this.live(key, now) === undefined) this.queues.turn(key, now);
+    this.shared(key, now)?.unreserve(client);
+    this.serve(key, now);
     this.flush();
   }
 
@@ -186,12 +212,13 @@ class MemoryStore implements LockStore {
   inspect({ key, client }: InspectRequest): StoredGrant | null {
     const now = this.clock.now();
     const entry = this.live(key, now);
-    if (entry === undefined) return null;
+    const shown = entry && this.shown(key, entry, client, now);
+    if (shown === undefined) return null;
     const wallAhead = this.clock.wallNow() - now;
     const queue = this.queues.shown(key, client, now).map(({ label, since }) => {
       return { label, since: Math.round(since + wallAhead) };
     });
-    return { ...this.shown(key, entry, client, now), queue };
+    return { ...shown, queue };
   }
 
   list({ prefix, limit, cursor, client }: ListRequest): ListPage {
@@ -199,24 +226,32 @@ class MemoryStore implements LockStore {
     const grants: ListedGrant[] = [];
     const next = this.walks.page(this.entries, cursor, now, (key) => {
       const entry = key.startsWith(prefix) ? this.entries.get(key) : undefined;
-      if (entry !== undefined && now < entry.expiresAt) {
-        grants.push({ key, ...this.shown(key, entry, client, now) });
-      }
+      const shown =
+        entry !== undefined && now < entry.expiresAt && this.shown(key, entry, client, now);
+      if (shown) grants.push({ key, ...shown });
       return grants.length < limit;
     });
     return { grants, cursor: next };
   }
 
-  forceRelease(key: string): boolean {
+  forceRelease(key: string, owner?: string): boolean {
     const now = this.clock.now();
     const entry = this.live(key, now);
     if (entry === undefined) return false;
+    if (entry instanceof SharedKey) return this.forceReleasePermits(key, entry, owner, now);
+    if (owner !== undefined && owner !== entry.owner) return false;
     this.endEarly(key, entry, 'forced');
     this.free(key);
     return true;
   }
 
-  private shown(key: string, entry: Entry, client: string, now: number): StoredGrant {
+  /** `undefined` for a key that is only reserved. */
+  private shown(key: string, entry: Entry, client: string, now: number): StoredGrant | undefined {
+    if (entry instanceof SharedKey) {
+      const holders = entry.shown(now, this.clock.wallNow() - now);
+      const [first] = holders;
+      return first && { ...first, waiters: this.queues.count(key, client, now), holders };
+    }
     return {
       owner: entry.owner,
       label: entry.client.label,
@@ -234,6 +269,7 @@ class MemoryStore implements LockStore {
       if (turn === undefined || (turn === client && wait)) return this.grant(request, now);
       return { granted: false, retryAfter: this.queues.reservedUntil(key) - now };
     }
+    if (entry instanceof SharedKey) return this.decideBeside(request, entry, now);
     if (!this.kept.has(entry)) {
       if (entry.id === id) {
         entry.expiresAt = Math.max(entry.expiresAt, Math.ceil(now) + ttl);
@@ -269,6 +305,182 @@ class MemoryStore implements LockStore {
     return { granted: true, token, tokens };
   }
 
+  /** Who wants a key alone that is shared by others. */
+  private decideBeside(request: AcquireRequest, shared: SharedKey, now: number): AcquireReply {
+    const { key, client, wait } = request;
+    if (this.shared(key, now) !== shared) return this.decide(request, this.live(key, now), now);
+    if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
+    // What it was woken for, it does not want any more.
+    if (wait && shared.unreserve(client)) {
+      this.serve(key, now);
+      if (this.entries.get(key) !== shared) return this.decide(request, this.live(key, now), now);
+    }
+    return { granted: false, retryAfter: shared.expiresAt - now };
+  }
+
+  /** Who wants a permit. */
+  private decideShared(request: AcquireRequest, sharing: Sharing, now: number): AcquireReply {
+    const { key, owner, client, wait } = request;
+    const shared = this.shared(key, now);
+    if (shared !== undefined) return this.decideAmong(request, sharing, shared, now);
+    const entry = this.live(key, now);
+    if (entry === undefined) {
+      const turn = this.queues.turn(key, now);
+      if (turn !== undefined && !(turn === client && wait)) {
+        return { granted: false, retryAfter: this.queues.reservedUntil(key) - now };
+      }
+    } else {
+      if (sharing.limit !== 1) return { granted: false, conflict: 1 };
+      if (entry.owner !== owner || this.kept.has(entry)) {
+        const delay = this.queues.delay(key, client, now);
+        return { granted: false, retryAfter: entry.expiresAt - now + delay };
+      }
+      this.endEarly(key, entry, 'superseded');
+    }
+    const first = new SharedKey(
+      sharing.limit,
+      this.clientOf(request),
+      this.lastToken + 1,
+      Math.floor(now),
+    );
+    this.entries.set(key, first);
+    return this.grantPermit(request, sharing, first, now);
+  }
+
+  private decideAmong(
+    request: AcquireRequest,
+    sharing: Sharing,
+    shared: SharedKey,
+    now: number,
+  ): AcquireReply {
+    const { key, id, owner, client, wait, ttl } = request;
+    if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
+    const same = shared.permits.get(id);
+    if (same !== undefined && !same.kept) {
+      same.expiresAt = Math.max(same.expiresAt, Math.ceil(now) + ttl);
+      shared.endsAt(same.expiresAt);
+      return { granted: true, token: same.token, tokens: 1 };
+    }
+    const own = shared.of(owner);
+    if (own !== undefined && shared.fits(sharing, own.weight)) {
+      this.endEarly(key, own, 'superseded');
+      shared.remove(own);
+      return this.grantPermit(request, sharing, shared, now);
+    }
+    const woken = wait && shared.unreserve(client);
+    const head = this.queues.head(key, now);
+    const itsTurn = woken || head === undefined || (wait && head.client === client);
+    if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
+    if (woken) this.serve(key, now);
+    return { granted: false, retryAfter: shared.nextEnd - now + (itsTurn ? 0 : RESERVATION) };
+  }
+
+  private grantPermit(
+    request: AcquireRequest,
+    { weight }: Sharing,
+    shared: SharedKey,
+    now: number,
+  ): AcquireReply {
+    const { key, id, owner, ttl, client, wait } = request;
+    if (wait) this.queues.remove(key, client);
+    this.ended.delete(id);
+    const token = this.lastToken + 1;
+    this.lastToken = token;
+    shared.add({
+      id,
+      owner,
+      client: this.clientOf(request),
+      token,
+      grantedAt: Math.floor(now),
+      expiresAt: Math.ceil(now) + ttl,
+      weight,
+      kept: false,
+    });
+    this.serve(key, now);
+    this.sweep(now);
+    const room = this.queues.head(key, now) === undefined ? shared.room : 0;
+    return { granted: true, token, tokens: 1, room };
+  }
+
+  private renewPermit(shared: SharedKey, id: string, ttl: number, now: number): RenewReply {
+    const permit = shared.permits.get(id);
+    if (permit === undefined || permit.expiresAt <= now || permit.kept) {
+      return this.ended.get(id)?.reason ?? 'evicted';
+    }
+    if (ttl > 0) {
+      permit.expiresAt = Math.max(permit.expiresAt, Math.ceil(now) + ttl);
+      shared.endsAt(permit.expiresAt);
+    }
+    return 'renewed';
+  }
+
+  private releasePermit(key: string, shared: SharedKey, id: string, keepFor: number): boolean {
+    const permit = shared.permits.get(id);
+    if (permit === undefined) return false;
+    const now = this.clock.now();
+    if (keepFor > 0) {
+      permit.kept = true;
+      permit.expiresAt = Math.ceil(now + keepFor);
+      shared.endsAt(permit.expiresAt);
+      return true;
+    }
+    shared.remove(permit);
+    this.serve(key, now);
+    this.flush();
+    return true;
+  }
+
+  private forceReleasePermits(
+    key: string,
+    shared: SharedKey,
+    owner: string | undefined,
+    now: number,
+  ): boolean {
+    let found = false;
+    for (const permit of shared.permits.values()) {
+      if (permit.expiresAt <= now || (owner !== undefined && permit.owner !== owner)) continue;
+      found = true;
+      this.endEarly(key, permit, 'forced');
+      shared.remove(permit);
+    }
+    this.serve(key, now);
+    this.flush();
+    return found;
+  }
+
+  /** A key that several hold, if it is one, without what has run out. */
+  private shared(key: string, now: number): SharedKey | undefined {
+    const entry = this.live(key, now);
+    if (!(entry instanceof SharedKey)) return undefined;
+    if (entry.endExpired(now)) this.serve(key, now);
+    return this.entries.get(key) === entry ? entry : undefined;
+  }
+
+  /** Serves those who wait for a key, as far as there is room. */
+  private serve(key: string, now: number): void {
+    const entry = this.live(key, now);
+    if (!(entry instanceof SharedKey)) {
+      if (entry === undefined) this.queues.turn(key, now);
+      return;
+    }
+    for (;;) {
+      if (entry.isEmpty) {
+        this.entries.delete(key);
+        this.queues.turn(key, now);
+        return;
+      }
+      const head = this.queues.head(key, now);
+      if (head === undefined) return;
+      const { client, sharing } = head;
+      const conflicts = (sharing?.limit ?? 1) !== entry.limit;
+      if (!conflicts && !entry.fits(sharing)) return;
+      this.queues.remove(key, client);
+      // One with another limit is to ask, and hear of it.
+      if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
+      this.tell(client, { type: 'wake', key });
+    }
+  }
+
   /** Lockers come again and again, so their records are shared. */
   private clientOf({ client: id, label }: AcquireRequest): Client {
     if (this.lastClient.id !== id || this.lastClient.label !== label) {
@@ -291,7 +503,7 @@ class MemoryStore implements LockStore {
     this.flush();
   }
 
-  private endEarly(key: string, entry: Entry, reason: StoreLoss): void {
+  private endEarly(key: string, entry: Entry | Permit, reason: StoreLoss): void {
     this.ended.set(entry.id, { reason, until: entry.expiresAt });
     this.tell(entry.client.id, { type: 'lost', key, id: entry.id, reason });
   }

@@ -5,6 +5,7 @@ import type { Time } from './time.ts';
 const MARK = '_';
 /** With the mark 12 characters, because V8 keeps strings of that length flat, and every held lock keeps its id. */
 const LENGTH = 11;
+const GENERATED = new RegExp(`^${MARK}[A-Za-z0-9-]{${LENGTH}}$`);
 /** Ids per filling of the pool; 4 characters of an id are 3 bytes. */
 const POOL = 512;
 
@@ -59,6 +60,11 @@ function seeded(seed: number): () => number {
  */
 export function storeOwner(owner: string): string {
   return owner.startsWith(MARK) ? MARK + owner : owner;
+}
+
+/** An owner that was shown, as the store knows it: one that looks generated was. */
+export function knownOwner(owner: string): string {
+  return GENERATED.test(owner) ? owner : storeOwner(owner);
 }
 
 /** An owner that the store knows, as its holder gave it. */

@@ -77,13 +77,14 @@ export class RedisNode implements QuorumNode {
 
   async inspect(key: string): Promise<NodeHolder | null> {
     const grant = await this.stalls.during(this.calls.one(INSPECTIONS, { key, member: '-' }));
-    if (grant === null) return null;
+    // Several may hold a lock of one server alone: on a quorum it is somebody else's data.
+    if (grant === null || grant === 'several') return null;
     const { owner, label, remaining } = grant;
     return { owner, label, remaining };
   }
 
-  forceRelease(key: string): Promise<boolean> {
-    return this.stalls.during(this.calls.one(FORCED_RELEASES, key));
+  async forceRelease(key: string): Promise<boolean> {
+    return (await this.stalls.during(this.calls.one(FORCED_RELEASES, { key }))) === true;
   }
 
   async evictionPolicy(): Promise<string | undefined> {

@@ -28,8 +28,8 @@ import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
  * so many ms, for its tokens.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
- * the first token and the number of tokens, or the ms until the lock could be free. For a single lock,
- * just that.
+ * the first token and the number of tokens, or the ms until the lock could be free; or 4 and the limit
+ * under which several hold it, if that is not 1. For a single lock, just that.
  */
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
@@ -99,6 +99,10 @@ for i = 1, #ARGV do
         return busy(held.ends - now)
       end
       tidy(queue)
+      if held.kind == 'several' and held.limit ~= 1 then
+        if wait == '1' then leave(queue, client) end
+        return { 4, held.limit }
+      end
       local turn = first(queue)
       if held.kind == 'free' then
         if turn and not (wait == '1' and turn == client) then
@@ -211,6 +215,7 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
       return { granted: true, token: Math.abs(token), tokens: token < 0 ? 1 : request.tokens };
     }
     const [kind = 0, first = 0, tokens = 1] = answer.map(toNumber);
+    if (kind === 4) return { granted: false, conflict: first };
     const replaced = kind >= 2;
     if (kind % 2 === 1) return { granted: true, token: first, tokens, replaced };
     return { granted: false, retryAfter: first, replaced };

@@ -3,17 +3,8 @@ import { fromWord, lockKey, queueKey } from '../redis-keys.ts';
 import { READ, TIME } from './lua.ts';
 import { script, toList, toNumber, toText, type ManyCall } from './script.ts';
 
-/**
- * Who holds locks, since when, and which clients other than the one that asks wait for it. Changes
- * nothing.
- *
- * KEYS per lock: lock, queue. ARGV: client, 1 to show the queues.
- * Answers per lock: owner, label, token, since (ms since 1970), ms left and the number of those who
- * wait, then label and since (µs) of those, in no order; nothing if it is free or not ours.
- */
-const INSPECT = script(/* lua */ `
-${TIME}${READ}
-local asker, shown = unpack(ARGV)
+/** Those who wait, other than `asker`: `waiters(queue)` counts them, `show(queue, reply)` appends them. */
+export const WAITERS = /* lua */ `
 local from, to = '(' .. now, now + ${REGISTRATION}
 
 local function waiters(queue)
@@ -30,14 +21,27 @@ local function show(queue, reply)
     if place then
       local label = ''
       for _, other in ipairs(redis.call('ZRANGEBYSCORE', queue, place, place)) do
-        label = string.match(other, '^label %S+ (%S+)$') or label
+        label = string.match(other, '^label %S+ (%S+)') or label
       end
       reply[#reply + 1], reply[#reply + 2] = label, place
     end
   end
 end
+`;
 
-local replies = {}
+/**
+ * Who holds locks, since when, and which clients other than the one that asks wait for it. Changes
+ * nothing.
+ *
+ * KEYS per lock: lock, queue. ARGV: client, 1 to show the queues.
+ * Answers per lock: owner, label, token, since (ms since 1970), ms left and the number of those who
+ * wait, then label and since (µs) of those, in no order; 1 if several hold it, of whom other keys tell;
+ * nothing if it is free or not ours.
+ */
+const INSPECT = script(/* lua */ `
+${TIME}${READ}
+local asker, shown = unpack(ARGV)
+${WAITERS}local replies = {}
 for k = 1, #KEYS, 2 do
   local ours, held = pcall(read, get(KEYS[k]))
   local reply = false
@@ -48,6 +52,7 @@ for k = 1, #KEYS, 2 do
     reply = { held.owner, held.label, held.token, since, held.ends - now, count }
     if count > 0 and shown == '1' then show(KEYS[k + 1], reply) end
   end
+  if ours and held.kind == 'several' then reply = 1 end
   replies[(k + 1) / 2] = reply
 end
 return replies
@@ -60,8 +65,11 @@ export interface Inspected {
   readonly member: string;
 }
 
-/** Who holds locks, all asked for by one locker; `null` for one that is free, or not ours. */
-function inspections(shown: boolean): ManyCall<Inspected, StoredGrant | null> {
+/**
+ * Who holds locks, all asked for by one locker; `null` for one that is free, or not ours, `several` for one
+ * with permits.
+ */
+function inspections(shown: boolean): ManyCall<Inspected, StoredGrant | 'several' | null> {
   return {
     phase: 'inspect',
     script: INSPECT,
@@ -76,7 +84,8 @@ function inspections(shown: boolean): ManyCall<Inspected, StoredGrant | null> {
     },
     read: (answers, index) => {
       const reply = toList(answers)[index];
-      return Array.isArray(reply) ? readGrant(reply, shown) : null;
+      if (Array.isArray(reply)) return readGrant(reply, shown);
+      return reply === null || reply === undefined || reply === false ? null : 'several';
     },
   };
 }
@@ -102,7 +111,7 @@ function readGrant(reply: readonly unknown[], shown: boolean): StoredGrant {
   return shown ? { ...grant, queue: readQueue(rest) } : grant;
 }
 
-function readQueue(words: readonly unknown[]): QueuedClient[] {
+export function readQueue(words: readonly unknown[]): QueuedClient[] {
   const queue: QueuedClient[] = [];
   for (let index = 0; index + 1 < words.length; index += 2) {
     const label = fromWord(toText(words[index]));

@@ -23,7 +23,7 @@ local function loss(lock, queue, id)
   local value = get(lock)
   local ours, held = pcall(read, value)
   if not ours then return 'stolen' end
-  if held.kind == 'free' or held.kind == 'reserved' then return 'evicted' end
+  if held.kind == 'free' or held.kind == 'reserved' or held.kind == 'several' then return 'evicted' end
   return held.kind == 'held' and held.id == id and 'held' or 'stolen'
 end
 

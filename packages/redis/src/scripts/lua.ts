@@ -77,6 +77,7 @@ end
  *   `-`), `id`, `client`, `label` and `owner`,
  * - `kept`: the same, released by its holder but busy until it ends,
  * - `reserved`, with `ends` and `client`: free, for this client to ask,
+ * - `several`, with `ends`, `limit` and `used`: held by permits, of which two more keys tell,
  * - `free`, also where one of the others has run out; the rest of it is still there.
  *
  * All have `last`: the last fencing token that was granted, 0 where none is known.
@@ -111,6 +112,11 @@ local function read(value)
     }
   elseif kind == 'reserved' then
     state = { kind = kind, awaited = 'queue', client = rest, last = tonumber(token) }
+  elseif kind == 'several' then
+    local limit, used = string.match(rest, '^(%d+) (%d+)$')
+    if not used then foreign() end
+    state = { kind = kind, awaited = 'queue', last = tonumber(token) }
+    state.limit, state.used = tonumber(limit), tonumber(used)
   else
     foreign()
   end

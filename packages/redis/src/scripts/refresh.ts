@@ -9,7 +9,7 @@ import { script, toList, toNumber, type ManyCall } from './script.ts';
  * has crashed or whose reservation has run out.
  *
  * KEYS per lock: lock, queue. ARGV: client; per lock its label. Answers per lock: in how many ms to ask,
- * 0 for now.
+ * 0 for now, less than that where several hold the lock, whose queue is left.
  */
 const REFRESH = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${MARK}
@@ -19,6 +19,7 @@ local function refresh(lock, queue, label)
   local ours, held = pcall(read, value)
   -- A key of somebody else's: asking tells.
   if not ours or held.kind == 'reserved' and held.client == client then return 0 end
+  if held.kind == 'several' then return -1 end
   tidy(queue)
   register(queue, client, label)
   local turn = first(queue)
@@ -41,6 +42,13 @@ return replies
 export interface Refreshed extends QueuePlace {
   /** Who waits, for people. */
   readonly label: string;
+  /** For what, where that is not the lock alone. */
+  readonly wanted?: string | undefined;
+}
+
+/** What a queue has beside a client: who waits, and for what. */
+export function tagOf({ label, wanted }: Refreshed): string {
+  return wanted === undefined ? toWord(label) : `${toWord(label)} ${wanted}`;
 }
 
 /** All by one locker. */
@@ -54,7 +62,7 @@ export const REFRESHES: ManyCall<Refreshed, number> = {
   },
   writeArgs: (all, words) => {
     words.push((all[0] as Refreshed).member);
-    for (const { label } of all) words.push(toWord(label));
+    for (const place of all) words.push(tagOf(place));
   },
   read: (hints, index) => toNumber(toList(hints)[index] ?? 0),
 };

@@ -5,14 +5,16 @@ import { script, toList, toNumber, type ManyCall } from './script.ts';
 /**
  * Whether locks are reserved for these clients. Changes nothing.
  *
- * KEYS per lock: lock. ARGV per lock: client. Answers 1 for each that is.
+ * KEYS per lock: lock. ARGV per lock: client. Answers 1 for each that is, or may be.
  */
 const RESERVED = script(/* lua */ `
 ${TIME}${READ}
 local replies = {}
 for i, lock in ipairs(KEYS) do
   local ours, held = pcall(read, get(lock))
-  replies[i] = ours and held.kind == 'reserved' and held.client == ARGV[i] and 1 or 0
+  -- Where several hold it, there may be room for it: asking tells.
+  local may = ours and (held.kind == 'several' or held.kind == 'reserved' and held.client == ARGV[i])
+  replies[i] = may and 1 or 0
 end
 return replies
 `);

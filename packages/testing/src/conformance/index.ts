@@ -6,6 +6,7 @@ import { holdCases } from './hold.ts';
 import { Bench, type CaseBody, type ConformanceCase } from './kit.ts';
 import { listCases } from './list.ts';
 import { operatorCases } from './operators.ts';
+import { permitCases } from './permits.ts';
 import { queueCases } from './queue.ts';
 
 export type { ConformanceCase } from './kit.ts';
@@ -42,7 +43,7 @@ async function attempt(body: CaseBody, bench: Bench): Promise<void> {
 
 /**
  * Everything that the `LockStore` contract asks for, as cases for any test runner. A store that
- * cannot notify, or cannot list, is not asked for what follows from it.
+ * cannot notify, cannot list, or cannot let several hold a key is not asked for what follows from it.
  *
  * @example
  * ```ts
@@ -84,7 +85,13 @@ export function storeConformance(options: StoreConformanceOptions): ConformanceC
     async (bench) => {
       if (bench.store.list !== undefined) await body(bench);
     };
+  const permitting =
+    (body: CaseBody): CaseBody =>
+    async (bench) => {
+      if (bench.store.capabilities.permits === true) await body(bench);
+    };
   const always = { ...acquireCases, ...holdCases, ...operatorCases };
+  const shared = capabilities.permits === false ? {} : permitCases;
   const queued = capabilities.wakeUp === 'poll' ? {} : queueCases;
   return [
     { name: 'says what it can do', run: create(declared) },
@@ -94,5 +101,6 @@ export function storeConformance(options: StoreConformanceOptions): ConformanceC
       run: create(listing(body)),
     })),
     ...Object.entries(queued).map(([name, body]) => ({ name, run: create(notifying(body)) })),
+    ...Object.entries(shared).map(([name, body]) => ({ name, run: create(permitting(body)) })),
   ];
 }
