@@ -37,6 +37,15 @@ const ON_PAGE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
       'interface Accounts { debit(id: string, cents: number, fence: number): Promise<void> } ' +
       'declare const database: { transaction(work: (t: Accounts) => Promise<void>): Promise<void> };',
   },
+  'packages/core/README.md': {
+    render: 'declare const render: () => Promise<void>;',
+    train: 'declare const train: () => Promise<void>;',
+    call: 'declare const call: () => Promise<void>;',
+    read: 'declare const read: () => Promise<void>;',
+    write: 'declare const write: () => Promise<void>;',
+    runDueJobs:
+      'declare const runDueJobs: (under: { fence: number; signal: AbortSignal }) => Promise<void>;',
+  },
   'packages/bullmq/README.md': {
     connection: 'declare const connection: { host: string; port: number };',
     queue: "declare const queue: import('bullmq').Queue;",

@@ -1,12 +1,11 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { createLocker, type Lock } from '@holdfast/core';
-import { redisStore } from '@holdfast/redis';
-import { gate, useRedis } from '@holdfast/test-servers';
+import type { Candidate } from '@holdfast/core';
+import { gate, useRedis, type Gate } from '@holdfast/test-servers';
 import type { Queue, Worker } from 'bullmq';
 import type { Express } from 'express';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { closeClients, Redis } from './clients.ts';
+import { closeClients } from './clients.ts';
 import { instanceOf } from './module.ts';
 
 const server = useRedis();
@@ -141,41 +140,36 @@ test('ten requests on two instances refresh a token once, and all get the new on
 
 test('one instance leads, the next after it resigns has a larger term, and both can be stopped', async () => {
   type Campaign = {
-    campaign(lead: (lock: Lock) => Promise<void>, stop: AbortSignal): Promise<void>;
+    campaign(lead: (term: number, signal: AbortSignal) => Promise<void>): Candidate;
   };
   const [one, two] = (await instances<Campaign>('leader-election')) as [Campaign, Campaign];
-  const stop = new AbortController();
   const terms: number[] = [];
-  const [led, resign, next] = [gate(), gate(), gate()];
-  const first = one.campaign(async (lock) => {
-    terms.push(lock.fencingToken);
-    led.open();
-    await resign.opened;
-  }, stop.signal);
+  const [led, next] = [gate(), gate()];
+  const lead =
+    (begun: Gate) =>
+    async (term: number, signal: AbortSignal): Promise<void> => {
+      terms.push(term);
+      begun.open();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    };
+  const first = one.campaign(lead(led));
   await led.opened;
-  const second = two.campaign(async (lock) => {
-    terms.push(lock.fencingToken);
-    next.open();
-    await new Promise((resolve) => lock.signal.addEventListener('abort', resolve));
-  }, stop.signal);
-  const locker = createLocker({ store: redisStore(new Redis(server.url)) });
-  expect(await locker.inspect('leader')).toMatchObject({ key: 'leader' });
+  const second = two.campaign(lead(next));
+  expect([first.isLeader, second.isLeader]).toEqual([true, false]);
   expect(terms).toHaveLength(1);
-  resign.open();
+  await first.close();
   await next.opened;
+  expect(second.isLeader).toBe(true);
   expect(terms[1]).toBeGreaterThan(terms[0] ?? Infinity);
-  stop.abort();
-  await Promise.all([first, second, locker.close()]);
+  await second.close();
 });
 
-test('never more tasks than slots work for a tenant, over two instances', async () => {
-  type Slots = {
-    inSlot<T>(tenant: string, slots: number, work: () => Promise<T>): Promise<T>;
-  };
-  const replicas = await instances<Slots>('concurrency-limit');
+test('never more tasks than the limit work for a tenant, over two instances', async () => {
+  type Limited = { asTenant<T>(tenant: string, work: () => Promise<T>): Promise<T> };
+  const replicas = await instances<Limited>('concurrency-limit');
   const inside = new Inside();
   const tasks = Array.from({ length: 12 }, (_, i) =>
-    at(replicas, i).inSlot('acme', 3, () => inside.visit()),
+    at(replicas, i).asTenant('acme', () => inside.visit()),
   );
   await Promise.all(tasks);
   expect(inside.total).toBe(12);
@@ -184,12 +178,12 @@ test('never more tasks than slots work for a tenant, over two instances', async 
   const full = [gate(), gate(), gate()];
   const end = gate();
   const three = full.map((begun) =>
-    at(replicas, 0).inSlot('other', 3, async () => {
+    at(replicas, 0).asTenant('other', async () => {
       begun.open();
       await end.opened;
     }),
   );
-  // All slots can be used at once.
+  // Three can work at once.
   await Promise.all(full.map(({ opened }) => opened));
   end.open();
   await Promise.all(three);
