@@ -2,7 +2,11 @@ import { Redis as Client } from 'ioredis';
 
 const made = new Set<Client>();
 
-/** The client that pages use, remembered. */
+/**
+ * The client that pages use, remembered. They import it by what `module.ts` puts in the place of ioredis.
+ *
+ * @public
+ */
 export class Redis extends Client {
   constructor(url: string) {
     super(url);
