@@ -175,16 +175,16 @@ export const permitCases: Record<string, CaseBody> = {
 
   'all who fit are woken, in order, and nobody else': async (bench) => {
     const key = bench.key();
-    const { id } = await bench.client().take(key, permit(3, 3));
+    const { id } = await bench.client().take(key, { ...permit(3, 3), ttl: 60_000 });
     const waiting = [bench.client(), bench.client(), bench.client(), bench.client()];
     for (const client of waiting) await client.refused(key, { ...permit(3), wait: true });
     await release(bench, key, id);
     // Where there is one reservation at first, those behind it are woken when it is used.
     await woken(bench, key, waiting[0] as TestClient);
-    await waiting[0]?.take(key, { ...permit(3), wait: true });
+    await waiting[0]?.take(key, { ...permit(3), wait: true, ttl: 60_000 });
     for (const client of waiting.slice(1, 3)) {
       await woken(bench, key, client);
-      await client.take(key, { ...permit(3), wait: true });
+      await client.take(key, { ...permit(3), wait: true, ttl: 60_000 });
     }
     await bench.sleep(100);
     assert.equal(waiting[3]?.woken(key), 0);
@@ -271,9 +271,9 @@ export const permitCases: Record<string, CaseBody> = {
     await last.refused(key, { wait: true });
     await bench.release(key, id);
     await woken(bench, key, readers[0] as TestClient);
-    await readers[0]?.take(key, { ...reader, wait: true });
+    await readers[0]?.take(key, { ...reader, wait: true, ttl: 60_000 });
     for (const client of readers) await woken(bench, key, client);
-    for (const client of readers.slice(1)) await client.take(key, { ...reader, wait: true });
+    for (const client of readers.slice(1)) await client.take(key, { ...reader, wait: true, ttl: 60_000 });
     await bench.sleep(100);
     assert.equal(last.woken(key), 0);
   },
