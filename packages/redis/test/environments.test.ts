@@ -93,14 +93,18 @@ const scenarios: Record<string, Scenario> = {
         () => false,
       );
     };
-    expect([await passOn(), await passOn(), await passOn()]).toEqual([true, true, true]);
+    // The first may come while the connection for messages is still being made.
+    const threeInARow = async (): Promise<void> => {
+      let inARow = 0;
+      await until('three releases in a row are told by message', async () => {
+        inARow = (await passOn()) ? inARow + 1 : 0;
+        return inARow === 3;
+      });
+    };
+    await threeInARow();
     if (environment.disturb === undefined) return;
     await environment.disturb(onServer(key));
-    let inARow = 0;
-    await until('messages come again', async () => {
-      inARow = (await passOn()) ? inARow + 1 : 0;
-      return inARow === 3;
-    });
+    await threeInARow();
   },
 
   'a forced release is told by message, not by a renewal': async (environment, key) => {

@@ -273,7 +273,8 @@ export const permitCases: Record<string, CaseBody> = {
     await woken(bench, key, readers[0] as TestClient);
     await readers[0]?.take(key, { ...reader, wait: true, ttl: 60_000 });
     for (const client of readers) await woken(bench, key, client);
-    for (const client of readers.slice(1)) await client.take(key, { ...reader, wait: true, ttl: 60_000 });
+    for (const client of readers.slice(1))
+      await client.take(key, { ...reader, wait: true, ttl: 60_000 });
     await bench.sleep(100);
     assert.equal(last.woken(key), 0);
   },
