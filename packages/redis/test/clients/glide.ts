@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GlideClient, GlideClusterClient, Logger } from '@valkey/valkey-glide';
 import type { ClientKind, SingleOptions } from './kind.ts';
 
@@ -14,6 +15,18 @@ const PATIENT = { requestTimeout: 10_000 };
 
 const PREFIX = 'GLIDE has no key prefix';
 
+/** A client that is made while a server changes its role finds no primary, and has to be made again. */
+async function made<T>(make: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await make();
+    } catch (error) {
+      if (tries === 40 || !String(error).includes('No primary node found')) throw error;
+      await sleep(250);
+    }
+  }
+}
+
 /** GLIDE 2. */
 export const glide: ClientKind = {
   name: 'glide',
@@ -23,16 +36,18 @@ export const glide: ClientKind = {
   },
 
   async single({ host, port, db, username, password, tls }) {
-    const client = await GlideClient.createClient({
-      ...PATIENT,
-      addresses: [{ host, port }],
-      useTLS: tls !== undefined,
-      advancedConfiguration: secure(tls),
-      ...(db !== undefined && { databaseId: db }),
-      ...(password !== undefined && {
-        credentials: { password, ...(username !== undefined && { username }) },
+    const client = await made(() =>
+      GlideClient.createClient({
+        ...PATIENT,
+        addresses: [{ host, port }],
+        useTLS: tls !== undefined,
+        advancedConfiguration: secure(tls),
+        ...(db !== undefined && { databaseId: db }),
+        ...(password !== undefined && {
+          credentials: { password, ...(username !== undefined && { username }) },
+        }),
       }),
-    });
+    );
     return {
       client,
       cut: () => client.customCommand(['QUIT']).catch(() => {}),

@@ -173,7 +173,7 @@ export const permitCases: Record<string, CaseBody> = {
     await heavy.take(key, { ...permit(3, 3), wait: true });
   },
 
-  'all who fit are woken, in order, and nobody else': async (bench) => {
+  'all who fit are woken, and nobody else gets a permit': async (bench) => {
     const key = bench.key();
     const { id } = await bench.client().take(key, { ...permit(3, 3), ttl: 60_000 });
     const waiting = [bench.client(), bench.client(), bench.client(), bench.client()];
@@ -186,8 +186,7 @@ export const permitCases: Record<string, CaseBody> = {
       await woken(bench, key, client);
       await client.take(key, { ...permit(3), wait: true, ttl: 60_000 });
     }
-    await bench.sleep(100);
-    assert.equal(waiting[3]?.woken(key), 0);
+    // It may have been woken, for a wake-up is a hint, but there is no room for it.
     await waiting[3]?.refused(key, { ...permit(3), wait: true });
   },
 
@@ -275,8 +274,7 @@ export const permitCases: Record<string, CaseBody> = {
     for (const client of readers) await woken(bench, key, client);
     for (const client of readers.slice(1))
       await client.take(key, { ...reader, wait: true, ttl: 60_000 });
-    await bench.sleep(100);
-    assert.equal(last.woken(key), 0);
+    await last.refused(key, { wait: true });
   },
 
   'readers move on when the writer before them leaves': async (bench) => {
