@@ -34,7 +34,7 @@ async function woken(bench: Bench, key: string, client: TestClient): Promise<voi
   await bench.until('it is woken', () => client.woken(key) > 0);
 }
 
-/** A store that lets several hold a key: contract 6.5. */
+/** A store that lets several hold a key: specification 6.5. */
 export const permitCases: Record<string, CaseBody> = {
   'as many hold a key as its limit says': async (bench) => {
     const key = bench.key();
