@@ -13,9 +13,10 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 /** Runs it on a terminal, which shows what it prints and passes on what is typed. */
 function onTerminal(args: readonly string[], cwd: string) {
   const words = commandOf(args).map((word) => `'${word}'`);
+  // With `exec`, for a shell that stays would get each Ctrl-C too, and end by it.
   const child = spawn(
     'script',
-    ['-qec', `stty cols 60 rows 20 -echo; ${words.join(' ')}`, '/dev/null'],
+    ['-qec', `stty cols 60 rows 20 -echo; exec ${words.join(' ')}`, '/dev/null'],
     {
       cwd,
       env: { ...process.env, TERM: 'xterm', REDIS_URL: '' },

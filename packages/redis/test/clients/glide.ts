@@ -15,13 +15,15 @@ const PATIENT = { requestTimeout: 10_000 };
 
 const PREFIX = 'GLIDE has no key prefix';
 
-/** A client that is made while a server changes its role finds no primary, and has to be made again. */
+/** What a client meets that is made while a server changes its role. It has to be made again. */
+const PASSING = /No primary node found|Connection reset|Broken pipe|Connection refused/;
+
 async function made<T>(make: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await make();
     } catch (error) {
-      if (tries === 40 || !String(error).includes('No primary node found')) throw error;
+      if (tries === 40 || !PASSING.test(String(error))) throw error;
       await sleep(250);
     }
   }
