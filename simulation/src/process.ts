@@ -67,7 +67,7 @@ export class Process {
   closing = false;
   /** Tasks that are not done. */
   running = 0;
-  private readonly locker: HoldfastLocker;
+  readonly locker: HoldfastLocker;
   private readonly callers = new Map<Task, Caller>();
   /** Locks that tasks work under. */
   private readonly locks = new Set<Lock>();

@@ -44,6 +44,14 @@ export interface Schedule {
   readonly disturbances: readonly Disturbance[];
 }
 
+/** How many there are, where the seed is not to decide. */
+export interface Sizes {
+  /** @default 3 to 6 */
+  readonly processes?: number | undefined;
+  /** @default 5 to 7 */
+  readonly keys?: number | undefined;
+}
+
 const TTLS = [300, 300, 1_000, 1_000, 1_000, 5_000, 25_000];
 /** The longest that a task works under its lock, in ms. */
 export const LONGEST_HOLD = 1_500;
@@ -87,9 +95,10 @@ function crowdOf(world: World, calmAt: number, process: number, keys: readonly s
 }
 
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
-export function draw(world: World): Schedule {
-  const processes = world.between(3, 6);
-  const keys = Array.from({ length: world.between(5, 7) }, (_, index) => `key-${index}`);
+export function draw(world: World, sizes: Sizes = {}): Schedule {
+  const drawn = { processes: world.between(3, 6), keys: world.between(5, 7) };
+  const processes = sizes.processes ?? drawn.processes;
+  const keys = Array.from({ length: sizes.keys ?? drawn.keys }, (_, index) => `key-${index}`);
   const calmAt = world.between(6_000, 10_000);
   const process = (): number => world.between(0, processes - 1);
   const scattered = Array.from({ length: world.between(52, 85) }, () =>

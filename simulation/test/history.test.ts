@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { record } from '../src/history.ts';
+import { mutants } from '../src/mutants.ts';
+import { simulate } from '../src/simulate.ts';
+import { Trace } from '../src/trace.ts';
+import { linesOf } from '../src/words.ts';
+
+const SEEDS = 40;
+
+describe('a recorded history', () => {
+  test('records runs that are the same as without it', async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const traced = await simulate(seed, { trace: new Trace() });
+      expect(traced.toString()).toBe((await simulate(seed)).toString());
+    }
+  });
+
+  test('is the same again for the same seed, and another for another', async () => {
+    const { events, fingerprint } = await record(7);
+    expect((await record(7)).events).toEqual(events);
+    expect((await record(8)).fingerprint).not.toBe(fingerprint);
+  });
+
+  test('has every kind of event, and a line of English for each', async () => {
+    const kinds = new Set<string>();
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { events } = await record(seed);
+      for (const event of events) kinds.add(event.kind === 'fault' ? event.fault : event.kind);
+      const lines = linesOf(events);
+      expect(lines.filter((line) => /undefined|NaN|null|\[object/.test(line))).toEqual([]);
+    }
+    expect([...kinds].toSorted()).toEqual([
+      ...['acquired', 'begin', 'close', 'delay', 'drop-message', 'drop-reply', 'drop-request'],
+      ...['duplicate', 'evict', 'fail-after', 'fail-before', 'force', 'forget', 'grant', 'held'],
+      ...['lost', 'not-acquired', 'pause', 'released', 'renewed', 'request', 'steal', 'step'],
+      ...['suspend', 'waiting'],
+    ]);
+  });
+
+  test('says of every lease how it ended, and that its signal point came before its end', async () => {
+    const { events } = await record(3);
+    const open = new Set<number>();
+    for (const event of events) {
+      if (event.kind === 'held') open.add(event.lease);
+      if (event.kind === 'held' || event.kind === 'renewed') {
+        expect(event.signalPoint).toBeLessThan(event.until);
+        expect(event.at).toBeLessThan(event.until);
+      }
+      if (event.kind === 'released' || event.kind === 'lost') {
+        expect(open.delete(event.lease)).toBe(true);
+      }
+    }
+    expect([...open]).toEqual([]);
+  });
+
+  test('ends with the violation where a bug is planted', async () => {
+    const bug = 'a late release frees the next holder';
+    const { events, violation } = await record(1, { bug });
+    expect(mutants.find(({ name }) => name === bug)?.caughtBy).toContain(violation?.invariant);
+    expect(events.at(-1)).toMatchObject({ kind: 'violation', invariant: violation?.invariant });
+    // The bug is taken out again.
+    expect((await record(1)).violation).toBeUndefined();
+  });
+
+  test('is of as many processes and keys as are asked for', async () => {
+    const { events } = await record(1, { processes: 2, keys: 1 });
+    expect(events[0]).toMatchObject({ processes: ['process-0', 'process-1'], keys: ['key-0'] });
+  });
+
+  test('refuses a bug that it does not know', async () => {
+    await expect(record(1, { bug: 'none such' })).rejects.toThrow('There is no bug "none such".');
+  });
+});
