@@ -14,6 +14,7 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 });
 
 const servers = '@holdfast/test-servers/global-setup';
+const chromium = '@holdfast/test-servers/chromium-setup';
 
 /** With real servers, each test file its own. */
 const onServers = (name: string, root?: string) => project(name, root, [servers]);
@@ -121,11 +122,11 @@ export default defineConfig({
       project('simulation', 'simulation'),
       onServers('opentelemetry'),
       onServers('cli'),
-      project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),
+      project('board', 'packages/board', [servers, chromium]),
       onServers('playground', 'apps/playground'),
       onServers('consumer', 'consumer'),
       onServers('test-servers'),
-      onServers('docs', 'docs'),
+      project('docs', 'docs', [servers, chromium]),
       onServers('redis'),
       project('chaos', 'chaos'),
       project('fuzz', 'fuzz'),

@@ -57,6 +57,16 @@ interface Seen {
   endsAt: number;
 }
 
+const VERBS: ReadonlySet<string> = new Set([
+  'acquire',
+  'renew',
+  'release',
+  'refresh',
+  'leave',
+  'inspect',
+  'forceRelease',
+]);
+
 /** The part of a key that users know: the store's name for it begins with the namespace. */
 function keyOf(stored: string): string {
   return stored.slice(stored.indexOf(':') + 1);
@@ -77,10 +87,12 @@ export class Trace {
   /** Waiters are counted per process of Node's: here from 1 on. */
   private readonly waiters = new Map<number, number>();
 
-  begin(now: () => number, { keys, calmAt }: Schedule, processes: readonly Process[]): void {
+  begin(now: () => number, schedule: Schedule, processes: readonly Process[]): void {
     this.now = now;
     this.processes = processes;
-    this.add({ kind: 'begin', processes: processes.map(({ name }) => name), keys, calmAt });
+    const { keys: known, calmAt } = schedule;
+    const names = processes.map(({ name }) => name);
+    this.add({ kind: 'begin', processes: names, keys: known, calmAt });
     for (const { name: process, locker } of processes) {
       locker.on('waiting', ({ keys, waiter }) =>
         this.add({ kind: 'waiting', process, keys, ...this.numbered(waiter) }),
@@ -96,13 +108,12 @@ export class Trace {
 
   /** The store as one process reaches it. */
   storeFor(process: string, store: LockStore): LockStore {
-    const verbs = ['acquire', 'renew', 'release', 'refresh', 'leave', 'inspect', 'forceRelease'];
     return new Proxy(store, {
       get: (target, name) => {
         const value: unknown = Reflect.get(target, name);
         if (typeof value !== 'function') return value;
         const verb = value.bind(target) as (...args: readonly unknown[]) => unknown;
-        if (!verbs.includes(name as string)) return verb;
+        if (!VERBS.has(name as string)) return verb;
         return (...args: readonly unknown[]) => {
           const sender = { process, verb: name as string, key: keyIn(name as string, args) };
           this.add({ kind: 'request', ...sender });

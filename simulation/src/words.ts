@@ -1,6 +1,8 @@
 import type { TraceEvent } from './trace.ts';
 import type { Invariant } from './violation.ts';
 
+export type { Invariant };
+
 /** What each invariant says, in the words of somebody who uses locks. */
 export const INVARIANTS: Readonly<Record<Invariant, string>> = {
   exclusion: 'Two holders of one key never overlap.',
@@ -75,9 +77,9 @@ export function describe(event: TraceEvent): string {
       return `${event.process} loses ${event.key}: ${REASONS[event.reason] ?? event.reason}.`;
     case 'fault':
       return describeFault(event);
-    case 'violation':
+    default:
       // The times in it have many digits.
-      return `Violation of ${event.message.replaceAll(/\d+\.\d+/g, (time) => String(Math.round(Number(time) * 10) / 10))}. ${INVARIANTS[event.invariant]}`;
+      return `Violation of ${event.message.replaceAll(/\d+\.\d+/g, (time) => Number(time).toFixed(1))}. ${INVARIANTS[event.invariant]}`;
   }
 }
 
