@@ -26,14 +26,20 @@ net.Socket.prototype.connect = function (...args) {
 };
 `;
 
-/** The first TypeScript example of a README: of a package, or of the repository. */
-export function firstExample(name: string): string {
+/** The first block of one language in a README: of a package, or of the repository. */
+function firstBlock(name: string, language: string): string {
   const folder = name === 'repository' ? '.' : join('packages', name);
   const readme = readFileSync(join(root, folder, 'README.md'), 'utf8');
-  const code = /^```ts\n(?<code>.*?)^```$/ms.exec(readme)?.groups?.['code'];
+  const code = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(readme)?.[1];
   if (code === undefined) throw new Error(`The README of ${name} has no example.`);
   return code;
 }
+
+/** The first TypeScript example of a README. */
+export const firstExample = (name: string): string => firstBlock(name, 'ts');
+
+/** The words of the first command of a README. */
+export const firstCommand = (name: string): string[] => firstBlock(name, 'sh').trim().split(/\s+/);
 
 /** As it is pasted into a file of CommonJS, which has no `await` outside of functions. */
 function inCommonJs(example: string): string {

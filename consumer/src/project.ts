@@ -67,7 +67,7 @@ export async function emit(
 }
 
 /** Runs a file of the project; its output. */
-export async function execute(folder: string, file: string): Promise<string> {
-  const { stdout } = await run(process.execPath, [file], { cwd: folder });
+export async function execute(folder: string, file: string, ...args: string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, [file, ...args], { cwd: folder });
   return stdout.trim();
 }

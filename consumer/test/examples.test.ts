@@ -1,8 +1,16 @@
 // The first example of each README, pasted into an empty project, in both module systems.
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { useMemcached, useRedis } from '@holdfast/test-servers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compileExample, firstExample, runExample, type Goal } from '../src/examples.ts';
-import { makeConsumer, type ConsumerProject } from '../src/project.ts';
+import {
+  compileExample,
+  firstCommand,
+  firstExample,
+  runExample,
+  type Goal,
+} from '../src/examples.ts';
+import { execute, makeConsumer, type ConsumerProject } from '../src/project.ts';
 
 interface Example extends Goal {
   /** What its install line installs: packages of this repository, and where others are installed. */
@@ -107,4 +115,19 @@ describe.each(Object.entries(EXAMPLES))('the first example of %s', (name, exampl
     if (example.use !== undefined || example.prints !== undefined) return;
     expect([exitCode, output]).toEqual([0, expect.stringMatching(example.output ?? /^$/)]);
   });
+});
+
+test('the first command of the CLI runs a program under its lock', async () => {
+  const project = await makeConsumer(
+    ['core', 'redis', 'cli'],
+    from('packages/cli', 'commander', 'ioredis', 'jiti'),
+  );
+  const report = 'console.log(process.env.HOLDFAST_KEY, process.env.HOLDFAST_FENCE);';
+  await writeFile(join(project.folder, 'report.js'), report);
+  const [npx, name, ...args] = firstCommand('cli');
+  expect([npx, name, args]).toEqual(['npx', '@holdfast/cli', expect.arrayContaining(['--'])]);
+  const program = 'node_modules/@holdfast/cli/dist/main.js';
+  const here = args.map((word) => (word.startsWith('redis://') ? redis.url : word));
+  expect(await execute(project.folder, program, ...here)).toMatch(/^nightly-report \d{16}$/);
+  await project.remove();
 });
