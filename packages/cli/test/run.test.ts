@@ -76,7 +76,7 @@ describe('the command', () => {
   });
 
   test('keeps running while its lock is renewed, far beyond the ttl', async () => {
-    const running = start('long', '--ttl', '300ms', '--', 'sh', '-c', 'sleep 2; echo done');
+    const running = start('long', '--ttl', '1s', '--', 'sh', '-c', 'sleep 3; echo done');
     const { code, stdout, stderr } = await running.result;
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'done\n', stderr: '' });
   });

@@ -84,7 +84,9 @@ async function acquire(
 ): Promise<Lock> {
   const { ttl, maxHold, shared, limit, label } = flags;
   const wait = flags.try === true ? 0 : flags.wait;
-  const options = { ttl, wait, maxHold, signal, shared, limit, label } as LockOptions;
+  // A loss is told by `hold`, also if the lock was lost before the command could be started.
+  const onLost = (): void => {};
+  const options = { ttl, wait, maxHold, signal, shared, limit, label, onLost } as LockOptions;
   const endWaiting = locker.on('waiting', ({ key }) => {
     tell('waiting', `waiting for '${printable(key)}'.`, { keys });
   });
