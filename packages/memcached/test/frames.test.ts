@@ -39,6 +39,7 @@ describe('a request', () => {
 
   test('has no extras when it does not write', () => {
     const bytes = requestFrame(DELETE, 'key', 7n);
+    setOpaque(bytes, 0);
     expect(bytes.toString('hex')).toBe(
       `800400030000000000000003${'00'.repeat(4)}0000000000000007${Buffer.from('key').toString('hex')}`,
     );

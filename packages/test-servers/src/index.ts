@@ -10,8 +10,10 @@ declare module 'vitest' {
 }
 
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
+export { countedStore, type CountedStore } from './counted-store.ts';
 export { gate, type Gate } from './gate.ts';
 export { describeOutages, type LockerSite, type OutageTraits } from './outages.ts';
+export { unpack } from './packed.ts';
 export { fails, serverBehindProxy, TestSite, until } from './site.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { makeCertificate, type TestCertificate } from './certificate.ts';
