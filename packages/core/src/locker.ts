@@ -50,7 +50,7 @@ import { KnownSettings } from './known-settings.ts';
 import { forceRelease, inspect, list } from './questions.ts';
 import { enclosingLocks, inScope, isInScope, type Enclosing, type Wanted } from './scope.ts';
 import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './util/store-calls.ts';
+import { isPromiseLike } from './util/promises.ts';
 import type { NamedKey } from './acquire/waiter.ts';
 import { INSPECT, inspected } from './util/inspection.ts';
 import { restacked } from './util/traces.ts';

@@ -3,7 +3,7 @@ import { HeldLock } from '../hold/lock.ts';
 import type { LockSettings } from '../options.ts';
 import type { MaybePromise } from '../store.ts';
 import type { Lock } from '../types.ts';
-import { isPromiseLike } from '../util/store-calls.ts';
+import { isPromiseLike } from '../util/promises.ts';
 import { Acquisition } from './acquisition.ts';
 import { ask, type Sent } from './attempt.ts';
 import { Waiter, type NamedKey } from './waiter.ts';
