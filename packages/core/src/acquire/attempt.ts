@@ -39,7 +39,7 @@ export function ask(
   const { ttl } = settings.timing;
   // A permit is not passed on: its next token would be smaller than that of a permit granted meanwhile.
   const tokens = sharing === undefined ? context.tokens : 1;
-  context.subscribe();
+  if (!context.subscribed) context.subscribe();
   try {
     return store.acquire({
       key: stored,
@@ -115,6 +115,24 @@ export class Attempt implements Pending<AcquireReply> {
   }
 
   /**
+   * Goes on with a request that somebody else sent.
+   *
+   * @param reply if that is still under way
+   */
+  takeOver(sentAt: number, reply?: PromiseLike<AcquireReply>): void {
+    const { context, settings } = this.waiter;
+    this.sentAt = sentAt;
+    if (reply !== undefined) {
+      context.calls.await(this, reply, settings.timing.storeTimeout, sentAt);
+    }
+  }
+
+  /** As who asks alone for a key. */
+  asAttempt(): this {
+    return this;
+  }
+
+  /**
    * Nobody wants it any more. The request that takes it back is sent behind it, so that a server that
    * serves in order undoes even a late grant.
    */
@@ -134,7 +152,7 @@ export class Attempt implements Pending<AcquireReply> {
     else this.listener.conflicts(this, reply.conflict);
   }
 
-  failed(error: LockStoreError): void {
+  errored(error: LockStoreError): void {
     this.state = 'failed';
     this.listener.failed(this, error);
   }
@@ -147,7 +165,7 @@ export class Attempt implements Pending<AcquireReply> {
 
   timedOut(): void {
     const { context, key, settings } = this.waiter;
-    this.failed(context.calls.timeoutError('acquire', key, settings.timing.storeTimeout));
+    this.errored(context.calls.timeoutError('acquire', key, settings.timing.storeTimeout));
   }
 
   private granted(reply: Granted): void {
@@ -156,14 +174,15 @@ export class Attempt implements Pending<AcquireReply> {
     const now = context.time.checkedNow();
     if (isFresh(sentAt, settings.timing, now)) {
       this.state = 'over';
-      const grant = context.queues.grantOf(waiter, reply, sentAt);
+      const owner = settings.owner === undefined ? waiter.owner : undefined;
+      const grant = context.queues.grantOf(this.id, reply, sentAt, owner);
       this.listener.granted(this, grant, now, reply.room ?? 0);
     } else if (this.state === 'asked') {
       this.state = 'asked again';
       this.start();
     } else {
       waiter.takeBack(this.id);
-      this.failed(context.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
+      this.errored(context.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
     }
   }
 }

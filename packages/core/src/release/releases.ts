@@ -85,7 +85,7 @@ class Ending implements Linked<Ending>, Pending<boolean> {
       timeout: grant.settings.timing.storeTimeout,
       send: () => endGrant(context, grant, context.time.now()),
       answered: (freed) => this.finish(freed),
-      failed: (error) => this.failed(error),
+      failed: (error) => this.errored(error),
       late: (freed) => this.late(freed),
     });
   }
@@ -94,7 +94,7 @@ class Ending implements Linked<Ending>, Pending<boolean> {
     this.finish(freed);
   }
 
-  failed(error: LockStoreError): void {
+  errored(error: LockStoreError): void {
     if (error.permanent) this.finish(false);
     else this.askAgain();
     const { tell, releases, since } = this;
@@ -117,7 +117,7 @@ class Ending implements Linked<Ending>, Pending<boolean> {
       timeouts.start(this, storeTimeout - RELEASE_LIMIT, time.now());
       return;
     }
-    this.failed(calls.timeoutError('release', this.key, storeTimeout));
+    this.errored(calls.timeoutError('release', this.key, storeTimeout));
   }
 
   finish(freed: boolean): void {

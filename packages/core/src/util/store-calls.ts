@@ -19,7 +19,7 @@ export interface Pending<T> extends Timeout {
   /** The user's key, where the request is about one. */
   readonly key: string | undefined;
   answered(reply: T): void;
-  failed(error: LockStoreError): void;
+  errored(error: LockStoreError): void;
   /** An answer that came after the end of its timeout. */
   late(reply: T): void;
 }
@@ -124,7 +124,7 @@ export class StoreCalls {
         if (!timeouts.end(pending)) return;
         notices.begin();
         try {
-          pending.failed(this.errorFrom(pending.phase, pending.key, error));
+          pending.errored(this.errorFrom(pending.phase, pending.key, error));
         } finally {
           notices.end();
         }
@@ -168,7 +168,7 @@ class PendingCall<T> implements Pending<T> {
     this.call.answered(reply);
   }
 
-  failed(error: LockStoreError): void {
+  errored(error: LockStoreError): void {
     this.call.failed(error);
   }
 
@@ -178,6 +178,6 @@ class PendingCall<T> implements Pending<T> {
 
   timedOut(): void {
     const { phase, key, timeout } = this.call;
-    this.failed(this.calls.timeoutError(phase, key, timeout));
+    this.errored(this.calls.timeoutError(phase, key, timeout));
   }
 }

@@ -108,12 +108,12 @@ export class Timeouts {
 
   private ring(list: TimeoutList): void {
     const now = this.time.now();
-    list.alarm = undefined;
+    // Those that are started meanwhile need no timer yet, and may have run out already.
     for (let { first } = list; first !== undefined && first.timeoutAt <= now; { first } = list) {
       this.end(first);
       first.timedOut();
     }
-    if (list.alarm !== undefined) return;
+    list.alarm = undefined;
     if (list.first === undefined) this.lists.delete(list.length);
     else this.arm(list, list.first.timeoutAt - now);
   }
