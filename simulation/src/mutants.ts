@@ -62,8 +62,9 @@ export const mutants: readonly Mutant[] = [
     caughtBy: ['belief'],
     install: () =>
       patch(KeyQueues, 'grantOf', (original) => {
-        return function (this: KeyQueues, waiter: Waiter, granted: unknown) {
-          return original.call(this, waiter, granted, waiter.context.time.now());
+        return function (this: KeyQueues, id: string, granted: unknown, _: number, owner?: string) {
+          const { time } = (this as unknown as { context: Context }).context;
+          return original.call(this, id, granted, time.now(), owner);
         };
       }),
   },
