@@ -34,7 +34,7 @@ export class Permits {
   async acquire(request: AcquireRequest, sharing: Sharing): Promise<AcquireReply> {
     const { key, id, client, wait } = request;
     const member = this.inbox.memberOf(client);
-    const heard = this.inbox.live;
+    const heard = this.inbox.connection.live;
     const { retention } = this;
     const reply = await this.calls.one(PERMIT_ACQUISITIONS, {
       request,

@@ -52,7 +52,7 @@ async function deadWaiters(admin: Redis, count: number): Promise<void> {
   if (held !== null)
     await admin.set(
       lock,
-      held.replace(/^(holdfast:1 held \d+ \d+ \d+) - /, '$1 queue '),
+      held.replace(/^(holdfast:1 held \d+ \d+ \d+ \d+) - /, '$1 queue '),
       'KEEPTTL',
     );
 }

@@ -127,6 +127,8 @@ export interface RedisOptions {
   tls?: boolean | undefined;
   /** Instead of a folder of its own, which is removed with the server. */
   folder?: string | undefined;
+  /** More of the environment of its process. */
+  env?: NodeJS.ProcessEnv | undefined;
 }
 
 /** Starts a redis-server with nothing in it. */
@@ -138,7 +140,8 @@ export async function startRedis(binary: string, options: RedisOptions = {}): Pr
     const listen = ['--bind', HOST];
     if (options.tls === true) listen.push('--port', '0', '--tls-port', String(port));
     else listen.push('--port', String(port));
-    const child = launch(binary, [...listen, ...quiet, ...(options.args ?? [])], folder);
+    const args = [...listen, ...quiet, ...(options.args ?? [])];
+    const child = launch(binary, args, folder, options.env);
     const server = new ServerProcess(child, folder, port);
     try {
       await untilOutput(child, /Ready to accept connections/);
