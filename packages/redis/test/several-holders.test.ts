@@ -46,12 +46,12 @@ const stores: Record<string, () => () => LockStore> = {
 
 let prefix = 0;
 
-describe.each(Object.entries(stores))('on %s', { timeout: 30_000 }, (_, makeStores) => {
+describe.each(Object.entries(stores))('on %s', { timeout: 60_000 }, (_, makeStores) => {
   /** Makes lockers as of processes of their own, and a key of the test's own. */
   function site() {
     const make = makeStores();
     const locker = (options: LockerOptions = {}): Locker => {
-      const made = createLocker({ store: make(), ttl: 20_000, ...options });
+      const made = createLocker({ store: make(), ttl: 60_000, storeTimeout: 20_000, ...options });
       onTestFinished(() => made.close());
       return made;
     };
@@ -175,7 +175,7 @@ describe.each(Object.entries(stores))('on %s', { timeout: 30_000 }, (_, makeStor
 
   test('a permit that is not renewed runs out alone', async () => {
     const { locker, key } = site();
-    const crashed = locker({ ttl: 500 });
+    const crashed = locker({ ttl: 2_000, storeTimeout: undefined });
     await crashed.lock(key, { limit: 2, renew: false, onLost: () => {} });
     const other = locker();
     const held = await other.lock(key, { limit: 2 });
