@@ -43,7 +43,7 @@ test('limits of a list of keys hold together, and requests that wait are served 
   const app = express();
   const lock = lockRoute({
     locker,
-    key: (req) => [`tenant:${req.params.tenant}`, 'total'],
+    key: (req) => [`tenant:${req.params['tenant'] as string}`, 'total'],
     limit: [2, 3],
     wait: 60_000,
   });
