@@ -169,6 +169,7 @@ export default defineConfig({
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
       projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
+      onServers('report-service', 'apps/report-service'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       project('nestjs', 'packages/nestjs', [servers, packed]),
       ...onNewestNode('nestjs'),

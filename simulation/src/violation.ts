@@ -1,6 +1,10 @@
 /** What must always be true. */
 export type Invariant =
   | 'exclusion'
+  | 'weight'
+  | 'readers'
+  | 'leadership'
+  | 'overtaking'
   | 'belief'
   | 'signal-fired'
   | 'tokens-grow'

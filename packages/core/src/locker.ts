@@ -280,8 +280,11 @@ export class HoldfastLocker implements Locker {
     const joined = isInScope() ? this.#enclosing(keys, named, settings) : undefined;
     throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
-    // In one global order, so that no two acquisitions wait for each other.
-    named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
+    // In one global order, so that no two acquisitions wait for each other. Keys with the smaller limits
+    // come first: who waits for one of those has not yet taken what others could use.
+    named.sort(
+      (a, b) => limitOf(a.settings) - limitOf(b.settings) || (a.stored < b.stored ? -1 : 1),
+    );
     return new ListAcquisition(settings, keys, named, demanding).start();
   }
 
