@@ -14,13 +14,16 @@ export class Processes {
     'two processes are frozen': () => [this.freeze(), this.freeze()],
   };
   private readonly workers: Worker[] = [];
+  private readonly random: Random;
   private started = 0;
 
   constructor(
     private readonly job: Omit<Job, 'process'>,
-    private readonly random: Random,
+    random: Random,
     private readonly tell: (event: Event) => void,
-  ) {}
+  ) {
+    this.random = random.fork();
+  }
 
   async start(count: number): Promise<void> {
     while (this.workers.length < count) this.workers.push(this.another());

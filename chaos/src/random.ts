@@ -8,6 +8,11 @@ export class Random {
     this.next = seededRandom(seed);
   }
 
+  /** Another, whose numbers do not depend on when these are drawn. */
+  fork(): Random {
+    return new Random(Math.floor(this.next() * 2 ** 32));
+  }
+
   between(least: number, most: number): number {
     return least + this.next() * (most - least);
   }

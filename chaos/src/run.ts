@@ -9,7 +9,7 @@ import { Random } from './random.ts';
 import { openStore, type Place } from './stores.ts';
 import { redisBinary } from './topologies/binaries.ts';
 import { topologies } from './topologies/index.ts';
-import type { Fault, Faults, TopologyKind } from './topologies/topology.ts';
+import type { Faults, TopologyKind } from './topologies/topology.ts';
 import { allOf } from './workload.ts';
 
 /** What a run is to do. */
@@ -32,8 +32,8 @@ export interface Report extends Verdict {
   readonly faults: Readonly<Record<string, number>>;
 }
 
-/** Between two faults, in ms, at most. */
-const CALM = 400;
+/** Between two faults of servers or connections, in ms, at most. */
+const CALM = 1_500;
 /** After the last lease is over, in ms: for what is cleaned up in the background. */
 const CLEAN_UP = 15_000;
 
@@ -63,7 +63,12 @@ export async function run(plan: Plan): Promise<Report> {
     endings.push(() => processes.stop());
     await processes.start(plan.processes);
 
-    const classes = [topology.servers, topology.connections, processes.faults];
+    const classes: FaultClass[] = [
+      { faults: topology.servers, calm: CALM },
+      { faults: topology.connections, calm: CALM },
+      // What a process that is killed or frozen held is held for a ttl.
+      { faults: processes.faults, calm: ttl },
+    ];
     const faults = await makeFaults(classes, random, plan.seconds, tell);
 
     await topology.heal();
@@ -92,34 +97,34 @@ export function check(file: string): Verdict {
   return oracle.verdict();
 }
 
-/** One fault after the other, each kind in turn, and often one of another class at the same time. */
+/** Faults that come one after the other, and so many ms between two of them at most. */
+interface FaultClass {
+  readonly faults: Faults;
+  readonly calm: number;
+}
+
+/** Of each class one fault after the other, each kind in turn, and all classes at the same time. */
 async function makeFaults(
-  classes: readonly Faults[],
+  classes: readonly FaultClass[],
   random: Random,
   seconds: number,
   tell: (event: Event) => void,
 ): Promise<Record<string, number>> {
   const made: Record<string, number> = {};
-  const make = async (name: string, fault: Fault): Promise<void> => {
-    const from = machineNow();
-    await fault();
-    made[name] = (made[name] ?? 0) + 1;
-    tell({ what: 'fault', name, from, at: machineNow() });
-  };
   const endAt = performance.now() + seconds * 1_000;
-  const queues = classes.map((): (readonly [string, Fault])[] => []);
-  const next = async (index: number): Promise<void> => {
-    const queue = queues[index] as (readonly [string, Fault])[];
-    if (queue.length === 0) queue.push(...random.shuffled(Object.entries(classes[index] ?? {})));
-    const [name, fault] = queue.shift() as readonly [string, Fault];
-    await make(name, fault);
+  const makeAll = async ({ faults, calm }: FaultClass, own: Random): Promise<void> => {
+    do {
+      for (const [name, fault] of own.shuffled(Object.entries(faults))) {
+        await sleep(own.between(0, calm));
+        const from = machineNow();
+        await fault();
+        made[name] = (made[name] ?? 0) + 1;
+        tell({ what: 'fault', name, from, at: machineNow() });
+        if (performance.now() > endAt) break;
+      }
+    } while (performance.now() < endAt);
   };
-  for (let turn = 0; turn < classes.length || performance.now() < endAt; turn++) {
-    await sleep(random.between(0, CALM));
-    const index = turn % classes.length;
-    const other = (index + 1) % classes.length;
-    await Promise.all([next(index), random.chance(0.4) && next(other)]);
-  }
+  await Promise.all(classes.map((one) => makeAll(one, random.fork())));
   return made;
 }
 

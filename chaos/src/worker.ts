@@ -50,7 +50,14 @@ export class Worker {
 
   static start(job: Job, tell: (event: Event) => void): Worker {
     const tsx = import.meta.resolve('tsx');
-    const args = ['--import', tsx, '--conditions=@holdfast/source', MAIN, JSON.stringify(job)];
+    const args = [
+      '--no-warnings',
+      '--import',
+      tsx,
+      '--conditions=@holdfast/source',
+      MAIN,
+      JSON.stringify(job),
+    ];
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     running.add(child);
     child.once('exit', () => running.delete(child));

@@ -201,7 +201,8 @@ export class Workload {
       return;
     }
     const { keys, owner } = lock;
-    const tokens = keys.map((key) => lock.tokenFor(key));
+    // Those of memcached begin anew with the server.
+    const tokens = keys.map((key) => (counter === undefined ? 0 : lock.tokenFor(key)));
     say({ what: 'granted', call, tokens, owner, at: machineNow() });
     const isCounted = counter !== undefined && [...PLAIN, LEADER].includes(keys[0] as string);
     const counts: (number | undefined)[] = [];

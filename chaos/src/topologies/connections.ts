@@ -4,7 +4,8 @@ import type { Random } from '../random.ts';
 import type { Faults } from './topology.ts';
 
 /** What goes wrong between clients and one server after the other, each behind a proxy. */
-export function connectionFaults(proxies: readonly FaultProxy[], random: Random): Faults {
+export function connectionFaults(proxies: readonly FaultProxy[], seeded: Random): Faults {
+  const random = seeded.fork();
   const one = (): FaultProxy => random.pick(proxies);
   return {
     'all connections of a server are cut': () => one().cutAll(),

@@ -126,5 +126,6 @@ export const sentinel: TopologyKind = {
 export const durability: TopologyKind = {
   ...sentinel,
   ttl: 8_000,
+  several: false,
   start: (tools) => startSentinel(tools, true),
 };
