@@ -76,7 +76,7 @@ for (const { topology, library } of runs) {
   const what = `${topology}, ${library}, seed ${seed}`;
   console.log(`${what}: ${processes} processes, ${Math.round(seconds)} s of faults …`);
   const history =
-    values.history ?? join(tmpdir(), `holdfast-chaos-${topology}-${process.pid}.jsonl`);
+    values.history ?? join(tmpdir(), `holdfast-chaos-${topology}-${library}-${process.pid}.jsonl`);
   const report = await run({ topology, library, seconds, seed, processes, history });
   const { oracle, faults } = report;
   const total = Object.values(faults).reduce((sum, count) => sum + count, 0);

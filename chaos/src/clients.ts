@@ -83,7 +83,7 @@ async function nodeRedis(): Promise<Library> {
           rootNodes: ports.map((port) => ({ socket: { host, port } })),
           nodeAddressMap: map,
         }),
-      ) as unknown as Promise<Connected<AnyRedisCluster>>,
+      ),
     sentinel: ({ port, name, map }) =>
       connected(createSentinel({ name, sentinelRootNodes: [{ host, port }], nodeAddressMap: map })),
   };

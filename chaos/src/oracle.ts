@@ -44,6 +44,9 @@ export interface Verdict {
 /** How long a request whose answer never came may still be on its way to the server, in ms. */
 const UNDERWAY = 10_000;
 
+/** So many tokens at most are reserved with a grant, for those to whom it is passed on. */
+const RESERVED = 128;
+
 /** An acquisition. */
 interface Call {
   readonly id: CallId;
@@ -61,6 +64,8 @@ interface Hold extends Want {
   /** 0 where the store gives none. */
   readonly token: number;
   readonly askedAt: number;
+  /** When its grant was asked for: of one that was passed on within a process, by the first who had it. */
+  readonly since: number;
   readonly atLeast: number;
   readonly from: number;
   to: number;
@@ -95,6 +100,8 @@ export class Oracle {
   longest = 0;
   private readonly open = new Map<CallId, Call>();
   private readonly holds = new Map<string, Hold[]>();
+  /** By process and key: what it held last. */
+  private readonly latest = new Map<string, Hold>();
   private readonly ends = new Map<string, EarlyEnd[]>();
   private readonly everywhere: EarlyEnd[] = [];
   private readonly superseding = new Map<CallId, EarlyEnd[]>();
@@ -190,12 +197,23 @@ export class Oracle {
     const { askedAt, atLeast } = call;
     call.holds = call.wants.map((want, index) => {
       const token = tokens[index] ?? 0;
-      return { ...want, call: id, owner, token, askedAt, atLeast, from: at, to: at };
+      const since = this.sinceOf(id, want.key, token) ?? askedAt;
+      return { ...want, call: id, owner, token, askedAt, since, atLeast, from: at, to: at };
     });
-    for (const hold of call.holds) listOf(this.holds, hold.key).push(hold);
+    for (const hold of call.holds) {
+      listOf(this.holds, hold.key).push(hold);
+      this.latest.set(`${processOf(id)} ${hold.key}`, hold);
+    }
     for (const end of this.superseding.get(id) ?? []) end.at = at;
     this.superseding.delete(id);
     this.grants += 1;
+  }
+
+  /** Since when the process has a grant that it passes on: tokens of other grants are times apart. */
+  private sinceOf(id: CallId, key: string, token: number): number | undefined {
+    const before = this.latest.get(`${processOf(id)} ${key}`);
+    if (before === undefined || token < before.token) return undefined;
+    return token - before.token <= RESERVED ? before.since : undefined;
   }
 
   /** @param at when no request of the call can reach the server any more */
@@ -209,7 +227,7 @@ export class Oracle {
     if (how === 'badly') this.violated('ends', `Process ${process} did not end well.`);
     if (how !== 'killed') return;
     for (const id of this.open.keys()) {
-      if (id.startsWith(`${process}.`)) this.close(id, at + UNDERWAY);
+      if (processOf(id) === process) this.close(id, at + UNDERWAY);
     }
   }
 
@@ -256,12 +274,12 @@ export class Oracle {
     const seen = new Map<number, Hold>();
     let largest: Hold | undefined;
     let before = 0;
-    for (const hold of holds.toSorted((a, b) => a.askedAt - b.askedAt)) {
+    for (const hold of holds.toSorted((a, b) => a.since - b.since)) {
       if (hold.token === 0) continue;
       const same = seen.get(hold.token);
       if (same !== undefined) this.violated('tokens', `${key}: ${shown(hold)} and ${shown(same)}.`);
       seen.set(hold.token, hold);
-      for (; (holds[before]?.from ?? Infinity) < hold.askedAt; before++) {
+      for (; (holds[before]?.from ?? Infinity) < hold.since; before++) {
         const one = holds[before] as Hold;
         if (largest === undefined || one.token > largest.token) largest = one;
       }
@@ -301,11 +319,12 @@ export class Oracle {
     for (const { call, reason, at } of this.lost) {
       const why = REASONS[reason];
       if (why === undefined) continue;
-      const { id, askedAt, owner } = call;
-      const about = { call: id, owner: owner ?? call.holds[0]?.owner ?? '', askedAt };
-      const ended = call.wants.some(({ key }) =>
-        this.endsOf(key).some((end) => why.includes(end.why) && ends(end, about) && end.from <= at),
-      );
+      const { id, owner, askedAt } = call;
+      const ended = call.wants.some(({ key }, index) => {
+        const about = call.holds[index] ?? { call: id, owner: owner ?? '', since: askedAt };
+        const may = (end: EarlyEnd): boolean => why.includes(end.why) && ends(end, about);
+        return this.endsOf(key).some((end) => may(end) && end.from <= at);
+      });
       if (!ended) {
         const keys = call.wants.map(({ key }) => key).join(' and ');
         this.violated('reason', `${keys}: ${id} was lost as ${reason} at ${ms(at)} by nobody.`);
@@ -364,9 +383,9 @@ const REASONS: Readonly<Record<string, readonly EarlyEnd['why'][]>> = {
 };
 
 /** Whether it may have ended a lease of an acquisition. */
-const ends = (end: EarlyEnd, one: Pick<Hold, 'call' | 'owner' | 'askedAt'>): boolean =>
+const ends = (end: EarlyEnd, one: Pick<Hold, 'call' | 'owner' | 'since'>): boolean =>
   end.by !== one.call &&
-  end.at >= one.askedAt &&
+  end.at >= one.since &&
   (end.owner === undefined || end.owner === one.owner);
 
 const isAlone = ({ weight, limit, shared }: Want): boolean => !shared && weight >= limit;
@@ -378,6 +397,8 @@ function exclude(holds: readonly Hold[]): boolean {
   const limit = Math.min(...several.map((one) => one.limit));
   return weight > limit || (several.length > 0 && several.length < holds.length);
 }
+
+const processOf = (id: CallId): number => Number.parseInt(id, 10);
 
 const overlap = (a: Hold, b: Hold): boolean => a.from < b.to && b.from < a.to;
 

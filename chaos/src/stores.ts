@@ -51,7 +51,7 @@ export async function openStore(place: Place): Promise<Opened> {
       if (library.sentinel === undefined) throw new Error(`${place.library} has no Sentinel.`);
       return on(await library.sentinel(place), place.durability);
     }
-    case 'quorum': {
+    default: {
       const all = await Promise.all(place.ports.map((port) => library.single(port)));
       const clients = all.map(({ client }) => client);
       return { store: redisQuorum(clients), close: () => all.map(({ close }) => close()) };

@@ -62,6 +62,7 @@ interface Way extends Pick<LockOptions, 'owner' | 'holdAtLeast' | 'signal' | 'wa
 /** Locks in every way that there is, over and over. */
 export class Workload {
   private calls = 0;
+  private keeping = false;
 
   constructor(private readonly around: Surroundings) {}
 
@@ -75,7 +76,7 @@ export class Workload {
       () => this.run([alone(this.pick(PLAIN))], { verb: 'tryLock', wait: this.shortWait() }),
       () => this.run(this.two().map(alone), { verb: 'tryWithLock', wait: this.shortWait() }),
       () => this.run([alone('owned')], { owner: this.pick(['task 1', 'task 2', 'task 3']) }),
-      () => this.run([alone('kept')], { holdAtLeast: 20 + this.below(300) }),
+      () => this.keep(),
       () => this.force(),
     ];
     if (this.around.several) {
@@ -232,6 +233,14 @@ export class Workload {
       if (error instanceof LockLostError || error instanceof LockStoreError) return;
       this.failed('extend', error);
     });
+  }
+
+  /** One task at a time: where leases are whole seconds, all would soon be waiting for this lock. */
+  private async keep(): Promise<void> {
+    if (this.keeping) return;
+    this.keeping = true;
+    await this.run([alone('kept')], { holdAtLeast: 20 + this.below(300) });
+    this.keeping = false;
   }
 
   /** Takes a lock that operators end, or ends it. */

@@ -17,10 +17,10 @@ interface Told {
   readonly lost?: string;
 }
 
-let calls = 0;
+let calls = 10;
 
 /** An acquisition that is known to hold its lock between two times. */
-function hold(from: number, to: number, told: Told = {}, call: CallId = `1.${++calls}`): Event[] {
+function hold(from: number, to: number, told: Told = {}, call: CallId = `${++calls}.1`): Event[] {
   const { want = alone, token = 0, owner, atLeast, asked = from, lost } = told;
   const at = (time: number): { call: CallId; at: number } => ({ call, at: time });
   return [
@@ -207,6 +207,15 @@ const allowed: Record<string, readonly [string, Event[]]> = {
   'servers that have forgotten': [
     'two at once: forgotten',
     [...hold(10, 500), ...hold(40, 50), forgot(20, 30)],
+  ],
+  'servers that have forgotten a lock that is passed on within a process': [
+    'after a successor: forgotten',
+    [
+      ...hold(10, 20, { token: 1_000 }, '2.1'),
+      ...hold(30, 40, { token: 9_000 }),
+      ...hold(45, 48, { token: 1_001, asked: 42 }, '2.2'),
+      forgot(12, 15),
+    ],
   ],
   'servers that have forgotten a token that was told late': [
     'after a successor: forgotten',

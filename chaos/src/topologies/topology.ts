@@ -1,9 +1,10 @@
+import { libraries } from '../clients.ts';
 import type { Event } from '../events.ts';
 import type { Random } from '../random.ts';
 import type { Place } from '../stores.ts';
 
 /** Does something bad, and resolves when it is over. */
-export type Fault = () => unknown;
+type Fault = () => unknown;
 
 /** Faults by what they are, in words. */
 export type Faults = Readonly<Record<string, Fault>>;
@@ -42,7 +43,7 @@ export interface TopologyKind {
   start(tools: Tools): Promise<Topology>;
 }
 
-export const REDIS_CLIENTS = ['ioredis', 'iovalkey', 'node-redis', 'glide'];
+export const REDIS_CLIENTS: readonly string[] = Object.keys(libraries);
 
 /** What is acknowledged is on disk: a server that is killed comes back with every lock. */
 export const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
