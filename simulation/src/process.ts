@@ -5,17 +5,15 @@ import {
   type Lock,
   type LockOptions,
   type LockStore,
-  type StoreEvent,
 } from '@holdfast/core';
 // The parts of the engine, to look into what users cannot see.
 import { Context } from '../../packages/core/src/context.ts';
 import { HoldfastLocker } from '../../packages/core/src/locker.ts';
 import { resolveLockerOptions } from '../../packages/core/src/options.ts';
-import { Machine } from './machine.ts';
+import type { Machine } from './machine.ts';
 import { EVENTS } from './listeners.ts';
 import { taskOf, type Task } from './schedule.ts';
 import type { Tally } from './tally.ts';
-import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -60,14 +58,13 @@ const MISCHIEF = 0.3;
 
 /** One simulated process: a locker of its own on a machine of its own. */
 export class Process {
-  readonly machine: Machine;
   readonly context: Context;
   /** Calls that are not settled, and since when. */
   readonly pending = new Map<Task, number>();
   closing = false;
   /** Tasks that are not done. */
   running = 0;
-  private readonly locker: HoldfastLocker;
+  protected readonly locker: HoldfastLocker;
   private readonly callers = new Map<Task, Caller>();
   /** Locks that tasks work under. */
   private readonly locks = new Set<Lock>();
@@ -77,13 +74,10 @@ export class Process {
     readonly name: string,
     private readonly world: World,
     private readonly tally: Tally,
-    server: LockStore,
-    latency: number,
-    loses: (event: StoreEvent) => boolean,
+    readonly machine: Machine,
+    store: LockStore,
     private readonly misbehaviour?: Misbehaviour,
   ) {
-    this.machine = new Machine(world);
-    const store = new Transport(world, this.machine, server, loses, latency);
     this.context = new Context(store, resolveLockerOptions({ name }), this.machine);
     this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
@@ -183,7 +177,7 @@ export class Process {
       }
     } catch (error) {
       this.settled(task);
-      this.expect(error, reason);
+      this.expect(error, reason, task);
     }
     this.callers.delete(task);
     if (controller.listeners > 0) violated('leftovers', 'a listener on the signal of the caller');
@@ -242,7 +236,7 @@ export class Process {
   }
 
   /** Only these may happen. */
-  private expect(error: unknown, reason: Error): void {
+  protected expect(error: unknown, reason: Error, _task: Task): void {
     if (error === reason || (error instanceof LockerClosedError && this.closing)) return;
     if (error instanceof LockNotAcquiredError || error instanceof LockStoreError) {
       this.tally.count('refusals');
