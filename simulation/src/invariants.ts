@@ -24,7 +24,7 @@ interface Held {
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
-function marginOf(ttl: number): number {
+export function marginOf(ttl: number): number {
   return Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
 }
 
@@ -157,7 +157,7 @@ function addTo(holders: Map<string, Held[]>, key: string, one: Held): void {
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
-function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
+export function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
   const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
   const jump = machine.wallNow() - monotonic - wallOffset;
@@ -167,6 +167,6 @@ function timeOf({ context, machine }: Process): { now: number; unnoticed: number
   return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
 }
 
-function passes({ lease, now }: Held): boolean {
+export function passes({ lease, now }: Pick<Held, 'lease' | 'now'>): boolean {
   return lease.ended === undefined && now < lease.signalPoint && now < lease.maxHoldAt;
 }

@@ -6,7 +6,6 @@ import {
   type Lock,
   type LockOptions,
   type LockStore,
-  type StoreEvent,
 } from '@holdfast/core';
 // The parts of the engine, to look into what users cannot see.
 import { Context } from '../../packages/core/src/context.ts';
@@ -14,11 +13,10 @@ import { HoldfastLocker } from '../../packages/core/src/locker.ts';
 import { resolveLockerOptions } from '../../packages/core/src/options.ts';
 import { CallOrder } from './call-order.ts';
 import { campaign, type Deeds } from './election.ts';
-import { Machine } from './machine.ts';
+import type { Machine } from './machine.ts';
 import { EVENTS } from './listeners.ts';
 import { isDisputed, taskOf, type Task } from './schedule.ts';
 import type { Tally } from './tally.ts';
-import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -63,14 +61,13 @@ const MISCHIEF = 0.3;
 
 /** One simulated process: a locker of its own on a machine of its own. */
 export class Process {
-  readonly machine: Machine;
   readonly context: Context;
   /** Calls that are not settled, and since when. */
   readonly pending = new Map<Task, number>();
   closing = false;
   /** Tasks that are not done. */
   running = 0;
-  private readonly locker: HoldfastLocker;
+  protected readonly locker: HoldfastLocker;
   private readonly order = new CallOrder();
   private readonly callers = new Map<Task, Caller>();
   /** Locks that tasks work under. */
@@ -81,13 +78,10 @@ export class Process {
     readonly name: string,
     private readonly world: World,
     private readonly tally: Tally,
-    server: LockStore,
-    latency: number,
-    loses: (event: StoreEvent) => boolean,
+    readonly machine: Machine,
+    store: LockStore,
     private readonly misbehaviour?: Misbehaviour,
   ) {
-    this.machine = new Machine(world);
-    const store = new Transport(world, this.machine, server, loses, latency);
     this.context = new Context(store, resolveLockerOptions({ name, ttl: 1_000 }), this.machine);
     this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
@@ -202,7 +196,7 @@ export class Process {
       }
     } catch (error) {
       this.settled(task);
-      this.expect(task, error, reason);
+      this.expect(error, reason, task);
     }
     this.callers.delete(task);
     if (controller.listeners > 0) violated('leftovers', 'a listener on the signal of the caller');
@@ -263,7 +257,7 @@ export class Process {
   }
 
   /** Only these may happen. */
-  private expect(task: Task, error: unknown, reason: Error): void {
+  protected expect(error: unknown, reason: Error, task: Task): void {
     if (error === reason || (error instanceof LockerClosedError && this.closing)) return;
     if (error instanceof LockConflictError && isDisputed(task.keys)) {
       this.tally.count('conflicts');

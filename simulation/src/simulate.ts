@@ -4,6 +4,7 @@ import { Deeds } from './election.ts';
 import { Invariants } from './invariants.ts';
 import { Oracle } from './oracle.ts';
 import { listenOnChannels } from './listeners.ts';
+import { Machine } from './machine.ts';
 import { Process } from './process.ts';
 import {
   draw,
@@ -14,6 +15,7 @@ import {
   type Schedule,
 } from './schedule.ts';
 import { Tally } from './tally.ts';
+import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import { World } from './world.ts';
 
@@ -80,19 +82,12 @@ class Simulation {
         void process.close();
       },
     };
-    this.processes = Array.from(
-      { length: this.schedule.processes },
-      (_, index) =>
-        new Process(
-          `process-${index}`,
-          world,
-          this.tally,
-          this.server,
-          this.schedule.latency,
-          loses,
-          misbehaving ? misbehaviour : undefined,
-        ),
-    );
+    this.processes = Array.from({ length: this.schedule.processes }, (_, index) => {
+      const machine = new Machine(world);
+      const store = new Transport(world, machine, this.server, loses, this.schedule.latency);
+      const deeds = misbehaving ? misbehaviour : undefined;
+      return new Process(`process-${index}`, world, this.tally, machine, store, deeds);
+    });
     this.unsubscribe = misbehaving ? listenOnChannels(this.processes) : () => {};
     this.invariants = new Invariants(this.oracle, this.processes);
     this.deeds = new Deeds(world, this.oracle, this.tally);

@@ -17,7 +17,15 @@ export type Invariant =
   | 'orphan'
   | 'leftovers'
   | 'errors'
-  | 'unhandled';
+  | 'unhandled'
+  // Of the whole stack.
+  | 'told'
+  | 'durable'
+  | 'kept'
+  | 'prompt'
+  | 'patience'
+  | 'budget'
+  | 'server-leftovers';
 
 /** Something that must always be true was not. */
 export class Violation extends Error {
