@@ -63,6 +63,11 @@ const projectOn = (
   },
 });
 
+/** What befalls a client, of whichever library. */
+const everyClient = ['faults', 'topologies', 'durability', 'leaving'].map(
+  (file) => `clients/${file}`,
+);
+
 /**
  * Of the tests of Redis, those that another version of ioredis could fail. The others are about scripts,
  * simulated servers, the server itself or what is above the client, and are run on one version. So is
@@ -76,7 +81,7 @@ const onClients = [
   'environments',
   'failover',
   'leaving',
-  'lost-replies',
+  ...everyClient,
   'messages*',
   'outage',
   'permanent-errors',
@@ -89,9 +94,12 @@ const onClients = [
 const onLibrary = (library: string, folder = 'test/'): string[] => [
   `${folder}environments.test.ts`,
   `${folder}clients/conformance.test.ts`,
-  `${folder}clients/faults.test.ts`,
+  ...everyClient.map((file) => `${folder}${file}.test.ts`),
   `${folder}clients/${library}.test.ts`,
 ];
+
+/** All that is about ioredis or about no client, and what is about every client. */
+const onIoredis = ['test/*.test.ts', ...everyClient.map((file) => `test/${file}.test.ts`)];
 
 const redisOn = (library: string) => ({
   extends: true as const,
@@ -136,7 +144,7 @@ export default defineConfig({
       project('consumer', 'consumer', [servers, packed]),
       onServers('test-servers'),
       onServers('docs', 'docs'),
-      onServers('redis'),
+      { ...onServers('redis'), test: { ...onServers('redis').test, include: onIoredis } },
       project('chaos', 'chaos'),
       project('fuzz', 'fuzz'),
       project('soak', 'soak'),
@@ -161,6 +169,7 @@ export default defineConfig({
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
       projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
+      onServers('report-service', 'apps/report-service'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
       project('nestjs', 'packages/nestjs', [servers, packed]),
       ...onNewestNode('nestjs'),

@@ -4,12 +4,14 @@ import { run as bullmq } from './bullmq/index.ts';
 import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
+import { run as permits } from './permits/index.ts';
 import { run as redis } from './redis/index.ts';
 
 const benchmarks: Record<string, () => Promise<boolean>> = {
   alone,
   memory,
   redis,
+  permits,
   memcached,
   express,
   bullmq,

@@ -91,6 +91,7 @@ export const sections: readonly Section[] = [
     items: [
       { text: 'Specification', link: '/specification' },
       { text: 'Architecture', link: '/architecture' },
+      { text: 'Evidence', link: '/evidence' },
       ...libraries.map((name) => ({ text: `API of ${name}`, link: `/api/${name}` })),
     ],
   },

@@ -31,6 +31,10 @@ const LOSSES = [
 const DEEDS = [
   'operations',
   'grants',
+  'permits',
+  'conflicts',
+  'terms',
+  'deeds of leaders',
   'hand-offs',
   'take-overs',
   'aborts',

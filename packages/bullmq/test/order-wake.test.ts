@@ -1,7 +1,7 @@
 // What wakes parked jobs, and what does when that fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Locker } from '@holdfast/core';
-import { guard, type OrderQueue } from '@holdfast/bullmq';
+import { guard, type OrderOptions, type OrderQueue } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import {
@@ -20,10 +20,15 @@ import { OrderClient } from '../src/order/client.ts';
 import { registrationOf, type Registration } from '../src/order/registration.ts';
 import { join } from '../src/order/scripts/join.ts';
 import { leave } from '../src/order/scripts/leave.ts';
+import { PROGRAM } from '../src/order/scripts/program.ts';
 import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
+
+/** As that of a process that has started no job of the queue. */
+const orderClient = (order: OrderOptions): OrderClient =>
+  new OrderClient(order, PROGRAM, { jobs: [] });
 
 describe('a lock that other code releases', () => {
   test('is noticed within the safety delay', async () => {
@@ -202,7 +207,7 @@ test('a job that stalls after it has left its place is not waited for', async ()
   const queue = site.queue();
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue));
-  const client = new OrderClient({ queue, redis: site.client() });
+  const client = orderClient({ queue, redis: site.client() });
   const registration = async (n: number, run: string) =>
     registrationOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
   // Nobody of this queue has been started by BullMQ.
@@ -223,7 +228,7 @@ test('a job that is started again is not passed because its dead run has asked l
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue, { ttl: 50 }));
   const redis = site.client();
-  const client = new OrderClient({ queue, redis });
+  const client = orderClient({ queue, redis });
   const ask = async (n: number, run: string) => {
     const registration = registrationOf(settings, await jobNow(queue, { id: `${n}` }), ['k'], run);
     return join(client, registration, { names: [], impatient: false });
@@ -249,7 +254,7 @@ test.each([{}, { jobId: 'own' }])(
     await sleep(2);
     await addMany(queue, 2);
     const settings = resolveOptions(site.options(queue));
-    const client = new OrderClient({ queue, redis: site.client() });
+    const client = orderClient({ queue, redis: site.client() });
     const jobs = (await queue.getWaiting()) as Job<Data>[];
     const [, second, third] = jobs.map((job) => registrationOf(settings, job, ['k'], ''));
     const own = registrationOf(settings, first, ['k'], '');

@@ -35,6 +35,8 @@ export class Context {
   readonly client: string;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   readonly tokens: number;
+  /** Whether it listens to the store, as it does from the first request on. */
+  subscribed = false;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
 
   constructor(
@@ -56,8 +58,9 @@ export class Context {
     this.tokens = Math.min((settings.handoff?.max ?? 0) + 1, MAX_TOKENS);
   }
 
-  /** Listens to the store, from the first request on. */
+  /** Begins to listen to the store. */
   subscribe(): void {
+    this.subscribed = true;
     this.unsubscribe ??= this.store.subscribe(this.client, (event) => this.hear(event));
   }
 

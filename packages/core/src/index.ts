@@ -52,7 +52,7 @@ export { maxHoldOf, reportBypass, reportWarning } from './bypass.ts';
 export { withSignal } from './hold/lock-views.ts';
 export { checkKeyAnswer, isKey } from './key-answers.ts';
 export { isUnderLock, releaseConfirmed, runWithLock, setRenewal } from './scope.ts';
-export { isPromiseLike } from './util/store-calls.ts';
+export { isPromiseLike } from './util/promises.ts';
 
 // For authors of stores.
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';

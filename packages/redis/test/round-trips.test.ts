@@ -1,3 +1,4 @@
+import type { Locker } from '@holdfast/core';
 import { useRedis } from '@holdfast/test-servers';
 import { expect, test } from 'vitest';
 import { Bench, calls } from './kit.ts';
@@ -70,12 +71,15 @@ test('a hand-off within the process takes none', async () => {
   expect((await calls(admin)) - before).toBeLessThanOrEqual(5);
 });
 
-test('all renewals that are due take one request per 200', async () => {
+test.each([
+  ['locks', (locker: Locker, index: number) => locker.lock(`round-trips:renew:${index}`)],
+  ['permits', (locker: Locker) => locker.lock('round-trips:renew', { limit: 1_000 })],
+])('all renewals of %s that are due take one request per 200', async (_, take) => {
   const admin = bench.client();
   const locker = bench.locker(undefined, { ttl: 2_000 });
   await warmUp(locker);
-  const keys = Array.from({ length: 1_000 }, (_, index) => `round-trips:renew:${index}`);
-  const locks = await Promise.all(keys.map((key) => locker.lock(key)));
+  const wishes = Array.from({ length: 1_000 }, (_wish, index) => take(locker, index));
+  const locks = await Promise.all(wishes);
   const before = await calls(admin);
   let renewed = 0;
   locker.on('renewed', () => (renewed += 1));

@@ -7,9 +7,9 @@ import {
   type LockConflictError,
 } from '../errors.ts';
 import type { AsyncContext, NotAcquiredReason } from '../events.ts';
+import type { Handle } from '../hold/handle.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
-import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
 import { shared } from '../util/process-state.ts';
@@ -27,18 +27,13 @@ const GRACE = 50;
 /** How many acquisitions of this process have waited: each has its number. */
 const waiters = shared('waiters', () => ({ count: 0 }));
 
-/** A lock that can tell of its grant. */
-export interface Announced extends Lock {
-  announce(waited: number, waiter?: number, within?: AsyncContext): void;
-}
-
 /** One call for a lock that was not answered at once: until it has the lock or must give up. */
 export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   previous: Acquisition | undefined = undefined;
   next: Acquisition | undefined = undefined;
   readonly context: Context;
   abstract readonly owner: string | undefined;
-  readonly lock: Promise<Lock | null>;
+  readonly lock: Promise<Handle | null>;
   /** Whether it was told that a key is busy: from then on it counts as waiting. */
   waiting = false;
   protected settled = false;
@@ -49,13 +44,11 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** Its number, once it was told that it waits. */
   private number: number | undefined = undefined;
   private readonly asyncContext: AsyncContext | undefined;
-  private resolve!: (lock: Lock | null) => void;
+  private resolve!: (lock: Handle | null) => void;
   private reject!: (error: unknown) => void;
 
   constructor(
     readonly settings: LockSettings,
-    /** As the caller gave them, without duplicates. */
-    protected readonly keys: readonly string[],
     /** Whether a lock that stays busy is an error; otherwise it is `null`. */
     private readonly demanding: boolean,
     readonly since: number,
@@ -67,6 +60,12 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
       this.reject = reject;
     });
   }
+
+  /** The first of its keys. */
+  abstract get key(): string;
+
+  /** As the caller gave them, without duplicates. */
+  abstract get keys(): readonly string[];
 
   abstract granted(waiter: Waiter, grant: Grant, now: number): Lease;
 
@@ -118,27 +117,30 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.end('store-error', () => this.rejectWith(copyOf(error, this.key)));
   }
 
-  get key(): string {
-    return this.keys[0] as string;
-  }
-
   /** Makes it known, before it asks for anything. */
   protected begin(): void {
-    this.context.queues.pending.append(this);
-    listen(this.settings.signal, this);
+    const { context, settings } = this;
+    context.queues.pending.append(this);
+    if (settings.signal !== undefined) listen(settings.signal, this);
   }
 
   /** It has asked, and was not answered at once. */
-  protected limit(): void {
-    const { wait, timing } = this.settings;
+  protected keepTrace(): void {
     if (!this.settled) this.trace = this.context.queues.traces.here(this.since);
-    // A single attempt may take as long as one request, however many keys it is for.
-    const limit = wait === 0 ? timing.storeTimeout : wait;
-    if (this.settled || limit === Infinity) return;
-    this.alarm = this.context.time.after(limit, () => this.limitReached(), false);
   }
 
-  protected succeed(lock: Announced, now: number): void {
+  /** From now on it ends at its limit, unless it does already. */
+  protected limit(): void {
+    const { wait, timing } = this.settings;
+    const { time } = this.context;
+    // A single attempt may take as long as one request, however many keys it is for.
+    const limit = wait === 0 ? timing.storeTimeout : wait;
+    if (this.settled || this.alarm !== undefined || limit === Infinity) return;
+    const left = this.since + limit - time.now();
+    this.alarm = time.after(left, () => this.limitReached(), false);
+  }
+
+  protected succeed(lock: Handle, now: number): void {
     this.settle();
     lock.announce(now - this.since, this.number, this.asyncContext);
     this.resolve(lock);
@@ -195,18 +197,15 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     }
   }
 
-  private settle(): void {
+  /** Nothing is to go on by itself any more. */
+  protected settle(): void {
     const { time, queues } = this.context;
     this.settled = true;
     queues.pending.remove(this);
     if (this.waiting) queues.waiting -= 1;
     if (this.alarm !== undefined) time.cancel(this.alarm);
-    unlisten(this.settings.signal, this);
-    this.ended();
+    if (this.settings.signal !== undefined) unlisten(this.settings.signal, this);
   }
-
-  /** Nothing is to go on by itself any more. */
-  protected ended(): void {}
 
   private about(): {
     key: string;

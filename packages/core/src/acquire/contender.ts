@@ -2,7 +2,7 @@ import { LockStoreError } from '../errors.ts';
 import type { Grant } from '../hold/lease.ts';
 import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
-import { isPromiseLike } from '../util/store-calls.ts';
+import { isPromiseLike } from '../util/promises.ts';
 import type { Alarm } from '../util/time.ts';
 import { Attempt, type AttemptListener, type Sent } from './attempt.ts';
 import type { KeyQueue } from './key-queue.ts';

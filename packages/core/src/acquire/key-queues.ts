@@ -8,6 +8,7 @@ import type { Alarm } from '../util/time.ts';
 import { Traces } from '../util/traces.ts';
 import type { Acquisition } from './acquisition.ts';
 import { Attempt, type AttemptListener, type Granted, type Sent } from './attempt.ts';
+import type { KeyAcquisition } from './key-acquisition.ts';
 import { KeyQueue } from './key-queue.ts';
 import { Registrations } from './registrations.ts';
 import type { Waiter } from './waiter.ts';
@@ -27,7 +28,7 @@ export class KeyQueues implements AttemptListener {
   readonly notifies: boolean;
   private readonly queues = new SlotMap<KeyQueue>();
   /** By stored key, who asks the store while nobody else of this process wants the key. */
-  private readonly alone = new SlotMap<Waiter>();
+  private readonly alone = new SlotMap<Attempt | KeyAcquisition>();
   /** The same for all but a few grants, and so one object. */
   private firstTenure: Tenure = { from: undefined, spare: 0 };
   private parkedKeys = 0;
@@ -54,7 +55,7 @@ export class KeyQueues implements AttemptListener {
 
   /** The first of them; the others follow it. */
   firstFor(stored: string): Waiter | undefined {
-    return this.alone.get(stored) ?? this.queues.get(stored)?.head;
+    return this.alone.get(stored)?.waiter ?? this.queues.get(stored)?.head;
   }
 
   /** Whether one more may wait: who may not is not to take a place in the store's queue either. */
@@ -68,7 +69,9 @@ export class KeyQueues implements AttemptListener {
     if (sharing !== undefined && wait === 0) {
       // Those before us may have room beside them: only the store's word makes the key busy.
       if (this.queues.get(stored)?.isHeldUp === true) return true;
-    } else if (this.queues.has(stored) || this.alone.has(stored)) {
+    } else if (this.queues.size > 0 && this.queues.has(stored)) {
+      return true;
+    } else if (this.alone.size > 0 && this.alone.has(stored)) {
       return true;
     }
     // By the clock: after a blocked event loop nobody may have noticed yet that a lease is over.
@@ -89,23 +92,30 @@ export class KeyQueues implements AttemptListener {
       return;
     }
     const alone = sent?.registers ?? (!taken && this.mayWait(settings));
-    if (alone) this.alone.set(stored, waiter);
-    waiter.attempt = new Attempt(waiter, this, alone);
-    waiter.attempt.start(sent);
+    const attempt = new Attempt(waiter, this, alone);
+    if (alone) this.alone.set(stored, attempt);
+    waiter.attempt = attempt;
+    attempt.start(sent);
   }
 
-  grantOf({ id, owner, settings }: Waiter, { token, tokens }: Granted, sentAt: number): Grant {
-    const own = settings.owner === undefined ? owner : undefined;
-    return { id, sentAt, token, tenure: this.tenureOf(token, tokens, own) };
+  /** Who asks alone for a key from now on: `undefined` for nobody any more. */
+  asksAlone(stored: string, asking: Attempt | KeyAcquisition | undefined): void {
+    if (asking === undefined) this.alone.vacate(stored);
+    else this.alone.set(stored, asking);
   }
 
-  /** @param owner what the store knows as the owner, where that is not the id of the grant */
-  tenureOf(token: number, tokens: number, owner?: string): Tenure {
+  /**
+   * What the store granted, at a request that was sent at `sentAt`.
+   *
+   * @param owner what the store knows as the owner, where nobody gave one and it is not the id
+   */
+  grantOf(id: string, { token, tokens }: Granted, sentAt: number, owner?: string): Grant {
     const most = this.context.tokens;
     const spare = (token === 0 ? most : Math.min(most, tokens)) - 1;
-    if (owner !== undefined) return { from: undefined, spare, owner };
+    if (owner !== undefined)
+      return { id, sentAt, token, tenure: { from: undefined, spare, owner } };
     if (this.firstTenure.spare !== spare) this.firstTenure = { from: undefined, spare };
-    return this.firstTenure;
+    return { id, sentAt, token, tenure: this.firstTenure };
   }
 
   /** A waiter wants no more. */
@@ -201,9 +211,10 @@ export class KeyQueues implements AttemptListener {
     attempt.waiter.takeBack(attempt.id);
   }
 
-  private settled({ waiter }: Attempt): void {
+  private settled(attempt: Attempt): void {
+    const { waiter } = attempt;
     waiter.attempt = undefined;
-    if (this.alone.get(waiter.stored) === waiter) this.alone.vacate(waiter.stored);
+    if (this.alone.get(waiter.stored) === attempt) this.alone.vacate(waiter.stored);
   }
 
   /** A waiter found its key busy. */
@@ -251,7 +262,7 @@ export class KeyQueues implements AttemptListener {
 
   /** The queue behind the one who asks alone, if there is one. */
   private openFor(stored: string): KeyQueue | undefined {
-    const attempt = this.alone.get(stored)?.attempt;
+    const attempt = this.alone.get(stored)?.asAttempt();
     if (attempt === undefined) return undefined;
     this.settled(attempt);
     return this.open(attempt);

@@ -138,7 +138,7 @@ export class Waiter {
     }
     const keepUntil = lease?.id === id ? lease.keepUntil : 0;
     const permit = settings.sharing && true;
-    context.releases.takeBack({ key, stored, id, timing: settings.timing, keepUntil, permit });
+    context.releases.takeBack({ key, stored, id, settings, keepUntil, permit });
   }
 
   /** Whether a permit for one is as good for the other. */

@@ -22,7 +22,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   constructor(settings: LockSettings, key: string, stored: string, grant: Grant, now: number) {
     super(settings, stored, grant, now);
     this.key = key;
-    listen(settings.signal, this);
+    if (settings.signal !== undefined) listen(settings.signal, this);
     settings.context.held.add(this);
   }
 

@@ -136,9 +136,9 @@ class MemoryStore implements LockStore {
         : this.decideShared(request, sharing, now);
     if (!reply.granted && wait) {
       if (reply.conflict === undefined) {
-        this.queues.register(key, client, now, request.label, sharing);
+        this.queues.register(key, client, now, request);
       } else {
-        this.queues.remove(key, client);
+        this.waitsNoMore(key, client);
         this.serve(key, now);
       }
     }
@@ -182,7 +182,8 @@ class MemoryStore implements LockStore {
       this.queues.register(key, client, now);
       if (shared !== undefined) {
         this.serve(key, now);
-        if (shared.reserved.has(client)) return 0;
+        // It has its turn, or is to hear that others hold the key with another limit.
+        if (shared.reserved.has(client) || !this.queues.has(key, client)) return 0;
         return shared.nextEnd - now + this.queues.delay(key, client, now);
       }
       const entry = this.live(key, now);
@@ -196,7 +197,7 @@ class MemoryStore implements LockStore {
 
   leave(client: string, key: string): void {
     const now = this.clock.now();
-    this.queues.remove(key, client);
+    this.waitsNoMore(key, client);
     this.shared(key, now)?.unreserve(client);
     this.serve(key, now);
     this.flush();
@@ -206,6 +207,7 @@ class MemoryStore implements LockStore {
     this.listeners.set(client, listener);
     return () => {
       this.listeners.delete(client);
+      this.queues.forget(client);
     };
   }
 
@@ -354,11 +356,16 @@ class MemoryStore implements LockStore {
     now: number,
   ): AcquireReply {
     const { key, id, owner, client, wait, ttl } = request;
+    // Its turn is over with this request, whatever comes of it.
+    const woken = wait && shared.unreserve(client);
     if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
     const same = shared.permits.get(id);
     if (same !== undefined && !same.kept) {
       same.expiresAt = Math.max(same.expiresAt, Math.ceil(now) + ttl);
       shared.endsAt(same.expiresAt);
+      // A request that came late: another acquisition of its client may be in line.
+      if (wait) this.queues.forget(client, key, id);
+      if (woken) this.serve(key, now);
       return { granted: true, token: same.token, tokens: 1 };
     }
     const own = shared.of(owner);
@@ -367,7 +374,6 @@ class MemoryStore implements LockStore {
       shared.remove(own);
       return this.grantPermit(request, sharing, shared, now);
     }
-    const woken = wait && shared.unreserve(client);
     const head = this.queues.head(key, now);
     const itsTurn = woken || head === undefined || (wait && head.client === client);
     if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
@@ -383,6 +389,7 @@ class MemoryStore implements LockStore {
   ): AcquireReply {
     const { key, id, owner, ttl, client, wait } = request;
     if (wait) this.queues.remove(key, client);
+    if (wait) this.queues.forget(client, key, id);
     this.ended.delete(id);
     const token = this.lastToken + 1;
     this.lastToken = token;
@@ -479,6 +486,11 @@ class MemoryStore implements LockStore {
       if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
       this.tell(client, { type: 'wake', key });
     }
+  }
+
+  private waitsNoMore(key: string, client: string): void {
+    this.queues.remove(key, client);
+    this.queues.forget(client, key);
   }
 
   /** Lockers come again and again, so their records are shared. */

@@ -1,5 +1,5 @@
-import { fromWord, lockKey, queueKey, toWord } from '../redis-keys.ts';
-import { END_EARLY, FORMAT, QUEUE, READ, TELL, TIME } from './lua.ts';
+import { fromWord, toWord, writeKeys } from '../redis-keys.ts';
+import { END_EARLY, FORMAT, leaseWord, QUEUE, READ, TELL, TIME } from './lua.ts';
 import { script, toList, toNumber, toText, type ManyCall } from './script.ts';
 
 /**
@@ -19,9 +19,9 @@ local replaced = 0
 local held = read(call('GET', lock))
 
 local function grant()
-  local ends = string.format('%.0f', now + ttl)
+  local ends = string.format('%.0f ', now + ttl)
   local who = id .. ' - ' .. label .. ' ' .. owner
-  call('SET', lock, '${FORMAT} held ' .. ends .. ' 0 1 - ' .. who, 'PX', ttl, 'GET')
+  call('SET', lock, '${FORMAT} held ' .. ends .. ttl .. ' 0 1 - ' .. who, 'PX', ttl + 0, 'GET')
   return { 1 + replaced, '' }
 end
 
@@ -36,6 +36,7 @@ if held.kind == 'held' and onlyFree ~= '1' and held.owner == (owner == '=' and i
   endEarly(lock, queue, held, 'superseded')
   return grant()
 end
+correct(lock, held)
 return { replaced, held.id or '' }
 `);
 
@@ -65,14 +66,12 @@ export const NODE_ACQUISITIONS: ManyCall<NodeAcquireRequest, NodeAcquireReply> =
   most: 1,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: ([request], words) => {
     const { id, owner, label, ttl, replaces, onlyFree } = request as NodeAcquireRequest;
     words.push(
       toWord(id),
-      String(ttl),
+      leaseWord(ttl),
       replaces === undefined ? '=' : toWord(replaces),
       onlyFree === true ? '1' : '0',
       toWord(label),

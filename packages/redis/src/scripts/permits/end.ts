@@ -77,8 +77,9 @@ else
 end
 local found = 0
 for _, id in ipairs(ids) do
-  local state, client = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+)')
-  if state == 'held' or state == 'kept' then
+  local state, client, its = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+) %S+ (%S+)$')
+  local named = owner == '=' or its == (id == owner and '=' or owner)
+  if named and (state == 'held' or state == 'kept') then
     local ends = tonumber(call('ZSCORE', leases, id))
     endEarly(lock, queue, { ends = ends, id = id, client = client }, 'forced')
     drop(held, id)
