@@ -82,7 +82,7 @@ describe.concurrent('a server that is no binary memcached', () => {
     const address = await startServer(site, (_request, socket) =>
       socket.end('ERROR Too many open connections\r\n'),
     );
-    const error = await failureAt(site, address, 300);
+    const error = await failureAt(site, address, 3_000);
     expect(error.permanent).toBe(false);
     expect(String(error.cause)).toContain('Too many open connections');
   });
