@@ -1,4 +1,6 @@
-// `pnpm bench [name …]`: runs the benchmarks of these names, or all.
+// `pnpm bench [name …] [--client <library>]`: runs the benchmarks of these names, or all; `redis` by one client
+// library, beside the library's own commands.
+import { parseArgs } from 'node:util';
 import { run as alone } from './alone/index.ts';
 import { run as bullmq } from './bullmq/index.ts';
 import { run as express } from './express/index.ts';
@@ -7,7 +9,7 @@ import { run as memory } from './memory/index.ts';
 import { run as permits } from './permits/index.ts';
 import { run as redis } from './redis/index.ts';
 
-const benchmarks: Record<string, () => Promise<boolean>> = {
+const benchmarks: Record<string, (client?: string) => Promise<boolean>> = {
   alone,
   memory,
   redis,
@@ -17,7 +19,14 @@ const benchmarks: Record<string, () => Promise<boolean>> = {
   bullmq,
 };
 
-const names = process.argv.slice(2);
+const { positionals: names, values } = parseArgs({
+  options: { client: { type: 'string' } },
+  allowPositionals: true,
+});
+if (values.client !== undefined && names.join() !== 'redis') {
+  console.error('`--client` is for `redis` alone.');
+  process.exit(2);
+}
 let reached = true;
 for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
   const benchmark = benchmarks[name];
@@ -27,6 +36,6 @@ for (const name of names.length > 0 ? names : Object.keys(benchmarks)) {
     );
     process.exit(2);
   }
-  reached = (await benchmark()) && reached;
+  reached = (await benchmark(values.client)) && reached;
 }
 process.exit(reached ? 0 : 1);

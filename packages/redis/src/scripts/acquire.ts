@@ -34,10 +34,12 @@ import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
 local clock = call('TIME')
+local fraction = clock[2]
+if #fraction < 6 then fraction = string.sub('00000' .. fraction, -6) end
 -- The time in digits, so that most often no number is printed.
-local stamp = clock[1] .. string.sub('00000' .. clock[2], -6)
+local stamp = clock[1] .. fraction
 local micros = tonumber(stamp)
-local now = math.floor(micros / 1000)
+local now = (micros - micros % 1000) / 1000
 local lease, kept, how, grant, ends, asked, who
 local replies = {}
 
@@ -70,12 +72,12 @@ for i = 1, #ARGV do
 
     -- Grants it after the last token that is known.
     local function take(awaited)
-      local first, count = micros, tokens
-      if held.last >= micros then first, count = held.last + 1, '1' end
-      local words = { '${FORMAT} held', ends, lease, string.format('%.0f', first), count, awaited, id, client, label, owner }
+      local token, count = micros, tokens
+      if held.last >= micros then token, count = held.last + 1, '1' end
+      local words = { '${FORMAT} held', ends, lease, string.format('%.0f', token), count, awaited, id, client, label, owner }
       call('SET', lock, table.concat(words, ' '), 'PX', kept)
-      if replaced == 2 then return { 3, first, tonumber(count) } end
-      return count == tokens and first or -first
+      if replaced == 2 then return { 3, token, tonumber(count) } end
+      return count == tokens and token or -token
     end
 
     local function takeTurn()
