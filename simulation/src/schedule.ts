@@ -1,7 +1,7 @@
 import type { World } from './world.ts';
 
 /** Beside whom a caller wants to hold its keys. */
-export interface Wish {
+interface Wish {
   readonly shared: boolean;
   /** For each of the keys. */
   readonly limits: readonly number[];
@@ -33,7 +33,7 @@ export interface Task {
 }
 
 /** One who campaigns for the leadership, for so many ms. */
-export interface Election {
+interface Election {
   readonly at: number;
   readonly process: number;
   readonly ms: number;
