@@ -64,11 +64,12 @@ export class Lines {
     const line = this.of(key);
     const own = line.get(client);
     if (own !== undefined && (own.excused || own.turnUntil > 0)) return;
-    const woken = this.wakeUps.filter((one) => one.key === key).map((one) => one.client);
+    const wakeUps = this.wakeUps.filter((one) => one.key === key);
+    const woken = new Set(wakeUps.map((one) => one.client));
     for (const [other, { until, turnUntil, excused }] of line) {
       if (other === client) return;
       // It got its turn in the same request.
-      if (woken.includes(other)) continue;
+      if (woken.has(other)) continue;
       if (until <= now || turnUntil > 0 || excused || this.gone.has(other)) continue;
       this.world.fail(
         new Violation('overtaking', `${other} waits for ${key}, and ${client} is served`),

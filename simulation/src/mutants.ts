@@ -172,7 +172,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a waiter that leaves is forgotten in the queue',
-    caughtBy: ['token-of-grant', 'leftovers', 'liveness', 'orphan', 'exclusion'],
+    caughtBy: ['signal-fired', 'token-of-grant', 'leftovers', 'liveness', 'orphan', 'exclusion'],
     install: () => patch(KeyQueue, 'withdraw', () => () => {}),
   },
   {

@@ -70,6 +70,8 @@ export class Process {
   protected readonly locker: HoldfastLocker;
   private readonly order = new CallOrder();
   private readonly callers = new Map<Task, Caller>();
+  /** Handles that nobody looks at any more; were they collected, that would be another story. */
+  private readonly crashed: Lock[] = [];
   /** Locks that tasks work under. */
   private readonly locks = new Set<Lock>();
   private misdeeds = 0;
@@ -188,6 +190,12 @@ export class Process {
         if (done !== 'done') violated('errors', `withLock gave ${done}`);
       } else {
         const lock = await this.locker.lock(task.keys, options);
+        if (task.crashes) {
+          this.settled(task, lock.fencingToken);
+          this.tally.count('crashes');
+          this.crashed.push(lock);
+          return;
+        }
         await this.work(task, lock);
         await lock.release();
         // A release too many does nothing, whoever holds the lock by then.

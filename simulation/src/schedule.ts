@@ -1,7 +1,7 @@
 import type { World } from './world.ts';
 
 /** Beside whom a caller wants to hold its keys. */
-export interface Wish {
+interface Wish {
   readonly shared: boolean;
   /** For each of the keys. */
   readonly limits: readonly number[];
@@ -28,10 +28,12 @@ export interface Task {
   readonly abortAfter: number | undefined;
   /** To which ttl it extends the lock halfway. */
   readonly extendTo: number | undefined;
+  /** It crashes as soon as it has its lock, and gives nothing back. */
+  readonly crashes: boolean;
 }
 
 /** One who campaigns for the leadership, for so many ms. */
-export interface Election {
+interface Election {
   readonly at: number;
   readonly process: number;
   readonly ms: number;
@@ -101,22 +103,24 @@ export function taskOf(world: World, at: number, process: number, keys: readonly
     ? Array.from({ length: world.between(2, 3) }, () => world.pick(keys))
     : [world.pick(keys)];
   const longHold = world.chance(0.15);
+  const crashes = world.chance(0.04);
   return {
     kind: 'task',
     at,
     process,
-    callback: world.chance(0.4),
+    callback: !crashes && world.chance(0.4),
     keys: wanted,
     sharing: wishFor(world, wanted),
     wait: world.pick([0, 200, 2_000, Infinity, Infinity, Infinity]),
-    ttl,
+    ttl: crashes ? Math.min(ttl, 1_000) : ttl,
     owner: world.chance(0.12) ? `owner-${world.between(1, 2)}` : undefined,
-    renew: !world.chance(0.15),
+    renew: !crashes && !world.chance(0.15),
     maxHold: world.chance(0.06) ? world.between(50, 600) : Infinity,
     holdAtLeast: world.chance(0.05) ? world.between(50, 800) : 0,
     hold: longHold ? world.between(300, LONGEST_HOLD) : world.between(0, 60),
     abortAfter: world.chance(0.15) ? world.between(0, 1_000) : undefined,
     extendTo: world.chance(0.1) ? world.pick(TTLS) : undefined,
+    crashes,
   };
 }
 
@@ -134,9 +138,10 @@ export function crowdOf(
   return Array.from({ length: many ? world.between(4, 14) : world.between(2, 6) }, () => {
     const task = taskOf(world, at + world.between(0, 30), process, keys);
     const wanted = [key, ...task.keys.slice(1)];
-    const plain = { wait: Infinity, owner: undefined, renew: true, holdAtLeast: 0 };
+    const plain = { wait: Infinity, owner: undefined, holdAtLeast: 0 };
     const hold = world.between(0, many ? 60 : 10);
-    return { ...task, ...plain, ttl, keys: wanted, sharing: wishFor(world, wanted), hold };
+    const sharing = wishFor(world, wanted);
+    return { ...task, ...plain, renew: true, crashes: false, ttl, keys: wanted, sharing, hold };
   });
 }
 

@@ -33,6 +33,7 @@ const DEEDS = [
   'grants',
   'permits',
   'conflicts',
+  'crashes',
   'terms',
   'deeds of leaders',
   'hand-offs',

@@ -11,7 +11,7 @@ type Release = () => unknown;
 export type Take = () => Promise<Release>;
 
 /** What every permit is asked for, in ms: long enough that none runs out. */
-export const TTL = 10_000;
+const TTL = 10_000;
 
 function permitsOf(locker: Locker, limit: number): Take {
   return async () => {

@@ -66,7 +66,7 @@ describe.each(['express', 'fastify'] as const)('on %s', (adapter) => {
         controllers: [Requests],
         providers: [Exports],
         imports: [LockModule.forRoot({ locker })],
-      } as never,
+      },
       adapter,
     );
 

@@ -13,9 +13,8 @@ describe.concurrent('a lock with a limit', { timeout: 60_000 }, () => {
     const work = async (): Promise<void> => {
       inside += 1;
       most = Math.max(most, inside);
-      await new Promise((resolve) => {
-        setTimeout(resolve, 5);
-      });
+      // The first of them leave when the limit is reached.
+      await until('five are inside', () => most >= 5, 40_000);
       inside -= 1;
     };
     const options = { limit: 5 };

@@ -72,7 +72,7 @@ async function main(instances: Instances, file: string): Promise<boolean> {
   await Promise.all([...all.values()].map(ended));
   const rows = await ticks.all();
   ticks.close();
-  const terms = new Set(rows.map(({ term }) => term));
+  const terms = new Set(rows.map((row) => row.term));
   const order = inOrder(rows)
     ? 'each term after the one before'
     : 'one term among those of another';

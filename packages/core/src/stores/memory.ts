@@ -240,7 +240,7 @@ class MemoryStore implements LockStore {
     const now = this.clock.now();
     const entry = this.live(key, now);
     if (entry === undefined) return false;
-    if (entry instanceof SharedKey) return this.forceReleasePermits(key, entry, owner, now);
+    if (entry instanceof SharedKey) return this.forceReleasePermits(key, owner, now);
     if (owner !== undefined && owner !== entry.owner) return false;
     this.endEarly(key, entry, 'forced');
     this.free(key);
@@ -437,18 +437,14 @@ class MemoryStore implements LockStore {
     return true;
   }
 
-  private forceReleasePermits(
-    key: string,
-    shared: SharedKey,
-    owner: string | undefined,
-    now: number,
-  ): boolean {
+  private forceReleasePermits(key: string, owner: string | undefined, now: number): boolean {
+    const shared = this.shared(key, now);
     let found = false;
-    for (const permit of shared.permits.values()) {
-      if (permit.expiresAt <= now || (owner !== undefined && permit.owner !== owner)) continue;
+    for (const permit of shared?.permits.values() ?? []) {
+      if (owner !== undefined && permit.owner !== owner) continue;
       found = true;
       this.endEarly(key, permit, 'forced');
-      shared.remove(permit);
+      shared?.remove(permit);
     }
     this.serve(key, now);
     this.flush();

@@ -76,16 +76,21 @@ else
   ids = { call('HGET', holders, 'owner ' .. owner) or owner }
 end
 local found = 0
-for _, id in ipairs(ids) do
-  local state, client, its = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+) %S+ (%S+)$')
-  local named = owner == '=' or its == (id == owner and '=' or owner)
-  if named and (state == 'held' or state == 'kept') then
-    local ends = tonumber(call('ZSCORE', leases, id))
-    endEarly(lock, queue, { ends = ends, id = id, client = client }, 'forced')
-    drop(held, id)
-    found = 1
+local function finish(all)
+  for _, id in ipairs(all) do
+    local state, client, its = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+) %S+ (%S+)$')
+    local named = owner == '=' or its == (id == owner and '=' or owner)
+    if named and (state == 'held' or state == 'kept') then
+      local ends = tonumber(call('ZSCORE', leases, id))
+      endEarly(lock, queue, { ends = ends, id = id, client = client }, 'forced')
+      drop(held, id)
+      found = 1
+    end
   end
 end
+finish(ids)
+-- One that is kept is its owner's no more when that owner has come back.
+if found == 0 and owner ~= '=' then finish(call('ZRANGE', leases, 0, -1)) end
 settle(held, 1)
 return found == 1 and #ids == ${AT_ONCE} and 2 or found
 `);
