@@ -28,8 +28,8 @@ function counted(): { redis: OrderRedis; readonly calls: number } {
   return counter;
 }
 
-describe('a woken job is the next that its queue starts', () => {
-  test('with a thousand jobs of other keys before it', async () => {
+describe('a woken job', () => {
+  test('starts before a thousand jobs of other keys', async () => {
     const queue = site.queue();
     const order: string[] = [];
     const keys = [...range(6).map(() => 'hot'), ...range(1_000).map((n) => `key-${n}`)];
@@ -43,7 +43,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(order.lastIndexOf('hot')).toBeLessThan(100);
   });
 
-  test('among those of its priority, and behind more urgent ones', async () => {
+  test('starts among those of its priority, behind more urgent ones', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue);
     const behind = await add(queue, { key: 'k', n: 1 }, { priority: 5 });
@@ -60,7 +60,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(log.ended).toContain(1);
   });
 
-  test('also in a queue that is paused meanwhile, once it resumes', async () => {
+  test('starts once its queue resumes, if that was paused meanwhile', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue);
     await add(queue, { key: 'k', n: 1 });
@@ -74,7 +74,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(log.ended).toEqual([0, 1]);
   });
 
-  test('and two thousand jobs of one key flow from the start', async () => {
+  test('starts at once where two thousand jobs have its key', async () => {
     const queue = site.queue();
     await queue.addBulk(bulk(2_000, () => 'k'));
     const log = new Log();
@@ -129,7 +129,7 @@ test('a burst of 3,000 jobs does not hold up the first job of another key', asyn
   expect(seen).toBeLessThanOrEqual(50);
 });
 
-describe.each([10, 50, 200])('with keys that take a while, %i jobs at a time', (concurrency) => {
+describe.each([10, 50, 200])('where keys take a while and %i jobs run at a time', (concurrency) => {
   test.each([1, 2])(
     'a job costs one call of its key and few scripts (%i workers)',
     async (workers) => {
@@ -177,10 +177,10 @@ test('the commands that a job costs do not grow with the number of jobs that run
     await completed(queue, 400);
     const stats = await client.info('commandstats');
     // Not those with which the test looks.
-    const counted = [...stats.matchAll(/cmdstat_(\w+):calls=(\d+)/g)].filter(
+    const commands = [...stats.matchAll(/cmdstat_(\w+):calls=(\d+)/g)].filter(
       ([, name]) => name !== 'zcard' && name !== 'info',
     );
-    costs.push(counted.reduce((sum, [, , calls]) => sum + Number(calls), 0) / 400);
+    costs.push(commands.reduce((sum, [, , calls]) => sum + Number(calls), 0) / 400);
     await worker.close();
   }
   const [few = 0, many = Infinity] = costs;
@@ -256,8 +256,8 @@ test.each(['a job', 'other code'])(
   },
 );
 
-describe('hostile job data', () => {
-  test('with thousands of keys fails its job before anything is locked', async () => {
+describe('a job with hostile data', () => {
+  test('of thousands of keys fails before anything is locked', async () => {
     const queue = site.queue();
     const counter = counted();
     const order = { queue, redis: counter.redis };
@@ -274,7 +274,7 @@ describe('hostile job data', () => {
     await completed(queue, 1);
   });
 
-  test('with keys and ids like those of the guard meets no keys of the guard', async () => {
+  test('of keys and ids like those of the guard meets no keys of the guard', async () => {
     const queue = site.queue();
     const log = new Log();
     site.worker(queue, guard(site.options(queue), logging(log)), { concurrency: 3 });
@@ -288,7 +288,7 @@ describe('hostile job data', () => {
   });
 
   test.each([Number.NaN, -1, 1e300, Infinity])(
-    'that makes its delay %s defers its job for a possible time',
+    'that makes its delay %s is deferred for a possible time',
     async (delay) => {
       const queue = site.queue();
       const locker = site.locker();
