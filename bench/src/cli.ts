@@ -1,5 +1,6 @@
-// `pnpm bench [name …] [--client <library>]`: runs the benchmarks of these names, or all; `redis` by one client
-// library, beside the library's own commands.
+// `pnpm bench [name …] [--quick] [--client <library>]`: runs the benchmarks of these names, or all; `redis` by one
+// client library, beside the library's own commands. Quickly: `alone` and `bullmq` take a fraction of the time,
+// and their figures are rough.
 import { parseArgs } from 'node:util';
 import { run as alone } from './alone/index.ts';
 import { run as bullmq } from './bullmq/index.ts';
@@ -20,7 +21,7 @@ const benchmarks: Record<string, (client?: string) => Promise<boolean>> = {
 };
 
 const { positionals: names, values } = parseArgs({
-  options: { client: { type: 'string' } },
+  options: { client: { type: 'string' }, quick: { type: 'boolean' } },
   allowPositionals: true,
 });
 if (values.client !== undefined && names.join() !== 'redis') {

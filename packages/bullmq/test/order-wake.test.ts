@@ -30,7 +30,7 @@ const site = new OrderedSite();
 const orderClient = (order: OrderOptions): OrderClient =>
   new OrderClient(order, PROGRAM, { jobs: [] });
 
-describe('a lock that other code releases', () => {
+describe('a release by other code', () => {
   test('is noticed within the safety delay', async () => {
     const queue = site.queue();
     const log = new Log();
@@ -44,7 +44,7 @@ describe('a lock that other code releases', () => {
     expect(log.ended).toEqual(range(3));
   });
 
-  test('while a job is being parked is noticed at once', async () => {
+  test('is noticed at once while a job is being parked', async () => {
     const queue = site.queue();
     const log = new Log();
     const other = site.locker();
@@ -61,7 +61,7 @@ describe('a lock that other code releases', () => {
     expect(await startsOf(queue)).toBe(2);
   });
 
-  test('and that is reserved for another waiter wakes nobody for ever', async () => {
+  test('wakes nobody for ever if the lock is reserved for another waiter', async () => {
     const queue = site.queue();
     const log = new Log();
     const locker = site.locker();
@@ -92,8 +92,8 @@ function deaf(queue: Queue<Data>): OrderQueue {
   };
 }
 
-describe('when the one that wakes is gone', () => {
-  test('after its release and before the wake-up, the next runs within the safety delay', async () => {
+describe('when the process that wakes is gone', () => {
+  test('the next job runs within the safety delay, if it went between release and wake-up', async () => {
     const queue = site.queue();
     const log = new Log();
     const order = { queue: deaf(queue), redis: site.client() };
@@ -104,7 +104,7 @@ describe('when the one that wakes is gone', () => {
     expect(log.ended).toEqual(range(6));
   });
 
-  test('the first of a line of many is never away for longer than the safety delay', async () => {
+  test('the first job of a line is never away for longer than the safety delay', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue, { delay: 600 });
     await addMany(queue, 8);
