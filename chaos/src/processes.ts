@@ -60,7 +60,7 @@ export class Processes {
     if (worker === undefined) return;
     worker.freeze();
     // At times for longer than any lease.
-    setTimeout(() => worker.thaw(), this.random.between(0.1, 2) * this.job.ttl);
+    setTimeout(() => worker.thaw(), this.random.between(0.1, 2) * this.job.ttl).unref();
   }
 
   /** One that is awake, and half of the time one that holds a lock. */

@@ -70,6 +70,7 @@ export class Worker {
   }
 
   async kill(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     this.child.kill('SIGKILL');
     await this.exited;
     this.tell({ what: 'exited', process: this.job.process, how: 'killed', at: machineNow() });

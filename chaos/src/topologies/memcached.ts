@@ -17,6 +17,12 @@ async function command({ host, port }: TestServer, text: string): Promise<string
   return answer.toString();
 }
 
+/**
+ * It looks at the clock once a second, in ms: what it is told right after it stood still ends sooner, by as
+ * long as it did.
+ */
+const TICK = 1_100;
+
 /** Best effort: what a server that forgets its locks may cost is counted apart. */
 export const memcached: TopologyKind = {
   libraries: ['memjs'],
@@ -45,9 +51,12 @@ export const memcached: TopologyKind = {
           }),
         'the server is flushed': () => forgets('a flush', () => command(server, 'flush_all')),
         'the server is frozen': async () => {
+          const from = machineNow();
           server.freeze();
           await sleep(random.between(100, 1_500));
           server.thaw();
+          const at = machineNow() + TICK;
+          tell({ what: 'forgot', why: 'a clock that stood still', from, at });
         },
       },
       heal: () => proxy.heal(),
