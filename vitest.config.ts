@@ -118,7 +118,7 @@ export default defineConfig({
     projects: [
       project('core'),
       project('testing'),
-      project('simulation', 'simulation'),
+      onServers('simulation', 'simulation'),
       onServers('opentelemetry'),
       onServers('cli'),
       project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),

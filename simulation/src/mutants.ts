@@ -31,7 +31,7 @@ export interface Mutant {
 type Method = (this: any, ...args: any[]) => unknown;
 
 /** Replaces a method of a class by one that is made from it. */
-function patch(
+export function patch(
   type: { readonly prototype: object },
   name: string,
   make: (original: Method) => Method,

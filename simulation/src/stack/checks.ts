@@ -128,6 +128,7 @@ export class Checks {
     const last = this.tokens.get(grant) ?? 0;
     if (token > 0 && token <= last) violated('token-of-grant', `${lock}: ${token} after ${last}`);
     this.tokens.set(grant, token);
+    this.register.holds(lock, grant, token);
     this.known.set(lease, grant);
     const keepFor = lease.keepUntil - lease.grantedAt;
     if (keepFor > 0) grant.keepUntil = this.world.now + keepFor;
@@ -193,7 +194,7 @@ interface Copy {
 
 /** Two hold a lock only where the grant of the older one has an excuse, and then its token is the smaller. */
 function checkOverlap(lock: string, holders: readonly Holder[]): void {
-  const byAge = holders.toSorted((a, b) => a.grant.at - b.grant.at);
+  const byAge = holders.toSorted((a, b) => a.grant.place - b.grant.place);
   const newest = byAge.at(-1) as Holder;
   for (const { lease, grant } of byAge.slice(0, -1)) {
     if (grant.excuse === undefined) {

@@ -1,0 +1,189 @@
+import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
+import { ScriptSender } from '../../../packages/redis/src/commands/script-sender.ts';
+import { Durability } from '../../../packages/redis/src/durability.ts';
+import { LiveConnection } from '../../../packages/redis/src/messages/live-connection.ts';
+import { Subscriber } from '../../../packages/redis/src/messages/subscriber.ts';
+import { Renewals } from '../../../packages/redis/src/quorum/renew.ts';
+import type { Script } from '../../../packages/redis/src/scripts/script.ts';
+import { patch } from '../mutants.ts';
+import type { Invariant } from '../violation.ts';
+import type { TopologyName } from './topology.ts';
+
+/** A bug put into a script or into the code of the stores, to show that the simulation would find it. */
+export interface StackMutant {
+  readonly name: string;
+  readonly topology: TopologyName;
+  /** What notices it. */
+  readonly caughtBy: readonly Invariant[];
+  /** In scripts: what is replaced by what. */
+  readonly replace?: readonly (readonly [string, string])[];
+  /** Puts it into the code; returns what takes it out again. */
+  readonly install?: () => () => void;
+  /** What is not looked at, to show that another invariant notices it too. */
+  readonly blind?: readonly Invariant[];
+}
+
+/** Puts a mutant into the text of scripts. */
+export function rewriterOf({ replace = [] }: StackMutant): {
+  readonly rewrite: (source: string) => string;
+  /** Texts that no script had: a mutant that is none. */
+  readonly unused: () => string[];
+} {
+  const used = new Set<string>();
+  const known = new Map<string, string>();
+  const rewrite = (source: string): string => {
+    let mutated = known.get(source);
+    if (mutated !== undefined) return mutated;
+    mutated = source;
+    for (const [from, to] of replace) {
+      if (!mutated.includes(from)) continue;
+      used.add(from);
+      mutated = mutated.replaceAll(from, to);
+    }
+    known.set(source, mutated);
+    return mutated;
+  };
+  return { rewrite, unused: () => replace.map(([from]) => from).filter((from) => !used.has(from)) };
+}
+
+/** Takes over what anybody holds, as if it were its owner's own. */
+const TAKES_OVER: StackMutant['replace'] = [
+  [`held.kind == 'held' and held.owner == (owner == '=' and id or owner)`, `held.kind == 'held'`],
+];
+
+export const stackMutants: readonly StackMutant[] = [
+  {
+    name: 'a script grants what another holds',
+    topology: 'single',
+    caughtBy: ['belief'],
+    replace: TAKES_OVER,
+  },
+  {
+    name: 'a script grants what another holds, and two holders are all that is looked for',
+    topology: 'single',
+    caughtBy: ['exclusion'],
+    blind: ['belief'],
+    replace: TAKES_OVER,
+  },
+  {
+    name: 'a server of a quorum grants what another holds',
+    topology: 'quorum',
+    caughtBy: ['belief'],
+    replace: [['held.owner == (owner', `held.owner ~= (owner`]],
+  },
+  {
+    name: 'a script renews whatever is held',
+    topology: 'single',
+    caughtBy: ['told'],
+    replace: [[`if holder ~= id or ends <= now then`, `if not ends then`]],
+  },
+  {
+    name: 'a script answers another token than it has granted',
+    topology: 'single',
+    caughtBy: ['token-of-grant'],
+    replace: [['reply = tokens == asked and token or -token', 'reply = token - 1']],
+  },
+  {
+    name: 'a token comes again when the clock is set back',
+    topology: 'single',
+    caughtBy: ['tokens-grow'],
+    replace: [['token, tokens = last + 1', 'token, tokens = last']],
+  },
+  {
+    name: 'a lock that is to be kept busy is freed',
+    topology: 'single',
+    caughtBy: ['kept'],
+    replace: [['if keepFor > 0 then', 'if keepFor > 1e9 then']],
+  },
+  {
+    name: 'a reservation for a process that has crashed lasts for long',
+    topology: 'single',
+    caughtBy: ['prompt'],
+    replace: [
+      [`reserved %.0f %.0f %s', now + 500`, `reserved %.0f %.0f %s', now + 15000`],
+      [`kind == 'reserved' and 500`, `kind == 'reserved' and 15000`],
+    ],
+  },
+  {
+    name: 'a queue stays for ever',
+    topology: 'single',
+    caughtBy: ['server-leftovers'],
+    replace: [[`if redis.call('PTTL', queue) < ms then redis.call('PEXPIRE', queue, ms) end`, '']],
+  },
+  {
+    name: 'replicas are not waited for',
+    topology: 'durability',
+    caughtBy: ['durable'],
+    install: () => patch(Durability, 'confirm', () => () => Promise.resolve()),
+  },
+  {
+    name: 'a script that a server has forgotten is never sent again',
+    topology: 'single',
+    caughtBy: ['patience'],
+    install: () =>
+      patch(ScriptSender, 'run', () => {
+        return function (
+          this: ScriptSender,
+          { sha, source }: Script,
+          keys: number,
+          words: string[],
+          answered: (answer: unknown) => unknown,
+          failed: (error: unknown) => unknown,
+        ) {
+          const isKnown = sent.has(this) && sent.get(this)?.has(sha) === true;
+          if (!sent.has(this)) sent.set(this, new Set());
+          sent.get(this)?.add(sha);
+          const reply = isKnown
+            ? this.runner.evalsha(sha, keys, words)
+            : this.runner.eval(source, keys, words);
+          return reply.then(answered, failed);
+        };
+      }),
+  },
+  {
+    name: 'each release is sent twice',
+    topology: 'single',
+    caughtBy: ['budget'],
+    install: () =>
+      patch(Batcher, 'release', (original) => {
+        return async function (this: Batcher, request: unknown) {
+          const freed = await original.call(this, request);
+          await original.call(this, request);
+          return freed;
+        };
+      }),
+  },
+  {
+    name: 'the connection for messages stays',
+    topology: 'single',
+    caughtBy: ['leftovers'],
+    install: () => patch(LiveConnection, 'close', () => () => {}),
+  },
+  {
+    name: 'a look at the server after a reconnection fails, and nobody cares',
+    topology: 'single',
+    caughtBy: ['unhandled'],
+    install: () =>
+      patch(Subscriber, 'lookUp', () => {
+        return function (this: Subscriber, places: readonly object[]) {
+          const { calls } = this as unknown as { calls: { client: { ping?: unknown } } };
+          if (places.length > 0) void Promise.reject(new Error(`${typeof calls.client}: no answer`));
+        };
+      }),
+  },
+  {
+    name: 'a quorum takes every renewal for confirmed',
+    topology: 'quorum',
+    caughtBy: ['told', 'belief'],
+    install: () =>
+      patch(Renewals, 'renew', (original) => {
+        return async function (this: Renewals, requests: readonly unknown[], limits: unknown) {
+          await (original.call(this, requests, limits) as Promise<unknown>).catch(() => {});
+          return requests.map(() => 'renewed');
+        };
+      }),
+  },
+];
+
+/** What each sender of the mutant above has sent. */
+const sent = new WeakMap<ScriptSender, Set<string>>();
