@@ -195,7 +195,8 @@ export class Process {
     const waited = this.world.now - since;
     const limit = task.wait === 0 ? Math.min(task.ttl / 2, 2_000) : task.wait;
     // Its clocks may be slower than the world's.
-    if (waited > (limit + 100) * 1.01) violated('limit', `waited ${waited} ms where ${limit} were allowed`);
+    if (waited > (limit + 100) * 1.01)
+      violated('limit', `waited ${waited} ms where ${limit} were allowed`);
   }
 
   private abort(task: Task): void {

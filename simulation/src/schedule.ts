@@ -74,7 +74,12 @@ export function taskOf(world: World, at: number, process: number, keys: readonly
 }
 
 /** Several tasks of one process that want one key at about the same time, and little else. */
-export function crowdOf(world: World, calmAt: number, process: number, keys: readonly string[]): Task[] {
+export function crowdOf(
+  world: World,
+  calmAt: number,
+  process: number,
+  keys: readonly string[],
+): Task[] {
   const at = world.between(0, calmAt - 1_000);
   const key = world.pick(keys);
   const ttl = world.pick(TTLS);

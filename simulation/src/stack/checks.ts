@@ -27,8 +27,8 @@ export const lockOf = (stored: string): string => `{${stored}}`;
 
 /** Checks after every step what must be true of all processes and servers together. */
 export class Checks {
-  /** Since when the servers have nothing of a lease that its holder believes in. */
-  private readonly goneSince = new WeakMap<Lease, number>();
+  /** Of leases that the servers have nothing of any more: until when their holders may believe in them. */
+  private readonly goneUntil = new WeakMap<Lease, number>();
   private readonly known = new WeakMap<Lease, KnownGrant>();
   /** The last token that was seen of each grant. */
   private readonly tokens = new WeakMap<KnownGrant, number>();
@@ -124,7 +124,8 @@ export class Checks {
     if (known !== undefined) return known;
     const { id, token } = lease;
     const grant = this.register.grantOf(lock, id, token);
-    if (grant === undefined) violated('token-of-grant', `${lock}: ${token} was never granted to it`);
+    if (grant === undefined)
+      violated('token-of-grant', `${lock}: ${token} was never granted to it`);
     const last = this.tokens.get(grant) ?? 0;
     if (token > 0 && token <= last) violated('token-of-grant', `${lock}: ${token} after ${last}`);
     this.tokens.set(grant, token);
@@ -163,27 +164,31 @@ export class Checks {
   }
 
   /** Who has lost a lock that nobody could keep for it learns of it, at the latest when its lease ends. */
-  private checkTold(lock: string, { lease, grant }: Holder, copies: readonly Copy[]): void {
+  private checkTold(
+    lock: string,
+    { lease, grant, believed }: Holder,
+    copies: readonly Copy[],
+  ): void {
     if (grant.excuse === undefined || copies.length >= this.majority) {
-      this.goneSince.delete(lease);
+      this.goneUntil.delete(lease);
       return;
     }
     const { now } = this.world;
-    const since = this.goneSince.get(lease) ?? now;
-    this.goneSince.set(lease, since);
     const split = grant.excuse === 'split' || grant.excuse === 'failover' ? LONGEST_SPLIT : 0;
-    const late = now - since - split - lease.longest;
-    if (late > 0) violated('told', `${lock} is gone (${grant.excuse}), and is held for ${late} ms more`);
+    // A request that was carried out before may be confirmed now.
+    const until = this.goneUntil.get(lease) ?? now + split + Math.max(believed, lease.longest);
+    this.goneUntil.set(lease, until);
+    const late = now - until;
+    if (late > 0)
+      violated('told', `${lock} is gone (${grant.excuse}), and is held for ${late} ms more`);
   }
 
   /** Whether somebody holds a lock, as the servers that count have it. */
   isBusy(lock: string): boolean {
-    return this.topology
-      .authoritiesOf(lock)
-      .some((server) => {
-        const held = readHeld(server.data.get(lock));
-        return held !== undefined && held.ends > server.now();
-      });
+    return this.topology.authoritiesOf(lock).some((server) => {
+      const held = readHeld(server.data.get(lock));
+      return held !== undefined && held.ends > server.now();
+    });
   }
 }
 
@@ -192,13 +197,9 @@ interface Copy {
   readonly held: Held;
 }
 
-/** Two hold a lock only where the grant of the older one has an excuse, and then its token is the smaller. */
+/** Two hold a lock only where one of them cannot help it. */
 function checkOverlap(lock: string, holders: readonly Holder[]): void {
-  const byAge = holders.toSorted((a, b) => a.grant.place - b.grant.place);
-  const newest = byAge.at(-1) as Holder;
-  for (const { lease, grant } of byAge.slice(0, -1)) {
-    if (grant.excuse === undefined) {
-      violated('exclusion', `${lock} is held with ${lease.token} and ${newest.lease.token}`);
-    }
-  }
+  const [one, other] = holders.filter(({ grant }) => grant.excuse === undefined);
+  if (one === undefined || other === undefined) return;
+  violated('exclusion', `${lock} is held with ${one.lease.token} and ${other.lease.token}`);
 }

@@ -1,4 +1,6 @@
+import { LockStoreError } from '@holdfast/core';
 import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
+import { ScriptCalls } from '../../../packages/redis/src/commands/script-calls.ts';
 import { ScriptSender } from '../../../packages/redis/src/commands/script-sender.ts';
 import { Durability } from '../../../packages/redis/src/durability.ts';
 import { LiveConnection } from '../../../packages/redis/src/messages/live-connection.ts';
@@ -72,10 +74,12 @@ export const stackMutants: readonly StackMutant[] = [
     replace: [['held.owner == (owner', `held.owner ~= (owner`]],
   },
   {
-    name: 'a script renews whatever is held',
+    name: 'a script says that it has renewed what is gone',
     topology: 'single',
     caughtBy: ['told'],
-    replace: [[`if holder ~= id or ends <= now then`, `if not ends then`]],
+    replace: [
+      [`if holder ~= id or ends <= now then return '0' end`, `if holder ~= id then return '1' end`],
+    ],
   },
   {
     name: 'a script answers another token than it has granted',
@@ -119,7 +123,7 @@ export const stackMutants: readonly StackMutant[] = [
   {
     name: 'a script that a server has forgotten is never sent again',
     topology: 'single',
-    caughtBy: ['patience'],
+    caughtBy: ['prompt', 'patience'],
     install: () =>
       patch(ScriptSender, 'run', () => {
         return function (
@@ -137,6 +141,19 @@ export const stackMutants: readonly StackMutant[] = [
             ? this.runner.evalsha(sha, keys, words)
             : this.runner.eval(source, keys, words);
           return reply.then(answered, failed);
+        };
+      }),
+  },
+  {
+    name: 'what a server refuses for a while is taken for permanent',
+    topology: 'single',
+    caughtBy: ['patience'],
+    install: () =>
+      patch(ScriptCalls, 'errorOf', (original) => {
+        return function (this: ScriptCalls, error: unknown, call: unknown) {
+          const cause = original.call(this, error, call);
+          if (!/^(LOADING|OOM|READONLY)/.test((cause as Error).message)) return cause;
+          return new LockStoreError('It is refused.', { phase: 'acquire', permanent: true, cause });
         };
       }),
   },
@@ -167,7 +184,8 @@ export const stackMutants: readonly StackMutant[] = [
       patch(Subscriber, 'lookUp', () => {
         return function (this: Subscriber, places: readonly object[]) {
           const { calls } = this as unknown as { calls: { client: { ping?: unknown } } };
-          if (places.length > 0) void Promise.reject(new Error(`${typeof calls.client}: no answer`));
+          if (places.length > 0)
+            void Promise.reject(new Error(`${typeof calls.client}: no answer`));
         };
       }),
   },

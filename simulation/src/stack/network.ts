@@ -58,7 +58,11 @@ export class Network {
   }
 
   /** @param done told the connection, or nothing where there is none */
-  connect(host: Host, server: RedisServer | undefined, done: (link: Link | undefined) => void): void {
+  connect(
+    host: Host,
+    server: RedisServer | undefined,
+    done: (link: Link | undefined) => void,
+  ): void {
     const { world } = this;
     const silence = server === undefined ? 0 : this.silenceOf({ host, server }) - world.now;
     const knock = KNOCKS.find((ms) => ms >= silence);

@@ -55,7 +55,13 @@ function parse(value: string): Held | undefined {
  * lags, or by which two servers take themselves for the primary; somebody with a right to it has ended it.
  */
 export type Excuse =
-  'lost-data' | 'clock' | 'failover' | 'split' | 'deleted' | 'forced' | 'superseded';
+  | 'lost-data'
+  | 'clock'
+  | 'failover'
+  | 'split'
+  | 'deleted'
+  | 'forced'
+  | 'superseded';
 
 /** A grant that was seen on a server. */
 export interface KnownGrant {

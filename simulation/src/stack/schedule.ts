@@ -1,4 +1,4 @@
-import { crowdOf, taskOf, type Task } from '../schedule.ts';
+import { crowdOf, LONGEST_HOLD, taskOf, type Task } from '../schedule.ts';
 import type { World } from '../world.ts';
 import type { OldPrimary } from './replica-group.ts';
 import type { TopologyName } from './topology.ts';
@@ -8,14 +8,34 @@ export type Disturbance = { readonly at: number } & (
   | { readonly kind: 'pause' | 'suspend' | 'crash'; readonly process: number; readonly ms: number }
   | { readonly kind: 'step'; readonly process: number; readonly ms: number }
   | { readonly kind: 'close' | 'force'; readonly process: number; readonly key: string }
-  | { readonly kind: 'silence'; readonly process: number; readonly server: number; readonly ms: number }
+  | {
+      readonly kind: 'silence';
+      readonly process: number;
+      readonly server: number;
+      readonly ms: number;
+    }
   | { readonly kind: 'freeze' | 'full' | 'stall'; readonly server: number; readonly ms: number }
-  | { readonly kind: 'restart'; readonly server: number; readonly ms: number; readonly loading: number }
+  | {
+      readonly kind: 'restart';
+      readonly server: number;
+      readonly ms: number;
+      readonly loading: number;
+    }
   | { readonly kind: 'lose-data'; readonly server: number; readonly ms: number }
   | { readonly kind: 'flush-scripts' | 'delete'; readonly server: number; readonly key: string }
   | { readonly kind: 'clock'; readonly server: number; readonly ms: number }
-  | { readonly kind: 'failover'; readonly server: number; readonly old: OldPrimary; readonly ms: number }
-  | { readonly kind: 'slot-move'; readonly server: number; readonly key: string; readonly ms: number }
+  | {
+      readonly kind: 'failover';
+      readonly server: number;
+      readonly old: OldPrimary;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'slot-move';
+      readonly server: number;
+      readonly key: string;
+      readonly ms: number;
+    }
 );
 
 export type DisturbanceKind = Disturbance['kind'];
@@ -97,7 +117,12 @@ function disturbanceOf(
     case 'delete':
       return { kind, at, server, key };
     case 'clock': {
-      const [low, high] = world.pick([[-2_000, -1], [1, 40], [1, 40], [41, 30_000]] as const);
+      const [low, high] = world.pick([
+        [-2_000, -1],
+        [1, 40],
+        [1, 40],
+        [41, 30_000],
+      ] as const);
       return { kind, at, server, ms: world.between(low, high) };
     }
     case 'failover': {
@@ -129,15 +154,17 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
     // Replicas that are late for every grant would leave no lock to look at.
     lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
     reconnectsOnReadOnly: world.chance(0.5),
-    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(task, topology)),
+    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
     disturbances: Array.from({ length: world.between(2, 8) }, () =>
       disturbanceOf(world, topology, site),
     ),
   };
 }
 
-/** A quorum has no shorter leases. */
-function fitting(task: Task, topology: TopologyName): Task {
+/** Some hold a lock for longer, so that there are leases to be lost. A quorum has no short ones. */
+function fitting(world: World, planned: Task, topology: TopologyName): Task {
+  const isLong = world.chance(0.1);
+  const task = isLong ? { ...planned, hold: world.between(800, LONGEST_HOLD) } : planned;
   if (topology !== 'quorum') return task;
   const { ttl, extendTo } = task;
   return {

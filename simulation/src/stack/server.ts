@@ -266,16 +266,21 @@ export class RedisServer {
     const context = this.context();
     let hasWritten = false;
     const { isFull, isPrimary } = this;
-    return this.options.lua.run(this.options.rewrite(source), keys, argv, ([name = '', ...args]) => {
-      const command = commandOf(name);
-      if (command.writes === true) {
-        if (!isPrimary) return READ_ONLY;
-        // Once it has written, a script may go on.
-        if (command.grows === true && isFull && !hasWritten) return FULL;
-        hasWritten = true;
-      }
-      return answerOf(command, context, args);
-    });
+    return this.options.lua.run(
+      this.options.rewrite(source),
+      keys,
+      argv,
+      ([name = '', ...args]) => {
+        const command = commandOf(name);
+        if (command.writes === true) {
+          if (!isPrimary) return READ_ONLY;
+          // Once it has written, a script may go on.
+          if (command.grows === true && isFull && !hasWritten) return FULL;
+          hasWritten = true;
+        }
+        return answerOf(command, context, args);
+      },
+    );
   }
 
   /** The clock stands still while a script runs. */

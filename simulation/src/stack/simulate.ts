@@ -119,9 +119,20 @@ class StackSimulation {
     host.enter(() => {
       const own = this.topology.open(host);
       const close = (process: unknown): void => this.close(process as Member);
-      const misbehaviour = options.misbehaving === true ? { keys: schedule.keys, close } : undefined;
+      const misbehaviour =
+        options.misbehaving === true ? { keys: schedule.keys, close } : undefined;
       const patient = (): boolean => this.settledAt < schedule.calmAt + 10_000;
-      member = new Member(host, own, patient, name, world, tally.deeds, host, own.store, misbehaviour);
+      member = new Member(
+        host,
+        own,
+        patient,
+        name,
+        world,
+        tally.deeds,
+        host,
+        own.store,
+        misbehaviour,
+      );
     });
     return member as Member;
   }

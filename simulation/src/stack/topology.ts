@@ -42,7 +42,8 @@ export interface ProcessStore {
   readonly connections: ReadonlySet<ModelRedis>;
 }
 
-const leaveReplica = (error: Error): 2 | false => (error.message.startsWith('READONLY') ? 2 : false);
+const leaveReplica = (error: Error): 2 | false =>
+  error.message.startsWith('READONLY') ? 2 : false;
 
 /** The servers of a simulation, and how processes reach them. */
 export class Topology {
