@@ -119,7 +119,7 @@ export class Process {
   }
 
   /** A task that follows from a callback: it does not wait for ever. */
-  private urgent(keys: readonly string[]): Task {
+  protected urgent(keys: readonly string[]): Task {
     const task = taskOf(this.world, this.world.now, 0, keys);
     return { ...task, wait: Math.min(task.wait, 2_000), hold: Math.min(task.hold, 60) };
   }
