@@ -17,19 +17,21 @@ const COUNT_AT = `${FORMAT} held 1764401234567 1764401234567890 `.length;
  * allows all that follows.
  *
  * KEYS per grant: lock, queue. ARGV per grant: its id; its last token, or `-` if that is not known, or
- * `-<ms>` to keep the lock busy for so long.
+ * `-<ms>` to keep the lock busy for so long; of a quorum `#<attempt>` behind that, whose grant, or that of an
+ * earlier one, is to be ended.
  * Answers a string with a digit per grant, 1 for each that was there.
  */
 const RELEASE = script(/* lua */ `
 local call, find = redis.call, string.find
 
 -- Ends a grant with all that belongs to it, if the lock was not simply freed.
-local function endGrant(lock, queue, id, keepFor)
+local function endGrant(lock, queue, id, keepFor, attempt)
   ${TIME}${READ}${TELL}${QUEUE}
   local value = get(lock)
   local ours, held = pcall(read, value)
   -- Data of somebody else is no grant of ours.
   if not ours or held.id ~= id then return '0' end
+  if attempt and attempt < tonumber(string.match(held.awaited, '^#(%d+)$') or 0) then return '0' end
   local left = touch(lock, 1)
   if keepFor > 0 then
     local kept, count = string.gsub(value, '^${FORMAT} held ', '${FORMAT} kept ')
@@ -67,8 +69,8 @@ for i = 1, #ARGV, 2 do
     end
   end
   if not reply then
-    local keepFor = string.match(last, '^%-(%d+)$')
-    reply = endGrant(lock, queue, id, tonumber(keepFor or 0))
+    local keepFor, attempt = string.match(last, '^%-(%d*)#?(%d*)$')
+    reply = endGrant(lock, queue, id, tonumber(keepFor) or 0, tonumber(attempt))
   end
   replies = replies .. reply
 end
@@ -79,6 +81,8 @@ return replies
 export interface EndedGrant extends ReleaseRequest {
   /** The last of its tokens, where it is known. */
   readonly lastToken?: number | undefined;
+  /** Of a quorum: the last attempt whose grant is to be ended. */
+  readonly attempt?: number | undefined;
 }
 
 export const RELEASES: ManyCall<EndedGrant, boolean> = {
@@ -91,9 +95,10 @@ export const RELEASES: ManyCall<EndedGrant, boolean> = {
     words.push(lockKey(key), queueKey(key));
   },
   writeArgs: (all, words) => {
-    for (const { id, keepFor = 0, lastToken } of all) {
-      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}`);
-      else words.push(toWord(id), lastToken === undefined ? '-' : String(lastToken));
+    for (const { id, keepFor = 0, lastToken, attempt } of all) {
+      const until = attempt === undefined ? '' : `#${attempt}`;
+      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}${until}`);
+      else words.push(toWord(id), lastToken === undefined ? `-${until}` : String(lastToken));
     }
   },
   read: (answer, index) => toText(answer).charCodeAt(index) === ONE,
