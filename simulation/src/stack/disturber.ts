@@ -29,11 +29,9 @@ export class Disturber {
 
   /** What happens to a request. */
   linkFault(): LinkFault | undefined {
-    const { world, schedule, calm, topology } = this.simulation;
+    const { world, schedule, calm } = this.simulation;
     if (calm || !world.chance(schedule.faults)) return undefined;
-    const drawn = world.pick(LINK_FAULTS);
-    // A known fault of the quorum, see the README.
-    const kind = drawn === 'cut-late' && topology.name === 'quorum' ? 'cut-after' : drawn;
+    const kind = world.pick(LINK_FAULTS);
     this.note(kind, LONGEST_DELAY, kind);
     if (kind === 'cut-before' || kind === 'cut-after') return { kind };
     return { kind, ms: world.between(1, world.pick([100, LONGEST_DELAY])) };

@@ -1,6 +1,6 @@
 import type { World } from '../world.ts';
 import type { Host } from './host.ts';
-import { ReplyError, type Reply } from './lua.ts';
+import type { Reply } from './lua.ts';
 import type { RedisServer } from './server.ts';
 
 /** What may happen to a request and to the connection that it is sent on. */
@@ -201,8 +201,4 @@ export class Link {
     this.lateReply = 0;
     world.after(this.toClientAt - world.now, () => host.enter(tell));
   }
-}
-
-export function isReplyError(reply: Reply): reply is ReplyError {
-  return reply instanceof ReplyError;
 }

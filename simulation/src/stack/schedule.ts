@@ -38,7 +38,7 @@ export type Disturbance = { readonly at: number } & (
     }
 );
 
-export type DisturbanceKind = Disturbance['kind'];
+type DisturbanceKind = Disturbance['kind'];
 
 /** What happens in one simulation of the whole stack. */
 export interface StackSchedule {

@@ -15,7 +15,7 @@ import { StackTally } from './tally.ts';
 import { Topology, type TopologyName } from './topology.ts';
 
 /** All that happens, chosen by hand. */
-export interface StackPlan {
+interface StackPlan {
   readonly schedule: StackSchedule;
   /** What becomes of the next request. */
   readonly nextFault: () => LinkFault | undefined;
