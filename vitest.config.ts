@@ -133,7 +133,7 @@ export default defineConfig({
     projects: [
       project('core'),
       project('testing'),
-      project('simulation', 'simulation'),
+      onServers('simulation', 'simulation'),
       onServers('opentelemetry'),
       project('cli', 'packages/cli', [
         servers,

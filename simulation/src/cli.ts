@@ -1,32 +1,61 @@
-// `pnpm simulate --seeds N --from S [--misbehaving]`: runs N seeds, from S on.
+// `pnpm simulate`: see the README.
 import { parseArgs } from 'node:util';
 import { simulate } from './simulate.ts';
+import { STACK_DEEDS, simulateStacks } from './stack/many.ts';
+import { TOPOLOGIES, type TopologyName } from './stack/topology.ts';
 import { Tally } from './tally.ts';
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
+    // The same, as it is mostly called.
+    seed: { type: 'string' },
     misbehaving: { type: 'boolean', default: false },
+    stack: { type: 'boolean', default: false },
+    topology: { type: 'string' },
+    trace: { type: 'boolean', default: false },
   },
 });
 const seeds = Number(values.seeds);
-const from = Number(values.from);
+const from = Number(values.seed ?? values.from);
 const { misbehaving } = values;
-
-const tally = new Tally();
 const startedAt = performance.now();
-for (let seed = from; seed < from + seeds; seed++) {
-  try {
-    tally.add(await simulate(seed, { misbehaving }));
-  } catch (error) {
-    console.error(`seed ${seed}: ${String(error)}`);
-    console.error(
-      `Again: pnpm simulate --seeds 1 --from ${seed}${misbehaving ? ' --misbehaving' : ''}`,
-    );
-    throw error;
-  }
+
+function summarize(tally: string, missing: readonly string[]): void {
+  const seconds = (performance.now() - startedAt) / 1_000;
+  console.log(`${seeds} seeds in ${seconds.toFixed(1)} s. ${tally}`);
+  if (missing.length > 0) console.log(`never happened: ${missing.join(', ')}`);
 }
-const seconds = (performance.now() - startedAt) / 1_000;
-console.log(`${seeds} seeds in ${seconds.toFixed(1)} s. ${tally.toString()}`);
-if (tally.missing.length > 0) console.log(`never happened: ${tally.missing.join(', ')}`);
+
+function topologies(): readonly TopologyName[] {
+  const { topology } = values;
+  if (topology === undefined) return TOPOLOGIES;
+  const known = TOPOLOGIES.filter((name) => name === topology);
+  if (known.length === 0) throw new Error(`--topology is one of ${TOPOLOGIES.join(', ')}.`);
+  return known;
+}
+
+async function runStacks(): Promise<void> {
+  const trace = values.trace ? (line: string): void => console.log(line) : undefined;
+  const tally = await simulateStacks(topologies(), from, seeds, { misbehaving, trace });
+  summarize(tally.toString(), values.topology === undefined ? tally.missing(STACK_DEEDS) : []);
+}
+
+async function runEngine(): Promise<void> {
+  const tally = new Tally();
+  for (let seed = from; seed < from + seeds; seed++) {
+    try {
+      tally.add(await simulate(seed, { misbehaving }));
+    } catch (error) {
+      console.error(`seed ${seed}: ${String(error)}`);
+      console.error(
+        `Again: pnpm simulate --seeds 1 --from ${seed}${misbehaving ? ' --misbehaving' : ''}`,
+      );
+      throw error;
+    }
+  }
+  summarize(tally.toString(), tally.missing);
+}
+
+await (values.stack ? runStacks() : runEngine());

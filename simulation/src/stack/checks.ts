@@ -27,8 +27,8 @@ export const lockOf = (stored: string): string => `{${stored}}`;
 
 /** Checks after every step what must be true of all processes and servers together. */
 export class Checks {
-  /** Since when the servers have nothing of a lease that its holder believes in. */
-  private readonly goneSince = new WeakMap<Lease, number>();
+  /** Of leases that the servers have nothing of any more: until when their holders may believe in them. */
+  private readonly goneUntil = new WeakMap<Lease, number>();
   private readonly known = new WeakMap<Lease, KnownGrant>();
   /** The last token that was seen of each grant. */
   private readonly tokens = new WeakMap<KnownGrant, number>();
@@ -129,6 +129,7 @@ export class Checks {
     const last = this.tokens.get(grant) ?? 0;
     if (token > 0 && token <= last) violated('token-of-grant', `${lock}: ${token} after ${last}`);
     this.tokens.set(grant, token);
+    this.register.holds(lock, grant, token);
     this.known.set(lease, grant);
     const keepFor = lease.keepUntil - lease.grantedAt;
     if (keepFor > 0) grant.keepUntil = this.world.now + keepFor;
@@ -163,16 +164,21 @@ export class Checks {
   }
 
   /** Who has lost a lock that nobody could keep for it learns of it, at the latest when its lease ends. */
-  private checkTold(lock: string, { lease, grant }: Holder, copies: readonly Copy[]): void {
+  private checkTold(
+    lock: string,
+    { lease, grant, believed }: Holder,
+    copies: readonly Copy[],
+  ): void {
     if (grant.excuse === undefined || copies.length >= this.majority) {
-      this.goneSince.delete(lease);
+      this.goneUntil.delete(lease);
       return;
     }
     const { now } = this.world;
-    const since = this.goneSince.get(lease) ?? now;
-    this.goneSince.set(lease, since);
     const split = grant.excuse === 'split' || grant.excuse === 'failover' ? LONGEST_SPLIT : 0;
-    const late = now - since - split - lease.longest;
+    // A request that was carried out before may be confirmed now.
+    const until = this.goneUntil.get(lease) ?? now + split + Math.max(believed, lease.longest);
+    this.goneUntil.set(lease, until);
+    const late = now - until;
     if (late > 0)
       violated('told', `${lock} is gone (${grant.excuse}), and is held for ${late} ms more`);
   }
@@ -191,13 +197,9 @@ interface Copy {
   readonly held: Held;
 }
 
-/** Two hold a lock only where the grant of the older one has an excuse, and then its token is the smaller. */
+/** Two hold a lock only where one of them cannot help it. */
 function checkOverlap(lock: string, holders: readonly Holder[]): void {
-  const byAge = holders.toSorted((a, b) => a.grant.at - b.grant.at);
-  const newest = byAge.at(-1) as Holder;
-  for (const { lease, grant } of byAge.slice(0, -1)) {
-    if (grant.excuse === undefined) {
-      violated('exclusion', `${lock} is held with ${lease.token} and ${newest.lease.token}`);
-    }
-  }
+  const [one, other] = holders.filter(({ grant }) => grant.excuse === undefined);
+  if (one === undefined || other === undefined) return;
+  violated('exclusion', `${lock} is held with ${one.lease.token} and ${other.lease.token}`);
 }

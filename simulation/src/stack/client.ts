@@ -88,7 +88,9 @@ export class ModelRedis extends EventEmitter {
           link?.end();
           return;
         }
-        if (link === undefined) {
+        // Sentinels end what is connected to a server that is a replica by then.
+        if (link === undefined || link.server !== locate()) {
+          link?.end();
           this.tell('error', new Error('connect ECONNREFUSED'));
           this.closed();
           return;

@@ -63,13 +63,17 @@ function hash(value: Value | undefined): Map<string, string> | undefined {
 const millis = (micros: number): number => Math.floor(micros / 1_000);
 
 /** One end of a range of scores: `(5` is without 5 itself. */
-function bound(word: string | undefined): { readonly score: number; readonly open: boolean } {
+interface Bound {
+  readonly score: number;
+  readonly open: boolean;
+}
+
+function bound(word: string | undefined): Bound {
   const open = word?.startsWith('(') === true;
   return { score: float(open ? word?.slice(1) : word), open };
 }
 
-function inRange(set: SortedSet, low: string | undefined, high: string | undefined): string[] {
-  const [from, to] = [bound(low), bound(high)];
+function inRange(set: SortedSet, from: Bound, to: Bound): string[] {
   return set.sorted().filter((member) => {
     const score = set.get(member) as number;
     const above = from.open ? score > from.score : score >= from.score;
@@ -78,12 +82,9 @@ function inRange(set: SortedSet, low: string | undefined, high: string | undefin
 }
 
 /** A part of a list by two indexes, of which those below 0 count from its end. */
-function slice(members: readonly string[], start: string | undefined, end: string | undefined) {
+function slice(members: readonly string[], start: number, end: number): readonly string[] {
   const { length } = members;
-  const place = (word: string | undefined): number => {
-    const index = integer(word);
-    return index < 0 ? length + index : index;
-  };
+  const place = (index: number): number => (index < 0 ? length + index : index);
   return members.slice(Math.max(place(start), 0), Math.max(place(end) + 1, 0));
 }
 
@@ -95,34 +96,36 @@ function shown(set: SortedSet, members: readonly string[], scores: boolean): str
 function rangeByScore(context: CommandContext, args: string[], backwards: boolean): Reply {
   const [key = '', one, other, ...options] = args;
   const [low, high] = backwards ? [other, one] : [one, other];
-  const set = sortedSet(context.data.get(key)) ?? new SortedSet();
-  let members = inRange(set, low, high);
-  if (backwards) members.reverse();
+  const [from, to] = [bound(low), bound(high)];
   let scores = false;
+  let [offset, count] = [0, -1];
   for (let at = 0; at < options.length; at++) {
     const option = options[at]?.toUpperCase();
     if (option === 'WITHSCORES') scores = true;
     else if (option === 'LIMIT') {
-      const [offset, count] = [integer(options[at + 1]), integer(options[at + 2])];
-      members = members.slice(offset, count < 0 ? undefined : offset + count);
+      [offset, count] = [integer(options[at + 1]), integer(options[at + 2])];
       at += 2;
     } else return SYNTAX;
   }
-  return shown(set, members, scores);
+  const set = sortedSet(context.data.get(key)) ?? new SortedSet();
+  const members = inRange(set, from, to);
+  if (backwards) members.reverse();
+  return shown(set, members.slice(offset, count < 0 ? undefined : offset + count), scores);
 }
 
 function range({ data }: CommandContext, args: string[], backwards: boolean): Reply {
   const [key = '', start, end, option] = args;
-  const set = sortedSet(data.get(key)) ?? new SortedSet();
   if (option !== undefined && option.toUpperCase() !== 'WITHSCORES') return SYNTAX;
+  const [from, to] = [integer(start), integer(end)];
+  const set = sortedSet(data.get(key)) ?? new SortedSet();
   const members = backwards ? set.sorted().toReversed() : set.sorted();
-  return shown(set, slice(members, start, end), option !== undefined);
+  return shown(set, slice(members, from, to), option !== undefined);
 }
 
 function removeAll(
   { data }: CommandContext,
   key: string,
-  choose: (set: SortedSet) => string[],
+  choose: (set: SortedSet) => readonly string[],
 ): number {
   const set = sortedSet(data.get(key));
   const members = set === undefined ? [] : choose(set);
@@ -248,8 +251,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   ZCARD: { run: ({ data }, [key = '']) => sortedSet(data.get(key))?.size ?? 0 },
   ZCOUNT: {
-    run: ({ data }, [key = '', low, high]) =>
-      inRange(sortedSet(data.get(key)) ?? new SortedSet(), low, high).length,
+    run: ({ data }, [key = '', low, high]) => {
+      const [from, to] = [bound(low), bound(high)];
+      return inRange(sortedSet(data.get(key)) ?? new SortedSet(), from, to).length;
+    },
   },
   ZRANGE: { run: (context, args) => range(context, args, false) },
   ZREVRANGE: { run: (context, args) => range(context, args, true) },
@@ -257,13 +262,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ZREVRANGEBYSCORE: { run: (context, args) => rangeByScore(context, args, true) },
   ZREMRANGEBYSCORE: {
     writes: true,
-    run: (context, [key = '', low, high]) =>
-      removeAll(context, key, (value) => inRange(value, low, high)),
+    run: (context, [key = '', low, high]) => {
+      const [from, to] = [bound(low), bound(high)];
+      return removeAll(context, key, (value) => inRange(value, from, to));
+    },
   },
   ZREMRANGEBYRANK: {
     writes: true,
-    run: (context, [key = '', start, end]) =>
-      removeAll(context, key, (value) => slice(value.sorted(), start, end)),
+    run: (context, [key = '', start, end]) => {
+      const [from, to] = [integer(start), integer(end)];
+      return removeAll(context, key, (value) => slice(value.sorted(), from, to));
+    },
   },
 };
 

@@ -76,7 +76,7 @@ export class Disturber {
         simulation.close(member);
         return true;
       case 'force':
-        machine.enter(() => void member.force(disturbance.key));
+        machine.enter(() => void member.force(this.heldKey(disturbance.key)));
         return true;
       case 'silence':
         simulation.network.silence(host, this.groupAt(disturbance.server).primary, disturbance.ms);
@@ -114,7 +114,7 @@ export class Disturber {
         primary.flushScripts();
         return true;
       case 'delete':
-        this.deleteLock(primary, disturbance.key);
+        this.deleteLock(primary, this.heldKey(disturbance.key));
         return true;
       case 'clock':
         return this.stepClock(primary, disturbance.ms);
@@ -149,6 +149,13 @@ export class Disturber {
     if (!keepsData) register.excuseAll(primary, 'lost-data');
     primary.stop();
     world.after(ms, () => primary.start(keepsData, loading));
+  }
+
+  /** A key that somebody holds, if any is: rather this one. */
+  private heldKey(key: string): string {
+    const { schedule, checks } = this.simulation;
+    const isHeld = (one: string): boolean => checks.isBusy(lockOf(`holdfast:${one}`));
+    return [key, ...schedule.keys].find(isHeld) ?? key;
   }
 
   private deleteLock(server: RedisServer, key: string): void {

@@ -33,6 +33,13 @@ export class Member extends Process {
     await (await this.locker.lock(key)).release();
   }
 
+  protected override urgent(keys: readonly string[]): Task {
+    const task = super.urgent(keys);
+    const { minTtl } = this.context.store.capabilities;
+    const extendTo = task.extendTo === undefined ? undefined : Math.max(task.extendTo, minTtl);
+    return { ...task, ttl: Math.max(task.ttl, minTtl), extendTo };
+  }
+
   protected override expect(error: unknown, reason: Error, task: Task): void {
     super.expect(error, reason, task);
     if (!(error instanceof LockStoreError)) return;

@@ -1,6 +1,6 @@
 import type { World } from '../world.ts';
 import type { Host } from './host.ts';
-import { ReplyError, type Reply } from './lua.ts';
+import type { Reply } from './lua.ts';
 import type { RedisServer } from './server.ts';
 
 /** What may happen to a request and to the connection that it is sent on. */
@@ -24,7 +24,8 @@ export interface LinkListener {
   readonly closed: () => void;
 }
 
-/** How long a client tries to connect to a server that does not answer, in ms. */
+/** When the first packet of a connection is sent again that nobody answers, in ms; then it is given up. */
+const KNOCKS = [0, 1_000, 3_000, 7_000];
 const CONNECT_TIMEOUT = 10_000;
 
 /** The wires between processes and servers. */
@@ -63,10 +64,10 @@ export class Network {
     done: (link: Link | undefined) => void,
   ): void {
     const { world } = this;
-    const silent = server !== undefined && this.silenceOf({ host, server }) > world.now;
-    const trips = silent ? CONNECT_TIMEOUT : 2 * this.tripTime();
-    world.after(trips, () => {
-      const reached = !silent && server?.isUp === true;
+    const silence = server === undefined ? 0 : this.silenceOf({ host, server }) - world.now;
+    const knock = KNOCKS.find((ms) => ms >= silence);
+    world.after(knock === undefined ? CONNECT_TIMEOUT : knock + 2 * this.tripTime(), () => {
+      const reached = knock !== undefined && server?.isUp === true;
       host.enter(() => done(reached ? new Link(this, host, server) : undefined));
     });
   }
@@ -200,8 +201,4 @@ export class Link {
     this.lateReply = 0;
     world.after(this.toClientAt - world.now, () => host.enter(tell));
   }
-}
-
-export function isReplyError(reply: Reply): reply is ReplyError {
-  return reply instanceof ReplyError;
 }

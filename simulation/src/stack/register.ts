@@ -23,8 +23,21 @@ export interface Held {
 
 const HELD = /^holdfast:1 (held|kept) (\d+) (\d+) (\d+) \S+ (\S+) \S+ \S+ (\S+)$/;
 
+/** What was read before: most often a key says what it said at the last look. */
+const read = new Map<string, Held | undefined>();
+const MOST_READ = 10_000;
+
 export function readHeld(value: unknown): Held | undefined {
-  const match = typeof value === 'string' ? HELD.exec(value) : null;
+  if (typeof value !== 'string') return undefined;
+  if (read.has(value)) return read.get(value);
+  if (read.size === MOST_READ) read.clear();
+  const held = parse(value);
+  read.set(value, held);
+  return held;
+}
+
+function parse(value: string): Held | undefined {
+  const match = HELD.exec(value);
   if (match === null) return undefined;
   const [, kind, ends, token, tokens, id = '', owner = ''] = match;
   return {
@@ -56,11 +69,15 @@ export interface KnownGrant {
   readonly token: number;
   readonly tokens: number;
   readonly owner: string;
+  /** In the order of all. */
+  readonly place: number;
   readonly at: number;
   /** Why it may end before its time, with no fault of the locks. */
   excuse: Excuse | undefined;
   /** When it ends by the server's clock, in ms, as far as was seen. */
   ends: number;
+  /** The server may have forgotten the last token, and its clock was behind. */
+  readonly mayBeSmaller: boolean;
   /** Until when nobody else may have the lock, by the world's clock; known once somebody holds it. */
   keepUntil: number;
 }
@@ -74,15 +91,18 @@ export class Register {
   private readonly grants = new Map<string, KnownGrant[]>();
   /** By server and lock: what is granted there now. */
   private readonly current = new Map<string, Map<string, KnownGrant | undefined>>();
-  /** By lock: the grant with the largest token. */
-  private readonly last = new Map<string, KnownGrant>();
+  /** By lock: the largest token that was granted. */
+  private readonly largest = new Map<string, number>();
+  /** By lock: what somebody has held. */
+  private readonly heldGrants = new Map<string, Map<KnownGrant, number>>();
+  private count = 0;
   /** Locks of which a server may have forgotten the last token. */
   private readonly forgotten = new Set<string>();
   private topology: Topology | undefined;
 
   constructor(
     private readonly world: World,
-    private readonly count: (what: string) => void,
+    private readonly tell: (what: string) => void,
   ) {}
 
   watch(topology: Topology): void {
@@ -94,6 +114,23 @@ export class Register {
     return this.grants
       .get(`${lock} ${id}`)
       ?.findLast((grant) => token >= grant.token && token < grant.token + grant.tokens);
+  }
+
+  /**
+   * Somebody holds a lock. Its token is larger than those of earlier grants that somebody held, unless they
+   * were forgotten and the clock of the server is behind the last one.
+   */
+  holds(lock: string, grant: KnownGrant, token: number): void {
+    if (token === 0) return;
+    let others = this.heldGrants.get(lock);
+    if (others === undefined) this.heldGrants.set(lock, (others = new Map()));
+    for (const [other, last] of others) {
+      if (other === grant) continue;
+      const [older, newer] = other.place < grant.place ? [last, token] : [token, last];
+      const excused = (other.place < grant.place ? grant : other).mayBeSmaller;
+      if (newer <= older && !excused) violated('tokens-grow', `${lock}: ${newer} after ${older}`);
+    }
+    others.set(grant, Math.max(others.get(grant) ?? 0, token));
   }
 
   /** A script has run. */
@@ -169,7 +206,7 @@ export class Register {
     }
     const isAuthority = this.topology?.authoritiesOf(lock).includes(server) === true;
     const isSame = before?.id === held.id && before.token === held.token;
-    const grant = isSame ? before : this.know(lock, held);
+    const grant = isSame ? before : this.know(server, lock, held);
     // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
     if (!isAuthority) {
       grant.excuse ??= 'split';
@@ -179,21 +216,34 @@ export class Register {
     if (isSame) return;
     if (before !== undefined && before.owner === held.owner && before.id !== held.id) {
       before.excuse ??= 'superseded';
-      this.count('take-overs');
+      this.tell('take-overs');
     }
     if (before !== undefined) this.checkKept(server, lock, before);
     locks.set(lock, grant);
-    if (held.token > 0) this.checkToken(server, lock, grant);
   }
 
-  private know(lock: string, { id, token, tokens, owner }: Held): KnownGrant {
+  private know(server: RedisServer, lock: string, { id, token, tokens, owner }: Held): KnownGrant {
     const name = `${lock} ${id}`;
     const known = this.grants.get(name) ?? [];
-    const same = known.find((grant) => grant.token === token && grant.excuse === undefined);
+    // Servers of a quorum grant the same at different times, some after one of them has lost it.
+    const same = known.find(
+      (grant) => grant.token === token && (token === 0 || grant.excuse === undefined),
+    );
     if (same !== undefined) return same;
-    this.count('grants');
-    const at = this.world.now;
-    const grant = { id, token, tokens, owner, at, excuse: undefined, ends: 0, keepUntil: 0 };
+    this.tell('grants');
+    const grant: KnownGrant = {
+      id,
+      token,
+      tokens,
+      owner,
+      place: this.count++,
+      at: this.world.now,
+      mayBeSmaller: this.forgotten.has(lock) && server.micros() <= (this.largest.get(lock) ?? 0),
+      excuse: undefined,
+      ends: 0,
+      keepUntil: 0,
+    };
+    this.largest.set(lock, Math.max(this.largest.get(lock) ?? 0, token + tokens - 1));
     this.grants.set(name, [...known, grant]);
     return grant;
   }
@@ -203,18 +253,8 @@ export class Register {
     const { token, excuse, ends, keepUntil } = before;
     const left = Math.min(keepUntil - this.world.now, ends - server.now());
     // Of a quorum each server is asked for a majority of them only.
-    if (token === 0 || excuse !== undefined || left <= KEEPING_SLACK) return;
+    if (token === 0 || excuse !== undefined || left <= KEEPING_SLACK + server.jumped) return;
     violated('kept', `${lock} is free ${left} ms before the time that it was to be kept`);
-  }
-
-  /** Tokens grow, unless they are forgotten and the clock of the server is behind the last one. */
-  private checkToken(server: RedisServer, lock: string, grant: KnownGrant): void {
-    const last = this.last.get(lock);
-    if (last === grant) return;
-    const used = last === undefined ? 0 : last.token + last.tokens - 1;
-    const isBehind = this.forgotten.has(lock) && server.micros() <= used;
-    if (grant.token > used) this.last.set(lock, grant);
-    else if (!isBehind) violated('tokens-grow', `${lock}: ${grant.token} after ${used}`);
   }
 
   private locksOf(server: RedisServer): Map<string, KnownGrant | undefined> {

@@ -1,4 +1,4 @@
-import { crowdOf, taskOf, type Task } from '../schedule.ts';
+import { crowdOf, LONGEST_HOLD, taskOf, type Task } from '../schedule.ts';
 import type { World } from '../world.ts';
 import type { OldPrimary } from './replica-group.ts';
 import type { TopologyName } from './topology.ts';
@@ -38,7 +38,7 @@ export type Disturbance = { readonly at: number } & (
     }
 );
 
-export type DisturbanceKind = Disturbance['kind'];
+type DisturbanceKind = Disturbance['kind'];
 
 /** What happens in one simulation of the whole stack. */
 export interface StackSchedule {
@@ -154,15 +154,19 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
     // Replicas that are late for every grant would leave no lock to look at.
     lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
     reconnectsOnReadOnly: world.chance(0.5),
-    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(task, topology)),
+    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
     disturbances: Array.from({ length: world.between(2, 8) }, () =>
       disturbanceOf(world, topology, site),
     ),
   };
 }
 
-/** A quorum has no shorter leases. */
-function fitting(task: Task, topology: TopologyName): Task {
+/** Some hold a lock for longer, so that there are leases to be lost. A quorum has no short ones. */
+function fitting(world: World, planned: Task, topology: TopologyName): Task {
+  const isLong = world.chance(0.1);
+  // Whole processes crash here.
+  const stays = { ...planned, crashes: false };
+  const task = isLong ? { ...stays, hold: world.between(800, LONGEST_HOLD) } : stays;
   if (topology !== 'quorum') return task;
   const { ttl, extendTo } = task;
   return {

@@ -7,12 +7,19 @@ import { Disturber } from './disturber.ts';
 import { Host, replaceGlobals } from './host.ts';
 import { LuaRuntime } from './lua.ts';
 import { Member } from './member.ts';
-import { Network } from './network.ts';
+import { Network, type LinkFault } from './network.ts';
 import { Register } from './register.ts';
 import { draw, type StackSchedule } from './schedule.ts';
 import type { RedisServer } from './server.ts';
 import { StackTally } from './tally.ts';
 import { Topology, type TopologyName } from './topology.ts';
+
+/** All that happens, chosen by hand. */
+interface StackPlan {
+  readonly schedule: StackSchedule;
+  /** What becomes of the next request. */
+  readonly nextFault: () => LinkFault | undefined;
+}
 
 /** What is different from a plain run. */
 export interface StackOptions {
@@ -22,6 +29,8 @@ export interface StackOptions {
   readonly misbehaving?: boolean | undefined;
   /** Invariants that are not looked at, to show that others notice too. */
   readonly blind?: readonly Invariant[] | undefined;
+  /** What happens, instead of what the seed draws. */
+  readonly plan?: StackPlan | undefined;
   /** Told what happens, one line each. */
   readonly trace?: ((line: string) => void) | undefined;
 }
@@ -59,7 +68,8 @@ class StackSimulation {
     lua: LuaRuntime,
     private readonly options: StackOptions,
   ) {
-    const schedule = draw(world, name);
+    const { plan } = options;
+    const schedule = plan?.schedule ?? draw(world, name);
     this.schedule = schedule;
     this.disturber = new Disturber(this);
     const { rewrite = (source: string) => source, blind = [] } = options;
@@ -67,7 +77,7 @@ class StackSimulation {
     this.network = new Network(
       world,
       schedule.latency,
-      () => this.disturber.linkFault(),
+      plan?.nextFault ?? (() => this.disturber.linkFault()),
       () => this.disturber.breaksMessages(),
     );
     this.topology = new Topology(name, world, this.network, lua, {
@@ -196,7 +206,9 @@ class StackSimulation {
 
   /** What a lock costs that nobody else wants. */
   private async checkBudget(): Promise<void> {
-    const { world, topology } = this;
+    const { world, topology, options } = this;
+    // Whatever a callback asks for then is not of this lock.
+    if (options.misbehaving === true) return;
     const member = this.members.find(({ closing, host }) => !closing && !host.isDead);
     if (member === undefined) return;
     const before = member.scripts;
@@ -268,6 +280,9 @@ export async function simulateStack(
   process.on('unhandledRejection', note);
   let simulation: StackSimulation | undefined;
   let restore: (() => void) | undefined;
+  const { stackTraceLimit } = Error;
+  // Nobody reads the stacks of the errors that users get here, and they take a tenth of the time.
+  if (options.trace === undefined) Error.stackTraceLimit = 0;
   try {
     const world = new World(seed);
     restore = replaceGlobals(world);
@@ -277,6 +292,7 @@ export async function simulateStack(
     // Node tells of them when it has nothing else to do, and a run leaves it no time.
     await new Promise((resolve) => setImmediate(resolve));
   } finally {
+    Error.stackTraceLimit = stackTraceLimit;
     restore?.();
     process.off('unhandledRejection', note);
     simulation?.unsubscribe();

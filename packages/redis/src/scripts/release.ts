@@ -17,7 +17,8 @@ const COUNT_AT = `${FORMAT} held 1764401234567 ${leaseWord(1)} 1764401234567890 
  * allows all that follows.
  *
  * KEYS per grant: lock, queue. ARGV per grant: its id; its last token, or `-` if that is not known, or
- * `-<ms>` to keep the lock busy for so long.
+ * `-<ms>` to keep the lock busy for so long; of a quorum `#<attempt>` behind that, whose grant, or that of an
+ * earlier one, is to be ended.
  * Answers a string with a digit per grant, 1 for each that was there.
  */
 const RELEASE = script(/* lua */ `
@@ -42,11 +43,13 @@ for i = 1, #ARGV, 2 do
   if not reply then
     -- The lock was not simply freed: ends the grant with all that belongs to it.
     ${TIME}${READ}${TELL}${QUEUE}
-    local queue, keepFor = KEYS[i + 1], tonumber(string.match(last, '^%-(%d+)$') or 0)
+    local queue = KEYS[i + 1]
+    local keepFor, attempt = string.match(last, '^%-(%d*)#?(%d*)$')
+    keepFor, attempt = tonumber(keepFor) or 0, tonumber(attempt) or math.huge
     local value = get(lock)
     local ours, held = pcall(read, value)
-    -- Data of somebody else is no grant of ours.
-    if not ours or held.id ~= id then
+    -- Data of somebody else is no grant of ours, nor is a newer one to be ended.
+    if not ours or held.id ~= id or attempt < (tonumber(string.match(held.awaited, '^#(%d+)$')) or 0) then
       reply = '0'
     else
       reply = '1'
@@ -73,6 +76,8 @@ return replies
 export interface EndedGrant extends ReleaseRequest {
   /** The last of its tokens, where it is known. */
   readonly lastToken?: number | undefined;
+  /** Of a quorum: the last attempt whose grant is to be ended. */
+  readonly attempt?: number | undefined;
 }
 
 export const RELEASES: ManyCall<EndedGrant, boolean> = {
@@ -83,9 +88,10 @@ export const RELEASES: ManyCall<EndedGrant, boolean> = {
   keyOf: ({ key }) => key,
   writeKeys,
   writeArgs: (all, words) => {
-    for (const { id, keepFor = 0, lastToken } of all) {
-      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}`);
-      else words.push(toWord(id), lastToken === undefined ? '-' : String(lastToken));
+    for (const { id, keepFor = 0, lastToken, attempt } of all) {
+      const until = attempt === undefined ? '' : `#${attempt}`;
+      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}${until}`);
+      else words.push(toWord(id), lastToken === undefined ? `-${until}` : String(lastToken));
     }
   },
   read: (answer, index) => String(answer).charCodeAt(index) === ONE,
