@@ -84,19 +84,19 @@ export const stackMutants: readonly StackMutant[] = [
     name: 'a script answers another token than it has granted',
     topology: 'single',
     caughtBy: ['token-of-grant'],
-    replace: [['reply = tokens == asked and token or -token', 'reply = token - 1']],
+    replace: [['reply = micros', 'reply = micros - 1']],
   },
   {
     name: 'a token comes again when the clock is set back',
     topology: 'single',
     caughtBy: ['tokens-grow'],
-    replace: [['token, tokens = last + 1', 'token, tokens = last']],
+    replace: [['token, count = held.last + 1', 'token, count = held.last']],
   },
   {
     name: 'a lock that is to be kept busy is freed',
     topology: 'single',
     caughtBy: ['kept'],
-    replace: [['if keepFor > 0 then', 'if keepFor > 1e9 then']],
+    replace: [['if keepFor == 0 then', 'if keepFor < 1e9 then']],
   },
   {
     name: 'a reservation for a process that has crashed lasts for long',

@@ -21,7 +21,7 @@ export interface Held {
   readonly owner: string;
 }
 
-const HELD = /^holdfast:1 (held|kept) (\d+) (\d+) (\d+) \S+ (\S+) \S+ \S+ (\S+)$/;
+const HELD = /^holdfast:1 (held|kept) (\d+) \d+ (\d+) (\d+) \S+ (\S+) \S+ \S+ (\S+)$/;
 
 /** What was read before: most often a key says what it said at the last look. */
 const read = new Map<string, Held | undefined>();
