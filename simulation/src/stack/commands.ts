@@ -168,7 +168,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     grows: true,
     run: ({ data }, [key = '', start, part = '']) => {
       const offset = integer(start);
-      const value = (textOf(data.get(key)) ?? '').padEnd(offset, '\0');
+      const before = textOf(data.get(key)) ?? '';
+      if (part === '') return before.length;
+      const value = before.padEnd(offset, '\0');
       const changed = value.slice(0, offset) + part + value.slice(offset + part.length);
       data.set(key, changed, data.expiryOf(key));
       return changed.length;
