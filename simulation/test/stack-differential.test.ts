@@ -31,11 +31,11 @@ const SEEDS = Number(process.env['DIFFERENTIAL_SEEDS'] ?? 20);
 const STEPS = 120;
 const COMMANDS = 400;
 
-const server = useRedis();
+const redis = useRedis();
 let real: Redis;
 let lua: LuaRuntime;
 beforeAll(async () => {
-  real = new Redis(server.url);
+  real = new Redis(redis.url);
   lua = await LuaRuntime.start();
 });
 afterAll(() => real.disconnect());
@@ -337,19 +337,19 @@ type Dump = readonly (readonly [value: unknown, ends: number] | null)[];
  * What has run out by `after` may be there for the one and not for the other. An expiry is counted from a
  * moment of the script that the script does not know.
  */
-function isSame(model: unknown[], server: unknown[], after: number, took: number): boolean {
+function isSame(model: unknown[], expected: unknown[], after: number, took: number): boolean {
   const values = ([reply, dump]: unknown[]): string =>
     JSON.stringify([
       reply,
       (dump as Dump).map((entry) => (isOver(entry, after) ? null : entry?.[0])),
     ]);
   const [, one] = model as [unknown, Dump];
-  const [, other] = server as [unknown, Dump];
+  const [, other] = expected as [unknown, Dump];
   const agree = one.every((entry, at) => {
     const ends = other[at]?.[1];
     return entry === null || ends === undefined || Math.abs(entry[1] - ends) <= took + 1;
   });
-  return agree && values(model) === values(server);
+  return agree && values(model) === values(expected);
 }
 
 function isOver(entry: Dump[number] | undefined, after: number): boolean {

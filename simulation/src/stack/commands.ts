@@ -44,18 +44,18 @@ function float(text: string | undefined): number {
   return Number(text);
 }
 
-function text(value: Value | undefined): string | null {
+function textOf(value: Value | undefined): string | null {
   if (value === undefined) return null;
   if (typeof value !== 'string') throw new Refusal(WRONG_TYPE);
   return value;
 }
 
-function sortedSet(value: Value | undefined): SortedSet | undefined {
+function sortedSetOf(value: Value | undefined): SortedSet | undefined {
   if (value === undefined || value instanceof SortedSet) return value;
   throw new Refusal(WRONG_TYPE);
 }
 
-function hash(value: Value | undefined): Map<string, string> | undefined {
+function hashOf(value: Value | undefined): Map<string, string> | undefined {
   if (value === undefined || value instanceof Map) return value;
   throw new Refusal(WRONG_TYPE);
 }
@@ -107,7 +107,7 @@ function rangeByScore(context: CommandContext, args: string[], backwards: boolea
       at += 2;
     } else return SYNTAX;
   }
-  const set = sortedSet(context.data.get(key)) ?? new SortedSet();
+  const set = sortedSetOf(context.data.get(key)) ?? new SortedSet();
   const members = inRange(set, from, to);
   if (backwards) members.reverse();
   return shown(set, members.slice(offset, count < 0 ? undefined : offset + count), scores);
@@ -117,7 +117,7 @@ function range({ data }: CommandContext, args: string[], backwards: boolean): Re
   const [key = '', start, end, option] = args;
   if (option !== undefined && option.toUpperCase() !== 'WITHSCORES') return SYNTAX;
   const [from, to] = [integer(start), integer(end)];
-  const set = sortedSet(data.get(key)) ?? new SortedSet();
+  const set = sortedSetOf(data.get(key)) ?? new SortedSet();
   const members = backwards ? set.sorted().toReversed() : set.sorted();
   return shown(set, slice(members, from, to), option !== undefined);
 }
@@ -127,14 +127,14 @@ function removeAll(
   key: string,
   choose: (set: SortedSet) => readonly string[],
 ): number {
-  const set = sortedSet(data.get(key));
+  const set = sortedSetOf(data.get(key));
   const members = set === undefined ? [] : choose(set);
   for (const member of members) set?.delete(member);
   if (set !== undefined && members.length > 0) data.changed(key, set);
   return members.length;
 }
 
-function set({ data, micros }: CommandContext, [key = '', value = '', ...options]: string[]) {
+function setText({ data, micros }: CommandContext, [key = '', value = '', ...options]: string[]) {
   let expiresAt: number | undefined;
   let [keeps, answers] = [false, false];
   for (let at = 0; at < options.length; at++) {
@@ -147,7 +147,7 @@ function set({ data, micros }: CommandContext, [key = '', value = '', ...options
       expiresAt = millis(micros) + left;
     } else throw new Error(`The model does not know SET … ${options.join(' ')}.`);
   }
-  const before = answers ? text(data.get(key)) : Status.ok;
+  const before = answers ? textOf(data.get(key)) : Status.ok;
   data.set(key, value, keeps ? data.expiryOf(key) : expiresAt);
   return before;
 }
@@ -161,14 +161,16 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   TIME: {
     run: ({ micros }) => [String(Math.floor(micros / 1_000_000)), String(micros % 1_000_000)],
   },
-  GET: { run: ({ data }, [key = '']) => text(data.get(key)) },
-  SET: { run: set, writes: true, grows: true },
+  GET: { run: ({ data }, [key = '']) => textOf(data.get(key)) },
+  SET: { run: setText, writes: true, grows: true },
   SETRANGE: {
     writes: true,
     grows: true,
     run: ({ data }, [key = '', start, part = '']) => {
       const offset = integer(start);
-      const value = (text(data.get(key)) ?? '').padEnd(offset, '\0');
+      const before = textOf(data.get(key)) ?? '';
+      if (part === '') return before.length;
+      const value = before.padEnd(offset, '\0');
       const changed = value.slice(0, offset) + part + value.slice(offset + part.length);
       data.set(key, changed, data.expiryOf(key));
       return changed.length;
@@ -194,15 +196,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   PUBLISH: { run: (context, [channel = '', message = '']) => context.publish(channel, message) },
-  HGET: { run: ({ data }, [key = '', field = '']) => hash(data.get(key))?.get(field) ?? null },
+  HGET: { run: ({ data }, [key = '', field = '']) => hashOf(data.get(key))?.get(field) ?? null },
   HEXISTS: {
-    run: ({ data }, [key = '', field = '']) => (hash(data.get(key))?.has(field) === true ? 1 : 0),
+    run: ({ data }, [key = '', field = '']) => (hashOf(data.get(key))?.has(field) === true ? 1 : 0),
   },
   HSET: {
     writes: true,
     grows: true,
     run: ({ data }, [key = '', ...pairs]) => {
-      const known = hash(data.get(key));
+      const known = hashOf(data.get(key));
       const value = known ?? new Map<string, string>();
       const before = value.size;
       for (let at = 0; at < pairs.length; at += 2) {
@@ -216,7 +218,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   HDEL: {
     writes: true,
     run: ({ data }, [key = '', ...fields]) => {
-      const value = hash(data.get(key));
+      const value = hashOf(data.get(key));
       if (value === undefined) return 0;
       const gone = fields.filter((field) => value.delete(field)).length;
       if (gone > 0) data.changed(key, value);
@@ -228,7 +230,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     grows: true,
     run: ({ data }, [key = '', ...pairs]) => {
       const scores = pairs.filter((_, at) => at % 2 === 0).map(float);
-      const known = sortedSet(data.get(key));
+      const known = sortedSetOf(data.get(key));
       const value = known ?? new SortedSet();
       const added = scores.filter((score, at) => value.set(pairs[2 * at + 1] as string, score));
       if (known === undefined) data.set(key, value, undefined);
@@ -245,15 +247,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   ZSCORE: {
     run: ({ data }, [key = '', member = '']) => {
-      const score = sortedSet(data.get(key))?.get(member);
+      const score = sortedSetOf(data.get(key))?.get(member);
       return score === undefined ? null : String(score);
     },
   },
-  ZCARD: { run: ({ data }, [key = '']) => sortedSet(data.get(key))?.size ?? 0 },
+  ZCARD: { run: ({ data }, [key = '']) => sortedSetOf(data.get(key))?.size ?? 0 },
   ZCOUNT: {
     run: ({ data }, [key = '', low, high]) => {
       const [from, to] = [bound(low), bound(high)];
-      return inRange(sortedSet(data.get(key)) ?? new SortedSet(), from, to).length;
+      return inRange(sortedSetOf(data.get(key)) ?? new SortedSet(), from, to).length;
     },
   },
   ZRANGE: { run: (context, args) => range(context, args, false) },

@@ -120,7 +120,7 @@ export class Disturber {
         return this.stepClock(primary, disturbance.ms);
       case 'failover':
         return group.failOver(disturbance.old, disturbance.ms);
-      case 'slot-move': {
+      default: {
         const slot = slotOf(lockOf(`holdfast:${disturbance.key}`));
         return topology.slots?.move(slot, group, disturbance.ms) === true;
       }

@@ -7,6 +7,10 @@ import type { World } from '../world.ts';
 /** Whose code runs now. What follows from it, up to the next thing that happens, is of the same process. */
 let current: Host | undefined;
 
+function becomes(host: Host): void {
+  current = host;
+}
+
 /** The machine of a process that uses Node's own clocks and timers, and may crash. */
 export class Host extends Machine {
   isDead = false;
@@ -40,7 +44,7 @@ export class Host extends Machine {
     if (this.isDead) return;
     super.enter(() => {
       if (this.isDead) return;
-      current = this;
+      becomes(this);
       run();
     });
   }
@@ -67,7 +71,7 @@ class NodeTimer {
   }
 }
 
-function host(): Host {
+function currentHost(): Host {
   if (current === undefined) throw new Error('No simulated process runs.');
   return current;
 }
@@ -82,28 +86,28 @@ export function replaceGlobals(world: World): () => void {
   const globals = globalThis as unknown as Record<string, unknown>;
   const names = ['setTimeout', 'clearTimeout', 'setImmediate'] as const;
   const before = Object.fromEntries(names.map((name) => [name, globals[name]]));
-  const { now } = performance;
   const { random } = Math;
   const { randomBytes } = crypto;
   globals['setTimeout'] = (callback: () => void, ms = 1): NodeTimer => {
-    const machine = host();
+    const machine = currentHost();
     return new NodeTimer(machine, machine.setTimeout(callback, ms));
   };
   globals['clearTimeout'] = (timer: NodeTimer | undefined): void => {
     timer?.host.clearTimeout(timer.timer);
   };
   globals['setImmediate'] = (callback: () => void): void => {
-    const machine = host();
+    const machine = currentHost();
     world.after(0, () => machine.enter(callback));
   };
-  performance.now = () => host().now();
+  performance.now = () => currentHost().now();
   Math.random = () => world.random();
-  crypto.randomBytes = ((size: number) =>
-    Buffer.from(Array.from({ length: size }, () => world.between(0, 255)))) as never;
+  crypto.randomBytes = (size: number) =>
+    Buffer.from(Array.from({ length: size }, () => world.between(0, 255)));
   syncBuiltinESMExports();
   return () => {
     Object.assign(globals, before);
-    performance.now = now;
+    // What was put before the method of its class.
+    delete (performance as { now?: unknown }).now;
     Math.random = random;
     crypto.randomBytes = randomBytes;
     syncBuiltinESMExports();

@@ -20,33 +20,38 @@ export class ReplyError {
 /** Runs one command that a script calls. */
 export type CommandRunner = (words: string[]) => Reply;
 
-interface RawLua {
+/** What the compiled Lua is used by, other than its functions. */
+interface LuaModule {
   readonly HEAPU8: Uint8Array;
   addFunction(run: (state: number) => number, signature: string): number;
-  _malloc(size: number): number;
-  _free(pointer: number): void;
-  _luaL_newstate(): number;
-  _luaL_openlibs(state: number): void;
-  _luaL_loadbuffer(state: number, text: number, size: number, name: number): number;
-  _luaL_ref(state: number, table: number): number;
-  _lua_pcall(state: number, args: number, results: number, handler: number): number;
-  _lua_error(state: number): number;
-  _lua_gettop(state: number): number;
-  _lua_settop(state: number, index: number): void;
-  _lua_type(state: number, index: number): number;
-  _lua_toboolean(state: number, index: number): number;
-  _lua_tonumber(state: number, index: number): number;
-  _lua_tolstring(state: number, index: number, size: number): number;
-  _lua_pushboolean(state: number, value: number): void;
-  _lua_pushnumber(state: number, value: number): void;
-  _lua_pushlstring(state: number, text: number, size: number): void;
-  _lua_pushcclosure(state: number, run: number, values: number): void;
-  _lua_createtable(state: number, list: number, fields: number): void;
-  _lua_rawget(state: number, index: number): void;
-  _lua_rawset(state: number, index: number): void;
-  _lua_rawgeti(state: number, index: number, at: number): void;
-  _lua_rawseti(state: number, index: number, at: number): void;
-  _lua_setfield(state: number, index: number, name: number): void;
+}
+
+/** Functions of Lua's C interface. */
+interface Lua {
+  malloc(size: number): number;
+  free(pointer: number): void;
+  luaL_newstate(): number;
+  luaL_openlibs(state: number): void;
+  luaL_loadbuffer(state: number, text: number, size: number, name: number): number;
+  luaL_ref(state: number, table: number): number;
+  lua_pcall(state: number, args: number, results: number, handler: number): number;
+  lua_error(state: number): number;
+  lua_gettop(state: number): number;
+  lua_settop(state: number, index: number): void;
+  lua_type(state: number, index: number): number;
+  lua_toboolean(state: number, index: number): number;
+  lua_tonumber(state: number, index: number): number;
+  lua_tolstring(state: number, index: number, size: number): number;
+  lua_pushboolean(state: number, value: number): void;
+  lua_pushnumber(state: number, value: number): void;
+  lua_pushlstring(state: number, text: number, size: number): void;
+  lua_pushcclosure(state: number, run: number, values: number): void;
+  lua_createtable(state: number, list: number, fields: number): void;
+  lua_rawget(state: number, index: number): void;
+  lua_rawset(state: number, index: number): void;
+  lua_rawgeti(state: number, index: number, at: number): void;
+  lua_rawseti(state: number, index: number, at: number): void;
+  lua_setfield(state: number, index: number, name: number): void;
 }
 
 const REGISTRY = -10_000;
@@ -57,6 +62,7 @@ const SCRATCH = 65_536;
 
 /** A Lua state that runs the scripts of all simulated servers, one at a time. */
 export class LuaRuntime {
+  private readonly lua: Lua;
   private readonly state: number;
   private readonly scratch: number;
   private readonly size: number;
@@ -71,20 +77,27 @@ export class LuaRuntime {
   private broken: unknown;
 
   static async start(): Promise<LuaRuntime> {
-    return new LuaRuntime((await LuaApi.initialize()).module as unknown as RawLua);
+    const { module } = await LuaApi.initialize();
+    return new LuaRuntime(module);
   }
 
-  private constructor(private readonly lua: RawLua) {
-    this.state = lua._luaL_newstate();
-    this.scratch = lua._malloc(SCRATCH);
-    this.size = lua._malloc(8);
-    this.heap = Buffer.from(lua.HEAPU8.buffer);
-    lua._luaL_openlibs(this.state);
+  private constructor(private readonly module: LuaModule) {
+    // The compiler of WebAssembly puts an underscore before each.
+    const functions = Object.entries(module)
+      .filter(([name]) => name.startsWith('_'))
+      .map(([name, run]) => [name.slice(1), run as unknown]);
+    const lua = Object.fromEntries(functions) as Lua;
+    this.lua = lua;
+    this.state = lua.luaL_newstate();
+    this.scratch = lua.malloc(SCRATCH);
+    this.size = lua.malloc(8);
+    this.heap = Buffer.from(module.HEAPU8.buffer);
+    lua.luaL_openlibs(this.state);
     this.names = { KEYS: this.constant('KEYS'), ARGV: this.constant('ARGV') };
-    lua._lua_createtable(this.state, 0, 2);
+    lua.lua_createtable(this.state, 0, 2);
     this.define('call', true);
     this.define('pcall', false);
-    lua._lua_setfield(this.state, GLOBALS, this.constant('redis'));
+    lua.lua_setfield(this.state, GLOBALS, this.constant('redis'));
   }
 
   /** Runs a script, as a server does: what it fails with is a reply. */
@@ -94,14 +107,14 @@ export class LuaRuntime {
     if (script instanceof ReplyError) return script;
     this.runCommand = run;
     this.pushTexts(keys);
-    lua._lua_setfield(state, GLOBALS, this.names.KEYS);
+    lua.lua_setfield(state, GLOBALS, this.names.KEYS);
     this.pushTexts(argv);
-    lua._lua_setfield(state, GLOBALS, this.names.ARGV);
-    lua._lua_rawgeti(state, REGISTRY, script);
-    const failed = lua._lua_pcall(state, 0, 1, 0) !== 0;
+    lua.lua_setfield(state, GLOBALS, this.names.ARGV);
+    lua.lua_rawgeti(state, REGISTRY, script);
+    const failed = lua.lua_pcall(state, 0, 1, 0) !== 0;
     if (this.broken !== undefined) throw this.broken;
     const reply = failed ? this.readError() : this.read();
-    lua._lua_settop(state, 0);
+    lua.lua_settop(state, 0);
     return reply;
   }
 
@@ -110,16 +123,16 @@ export class LuaRuntime {
     if (known !== undefined) return known;
     const { lua, state } = this;
     const bytes = Buffer.from(source);
-    const text = lua._malloc(bytes.length);
+    const text = lua.malloc(bytes.length);
     this.memory().set(bytes, text);
-    const failed = lua._luaL_loadbuffer(state, text, bytes.length, this.constant('@user_script'));
-    lua._free(text);
+    const failed = lua.luaL_loadbuffer(state, text, bytes.length, this.constant('@user_script'));
+    lua.free(text);
     if (failed !== 0) {
       const message = this.readText(state, -1);
-      lua._lua_settop(state, 0);
+      lua.lua_settop(state, 0);
       return new ReplyError(`ERR Error compiling script (new function): ${message}`);
     }
-    const reference = lua._luaL_ref(state, REGISTRY);
+    const reference = lua.luaL_ref(state, REGISTRY);
     this.compiled.set(source, reference);
     return reference;
   }
@@ -129,7 +142,7 @@ export class LuaRuntime {
     const { lua } = this;
     const called = (state: number): number => {
       const words: string[] = [];
-      const count = lua._lua_gettop(state);
+      const count = lua.lua_gettop(state);
       for (let index = 1; index <= count; index++) words.push(this.readWord(state, index));
       let reply: Reply;
       try {
@@ -139,61 +152,61 @@ export class LuaRuntime {
         reply = new ReplyError('ERR the model is broken');
       }
       this.push(state, reply);
-      return throws && reply instanceof ReplyError ? lua._lua_error(state) : 1;
+      return throws && reply instanceof ReplyError ? lua.lua_error(state) : 1;
     };
     this.pushText(this.state, name);
-    lua._lua_pushcclosure(this.state, lua.addFunction(called, 'ii'), 0);
-    lua._lua_rawset(this.state, -3);
+    lua.lua_pushcclosure(this.state, this.module.addFunction(called, 'ii'), 0);
+    lua.lua_rawset(this.state, -3);
   }
 
   private push(state: number, reply: Reply): void {
     const { lua } = this;
-    if (reply === null) lua._lua_pushboolean(state, 0);
+    if (reply === null) lua.lua_pushboolean(state, 0);
     else if (typeof reply === 'string') this.pushText(state, reply);
-    else if (typeof reply === 'number') lua._lua_pushnumber(state, reply);
+    else if (typeof reply === 'number') lua.lua_pushnumber(state, reply);
     else if (reply instanceof Status) this.pushField(state, 'ok', reply.text);
     else if (reply instanceof ReplyError) this.pushField(state, 'err', reply.message);
     else {
-      lua._lua_createtable(state, reply.length, 0);
+      lua.lua_createtable(state, reply.length, 0);
       for (const [index, one] of reply.entries()) {
         this.push(state, one);
-        lua._lua_rawseti(state, -2, index + 1);
+        lua.lua_rawseti(state, -2, index + 1);
       }
     }
   }
 
   private pushField(state: number, name: string, text: string): void {
-    this.lua._lua_createtable(state, 0, 1);
+    this.lua.lua_createtable(state, 0, 1);
     this.pushText(state, name);
     this.pushText(state, text);
-    this.lua._lua_rawset(state, -3);
+    this.lua.lua_rawset(state, -3);
   }
 
   private pushTexts(texts: readonly string[]): void {
     const { lua, state } = this;
-    lua._lua_createtable(state, texts.length, 0);
+    lua.lua_createtable(state, texts.length, 0);
     for (const [index, text] of texts.entries()) {
       this.pushText(state, text);
-      lua._lua_rawseti(state, -2, index + 1);
+      lua.lua_rawseti(state, -2, index + 1);
     }
   }
 
   private pushText(state: number, text: string): void {
     if (text.length > SCRATCH) throw new Error('A text is too long for the model.');
     this.memory().write(text, this.scratch, 'latin1');
-    this.lua._lua_pushlstring(state, this.scratch, text.length);
+    this.lua.lua_pushlstring(state, this.scratch, text.length);
   }
 
   /** An argument of a command: Redis prints numbers so that none of their digits is lost. */
   private readWord(state: number, index: number): string {
-    const type = this.lua._lua_type(state, index);
-    if (type === NUMBER) return String(this.lua._lua_tonumber(state, index));
+    const type = this.lua.lua_type(state, index);
+    if (type === NUMBER) return String(this.lua.lua_tonumber(state, index));
     if (type !== STRING) throw new Error('Arguments of commands must be strings or numbers.');
     return this.readText(state, index);
   }
 
   private readText(state: number, index: number): string {
-    const text = this.lua._lua_tolstring(state, index, this.size);
+    const text = this.lua.lua_tolstring(state, index, this.size);
     const memory = this.memory();
     return memory.toString('latin1', text, text + memory.readUInt32LE(this.size));
   }
@@ -201,13 +214,13 @@ export class LuaRuntime {
   /** What a script has returned, which is on top of the stack. */
   private read(): Reply {
     const { lua, state } = this;
-    switch (lua._lua_type(state, -1)) {
+    switch (lua.lua_type(state, -1)) {
       case NUMBER:
-        return Math.trunc(lua._lua_tonumber(state, -1));
+        return Math.trunc(lua.lua_tonumber(state, -1));
       case STRING:
         return this.readText(state, -1);
       case BOOLEAN:
-        return lua._lua_toboolean(state, -1) === 0 ? null : 1;
+        return lua.lua_toboolean(state, -1) === 0 ? null : 1;
       case TABLE:
         return this.readTable();
       default:
@@ -223,10 +236,10 @@ export class LuaRuntime {
     if (status !== undefined) return new Status(status);
     const replies: Reply[] = [];
     for (let index = 1; ; index++) {
-      lua._lua_rawgeti(state, -1, index);
-      const isEnd = lua._lua_type(state, -1) === 0;
+      lua.lua_rawgeti(state, -1, index);
+      const isEnd = lua.lua_type(state, -1) === 0;
       if (!isEnd) replies.push(this.read());
-      lua._lua_settop(state, -2);
+      lua.lua_settop(state, -2);
       if (isEnd) return replies;
     }
   }
@@ -234,27 +247,27 @@ export class LuaRuntime {
   private readField(name: string): string | undefined {
     const { lua, state } = this;
     this.pushText(state, name);
-    lua._lua_rawget(state, -2);
-    const text = lua._lua_type(state, -1) === STRING ? this.readText(state, -1) : undefined;
-    lua._lua_settop(state, -2);
+    lua.lua_rawget(state, -2);
+    const text = lua.lua_type(state, -1) === STRING ? this.readText(state, -1) : undefined;
+    lua.lua_settop(state, -2);
     return text;
   }
 
   private readError(): ReplyError {
-    const thrown = this.lua._lua_type(this.state, -1) === TABLE ? this.readField('err') : undefined;
+    const thrown = this.lua.lua_type(this.state, -1) === TABLE ? this.readField('err') : undefined;
     const message = thrown ?? `ERR ${this.readText(this.state, -1)}`;
     return new ReplyError(`${message} script: on @user_script`);
   }
 
   private constant(text: string): number {
-    const pointer = this.lua._malloc(text.length + 1);
+    const pointer = this.lua.malloc(text.length + 1);
     this.memory().write(`${text}\0`, pointer, 'latin1');
     return pointer;
   }
 
   /** It moves when it grows. */
   private memory(): Buffer {
-    const { buffer } = this.lua.HEAPU8;
+    const { buffer } = this.module.HEAPU8;
     if (this.heap.buffer !== buffer) this.heap = Buffer.from(buffer);
     return this.heap;
   }

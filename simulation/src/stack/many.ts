@@ -4,17 +4,14 @@ import type { TopologyName } from './topology.ts';
 
 /** What must have happened in some thousand schedules, or they have shown nothing. */
 export const STACK_DEEDS: readonly string[] = [
-  ...['operations', 'grants', 'hand-offs', 'take-overs', 'aborts', 'refusals', 'extensions'],
-  ...['expired', 'stolen', 'evicted', 'superseded', 'forced', 'max-hold', 'closed'].map(
-    (reason) => `lost ${reason}`,
-  ),
-  ...[
-    ...['cut-before', 'cut-after', 'cut-late', 'late-request', 'late-reply', 'half-open'],
-    ...['pause', 'suspend', 'crash', 'step', 'close', 'force', 'silence', 'freeze', 'full'],
-    ...['stall', 'restart', 'lose-data', 'flush-scripts', 'delete', 'clock', 'failover'],
-    'slot-move',
-  ].map((kind) => `fault ${kind}`),
-];
+  ['operations', 'grants', 'hand-offs', 'take-overs', 'aborts', 'refusals', 'extensions'],
+  ['lost expired', 'lost stolen', 'lost evicted', 'lost superseded', 'lost forced', 'lost closed'],
+  ['lost max-hold', 'fault cut-before', 'fault cut-after', 'fault cut-late', 'fault half-open'],
+  ['fault late-request', 'fault late-reply', 'fault pause', 'fault suspend', 'fault crash'],
+  ['fault step', 'fault close', 'fault force', 'fault silence', 'fault freeze', 'fault full'],
+  ['fault stall', 'fault restart', 'fault lose-data', 'fault flush-scripts', 'fault delete'],
+  ['fault clock', 'fault failover', 'fault slot-move'],
+].flat();
 
 /** The command that runs a seed again. */
 function again(seed: number, topology: TopologyName, misbehaving: boolean | undefined): string {

@@ -24,6 +24,9 @@ export interface LinkListener {
   readonly closed: () => void;
 }
 
+/** What is sent behind another arrives behind it, however sums of times are rounded; in ms. */
+export const BEHIND = 0.001;
+
 /** When the first packet of a connection is sent again that nobody answers, in ms; then it is given up. */
 const KNOCKS = [0, 1_000, 3_000, 7_000];
 const CONNECT_TIMEOUT = 10_000;
@@ -68,7 +71,9 @@ export class Network {
     const knock = KNOCKS.find((ms) => ms >= silence);
     world.after(knock === undefined ? CONNECT_TIMEOUT : knock + 2 * this.tripTime(), () => {
       const reached = knock !== undefined && server?.isUp === true;
-      host.enter(() => done(reached ? new Link(this, host, server) : undefined));
+      // The connection is there before the process hears of it.
+      const link = reached ? new Link(this, host, server) : undefined;
+      host.enter(() => done(link));
     });
   }
 
@@ -90,6 +95,7 @@ export class Link {
   /** What the client has to come is late by so many ms. */
   private lateReply = 0;
   private isAsking = false;
+  private isCut = false;
   /** Nothing comes to the client any more, who does not know it. */
   private isBroken = false;
   /** Requests that have arrived and wait for the one before them. */
@@ -107,7 +113,8 @@ export class Link {
   }
 
   listen(listener: LinkListener): void {
-    this.listener = listener;
+    if (this.isCut) this.tellClosed(listener);
+    else this.listener = listener;
   }
 
   send(words: string[]): void {
@@ -118,7 +125,7 @@ export class Link {
       this.cut();
       return;
     }
-    this.toServerAt = Math.max(this.toServerAt, network.arrival(this));
+    this.toServerAt = Math.max(this.toServerAt + BEHIND, network.arrival(this));
     if (fault?.kind === 'late-request') this.toServerAt += fault.ms;
     if (fault?.kind === 'cut-late') {
       this.toServerAt += fault.ms;
@@ -151,9 +158,9 @@ export class Link {
   /** The connection is lost: what is on its way to the server may still arrive, nothing that comes from there does. */
   cut(): void {
     const { listener } = this;
-    if (listener === undefined) return;
+    this.isCut = true;
     this.end();
-    this.network.world.after(0, () => this.host.enter(() => listener.closed()));
+    if (listener !== undefined) this.tellClosed(listener);
   }
 
   /** The client ends it. */
@@ -165,6 +172,10 @@ export class Link {
   /** Whether the server is still the process that it was connected to. */
   private get isReached(): boolean {
     return this.server.isUp && this.server.starts === this.starts;
+  }
+
+  private tellClosed(listener: LinkListener): void {
+    this.network.world.after(0, () => this.host.enter(() => listener.closed()));
   }
 
   private next(): void {
@@ -197,7 +208,7 @@ export class Link {
     if (this.isBroken) return;
     const { network, host } = this;
     const { world } = network;
-    this.toClientAt = Math.max(this.toClientAt, network.arrival(this) + this.lateReply);
+    this.toClientAt = Math.max(this.toClientAt + BEHIND, network.arrival(this) + this.lateReply);
     this.lateReply = 0;
     world.after(this.toClientAt - world.now, () => host.enter(tell));
   }

@@ -129,7 +129,7 @@ function disturbanceOf(
       const old = world.pick(['dies', 'demoted', 'isolated'] as const);
       return { kind, at, server, old, ms: world.between(100, 2_000) };
     }
-    case 'slot-move':
+    default:
       return { kind, at, server, key, ms: world.between(20, 400) };
   }
 }

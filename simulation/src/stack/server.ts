@@ -3,7 +3,7 @@ import type { World } from '../world.ts';
 import { answerOf, commandOf, type CommandContext } from './commands.ts';
 import { Dataset, type Change } from './dataset.ts';
 import { ReplyError, Status, type LuaRuntime, type Reply } from './lua.ts';
-import type { Link } from './network.ts';
+import { BEHIND, type Link } from './network.ts';
 
 /** The server's clock at the start of a simulation, in ms since 1970. */
 export const SERVER_ORIGIN = 1_790_000_000_000;
@@ -73,7 +73,7 @@ class Replication {
   send({ offset, changes }: Written): void {
     const { world, replica } = this;
     const due = Math.max(world.now, this.stalledUntil) + world.random() * this.lag;
-    this.arrivesAt = Math.max(this.arrivesAt, due);
+    this.arrivesAt = Math.max(this.arrivesAt + BEHIND, due);
     const arrive = (): void => {
       if (!this.primary.replications.includes(this)) return;
       if (this.stalledUntil > world.now) {

@@ -160,7 +160,9 @@ class StackSimulation {
 
   private traceScript(server: RedisServer, keys: readonly string[], client: string): void {
     for (const key of keys.filter((one) => one.endsWith('}'))) {
-      this.trace(`${server.address} for ${client}: ${key} is ${String(server.data.get(key))}`);
+      const value = server.data.get(key);
+      const shown = typeof value === 'string' ? value : 'not there';
+      this.trace(`${server.address} for ${client}: ${key} is ${shown}`);
     }
   }
 
