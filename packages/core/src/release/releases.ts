@@ -93,9 +93,10 @@ class Ending implements Linked<Ending> {
 function endGrant(
   { store, time }: Context,
   { stored, id, keepUntil, permit }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil' | 'permit'>,
+  asks?: boolean,
 ): MaybePromise<boolean> {
   const left = keepUntil === 0 ? 0 : keepUntil - time.now();
-  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit });
+  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit, asks });
 }
 
 /** An answer that is given in time, whatever the store does. */
@@ -139,12 +140,18 @@ export class Releases {
    * Releases what a holder holds or held. Answers within {@link RELEASE_LIMIT}, false if not confirmed.
    *
    * @param sent the request that ends it, if it was sent already
+   * @param asks whether the key is asked for right after this
    */
-  release(lease: Lease, now: number, sent?: MaybePromise<boolean>): MaybePromise<boolean> {
+  release(
+    lease: Lease,
+    now: number,
+    sent?: MaybePromise<boolean>,
+    asks?: boolean,
+  ): MaybePromise<boolean> {
     const { keepUntil } = lease;
     let reply: MaybePromise<boolean>;
     try {
-      reply = sent ?? endGrant(this.context, lease);
+      reply = sent ?? endGrant(this.context, lease, asks);
     } catch (error) {
       reply = Promise.reject(error);
     }
