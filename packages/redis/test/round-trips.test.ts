@@ -59,7 +59,7 @@ test('acquisitions and releases of one tick go together', async () => {
   expect((await calls(admin)) - before).toBeLessThanOrEqual(10);
 });
 
-test('a permit that passes to the next of the process takes three', async () => {
+test('a permit that passes to the next of the process takes three requests at most', async () => {
   const admin = bench.client();
   const locker = bench.locker();
   await warmUp(locker);
