@@ -66,6 +66,7 @@ export const sections: readonly Section[] = [
     items: [
       { text: 'Operations', link: '/operations' },
       { text: 'Deployment and sizing', link: '/deployment' },
+      { text: 'Performance', link: '/performance' },
       { text: 'Serverless and edge', link: '/serverless' },
       { text: 'Troubleshooting', link: '/troubleshooting' },
     ],

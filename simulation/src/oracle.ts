@@ -20,6 +20,7 @@ import type { World } from './world.ts';
 /** A grant, as the server knows it. */
 export interface KnownGrant {
   readonly id: string;
+  readonly client: string;
   readonly token: number;
   readonly tokens: number;
   /** Taken over, forced, stolen or forgotten before its time: its holder is told afterwards. */
@@ -155,7 +156,7 @@ export class Oracle implements LockStore {
     if (takenOver !== true) this.lines.served(key, client);
     if (wait) this.lines.remove(key, client);
     this.lines.wakeUpsAreOver();
-    const grant = { id, token, tokens: request.tokens, endedEarly: false };
+    const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
     this.grants.set(id, [...known, grant]);
     this.granted.set(key, [...granted, grant]);
     this.tally.count('grants');
@@ -169,6 +170,7 @@ export class Oracle implements LockStore {
 
   release(request: ReleaseRequest): boolean {
     const freed = this.inner.release(request) as boolean;
+    if (request.asks === true) this.noteTurn(request);
     this.lines.wakeUpsAreOver();
     return freed;
   }
@@ -216,6 +218,17 @@ export class Oracle implements LockStore {
     grant.endedEarly = true;
     if (label !== 'thief') this.tally.count('take-overs');
     return true;
+  }
+
+  /** Who asks right after its release is not told that it is its turn. */
+  private noteTurn({ key, id }: ReleaseRequest): void {
+    const { entries } = this.inner as unknown as {
+      entries: { get(key: string): Entry | undefined };
+    };
+    const client = this.grants.get(id)?.at(-1)?.client;
+    if (client !== undefined && entries.get(key)?.reserved?.has(client) === true) {
+      this.lines.woken(key, client);
+    }
   }
 
   private isHeld({ permits, reserved }: Entry): boolean {

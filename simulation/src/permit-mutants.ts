@@ -182,5 +182,5 @@ export const permitMutants: readonly Mutant[] = [
 function campaigns(): { readonly prototype: object } {
   const signal = AbortSignal.abort();
   const candidate = elect({} as Locker, 'nobody', { signal, onElected: () => {} });
-  return candidate.constructor as { readonly prototype: object };
+  return candidate.constructor;
 }

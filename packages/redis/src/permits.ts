@@ -60,8 +60,8 @@ export class Permits {
     return reply;
   }
 
-  release({ key, id, keepFor }: ReleaseRequest): Promise<boolean> {
-    return this.calls.one(PERMIT_RELEASES, { key, id, keepFor });
+  release({ key, id, keepFor, asks }: ReleaseRequest): Promise<boolean> {
+    return this.calls.one(PERMIT_RELEASES, { key, id, keepFor, asks });
   }
 
   /** Ends the permits of an owner, or all. */

@@ -59,6 +59,18 @@ test('acquisitions and releases of one tick go together', async () => {
   expect((await calls(admin)) - before).toBeLessThanOrEqual(10);
 });
 
+test('a permit that passes to the next of the process takes three requests at most', async () => {
+  const admin = bench.client();
+  const locker = bench.locker();
+  await warmUp(locker);
+  const task = () => locker.withLock('round-trips:permits', { limit: 5 }, () => {});
+  await Promise.all(Array.from({ length: 10 }, task));
+  const before = await calls(admin);
+  await Promise.all(Array.from({ length: 100 }, task));
+  // Its release, the grant to the next, and the place in line of the one after that.
+  expect((await calls(admin)) - before).toBeLessThanOrEqual(310);
+});
+
 test('a hand-off within the process takes none', async () => {
   const admin = bench.client();
   const locker = bench.locker();

@@ -51,7 +51,7 @@ export class Ticks {
   /** All that were written, in their order. */
   async all(): Promise<Tick[]> {
     const { rows } = await this.client.execute('SELECT term, by FROM ticks ORDER BY number');
-    return rows.map((row) => ({ ...row }) as unknown as Tick);
+    return rows as unknown as Tick[];
   }
 
   close(): void {

@@ -61,10 +61,11 @@ export class HeldLocks {
     else this.leases.vacate(lease.stored);
     let freed = kept ? undefined : queue?.succeed(lease, now);
     if (freed === undefined) {
-      freed = releases.release(lease, now);
-      queue?.review();
       // Most often there is room now, and the store need not tell of it first.
-      if (lease.permit === true && !kept) queue?.contender?.ask();
+      const asks = lease.permit === true && !kept ? queue?.contender : undefined;
+      freed = releases.release(lease, now, undefined, asks && true);
+      queue?.review();
+      asks?.ask();
     }
     if (this.size === 0) this.onIdle?.();
     return freed;

@@ -163,9 +163,10 @@ function endGrant(
   { store }: Context,
   { stored, id, keepUntil, permit }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil' | 'permit'>,
   now: number,
+  asks?: boolean,
 ): MaybePromise<boolean> {
   const left = keepUntil - now;
-  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit });
+  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit, asks });
 }
 
 /** All the grants of a locker that are being ended. */
@@ -180,11 +181,17 @@ export class Releases {
    * Releases what a holder holds or held. Answers within {@link RELEASE_LIMIT}, false if not confirmed.
    *
    * @param sent the request that ends it, if it was sent already
+   * @param asks whether the key is asked for right after this
    */
-  release(lease: Lease, now: number, sent?: MaybePromise<boolean>): MaybePromise<boolean> {
+  release(
+    lease: Lease,
+    now: number,
+    sent?: MaybePromise<boolean>,
+    asks?: boolean,
+  ): MaybePromise<boolean> {
     let reply: MaybePromise<boolean>;
     try {
-      reply = sent ?? endGrant(this.context, lease, now);
+      reply = sent ?? endGrant(this.context, lease, now, asks);
     } catch (error) {
       reply = Promise.reject(error);
     }

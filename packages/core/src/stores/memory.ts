@@ -159,11 +159,11 @@ class MemoryStore implements LockStore {
     });
   }
 
-  release({ key, id, keepFor = 0 }: ReleaseRequest): boolean {
+  release({ key, id, keepFor = 0, asks = false }: ReleaseRequest): boolean {
     // What has run out, and was taken by nobody, is ended all the same: no need to look at the clock.
     const entry = this.entries.get(key);
     if (entry?.id !== id) {
-      return entry instanceof SharedKey && this.releasePermit(key, entry, id, keepFor);
+      return entry instanceof SharedKey && this.releasePermit(key, entry, id, keepFor, asks);
     }
     if (keepFor > 0) {
       entry.expiresAt = Math.ceil(this.clock.now() + keepFor);
@@ -421,7 +421,13 @@ class MemoryStore implements LockStore {
     return 'renewed';
   }
 
-  private releasePermit(key: string, shared: SharedKey, id: string, keepFor: number): boolean {
+  private releasePermit(
+    key: string,
+    shared: SharedKey,
+    id: string,
+    keepFor: number,
+    asks: boolean,
+  ): boolean {
     const permit = shared.permits.get(id);
     if (permit === undefined) return false;
     const now = this.clock.now();
@@ -432,7 +438,7 @@ class MemoryStore implements LockStore {
       return true;
     }
     shared.remove(permit);
-    this.serve(key, now);
+    this.serve(key, now, asks ? permit.client.id : undefined);
     this.flush();
     return true;
   }
@@ -459,8 +465,12 @@ class MemoryStore implements LockStore {
     return this.entries.get(key) === entry ? entry : undefined;
   }
 
-  /** Serves those who wait for a key, as far as there is room. */
-  private serve(key: string, now: number): void {
+  /**
+   * Serves those who wait for a key, as far as there is room.
+   *
+   * @param asking the client that asks by itself, and need not be woken
+   */
+  private serve(key: string, now: number, asking?: string): void {
     const entry = this.live(key, now);
     if (!(entry instanceof SharedKey)) {
       if (entry === undefined) this.queues.turn(key, now);
@@ -480,7 +490,7 @@ class MemoryStore implements LockStore {
       this.queues.remove(key, client);
       // One with another limit is to ask, and hear of it.
       if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
-      this.tell(client, { type: 'wake', key });
+      if (client !== asking) this.tell(client, { type: 'wake', key });
     }
   }
 
