@@ -12,7 +12,7 @@ const given = process.env['HELD_FOR'];
 /** In ms. Else several safety delays pass too, with ample time to look after the jobs. */
 const [HELD, DELAY] = given === undefined ? [9_000, 4_000] : [Number(given), 1_000];
 
-describe.concurrent(`while a key is held for ${HELD} ms`, () => {
+describe(`while a key is held for ${HELD} ms`, () => {
   test.each(['a job', 'other code'])(
     'each of ten jobs that wait for it is started three times at most (held by %s)',
     async (who) => {
