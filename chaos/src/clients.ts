@@ -93,7 +93,8 @@ async function nodeRedis(): Promise<Library> {
       connected(
         createCluster({
           rootNodes: ports.map((port) => ({ socket: { host, port } })),
-          nodeAddressMap: map,
+          // Copies: node-redis notes in what it is given that a connection is not to be made anew.
+          nodeAddressMap: (address) => ({ ...(map[address] as AddressMap[string]) }),
         }),
       ),
     sentinel: ({ port, name, map }) =>
