@@ -45,6 +45,19 @@ const ignoreErrors = <C extends { on(event: 'error', listener: () => void): unkn
 
 type Ioredis = Pick<typeof import('ioredis'), 'Cluster' | 'Redis'>;
 
+/**
+ * Where a slot moves, ioredis sends an ASKING and looks at its reply nowhere: if the connection is cut
+ * then, that is an unhandled rejection of its own. No other may hide behind it.
+ */
+function handleAsking(node: { asking(): Promise<unknown> }): void {
+  const asking = node.asking.bind(node);
+  node.asking = () => {
+    const asked = asking();
+    asked.catch(() => {});
+    return asked;
+  };
+}
+
 /** ioredis, or iovalkey, which began as a copy of it. */
 async function likeIoredis(load: () => Promise<Ioredis>): Promise<Library> {
   const { Cluster, Redis } = await load();
@@ -54,13 +67,12 @@ async function likeIoredis(load: () => Promise<Ioredis>): Promise<Library> {
   return {
     canWait: true,
     single: async (port) => connected(new Redis(port, host)),
-    cluster: async ({ ports, map }) =>
-      connected(
-        new Cluster(
-          ports.map((port) => ({ host, port })),
-          { natMap: { ...map } },
-        ),
-      ),
+    cluster: async ({ ports, map }) => {
+      const nodes = ports.map((port) => ({ host, port }));
+      const cluster = new Cluster(nodes, { natMap: { ...map } });
+      cluster.on('+node', handleAsking);
+      return connected(cluster);
+    },
     sentinel: async ({ port, name, map }) =>
       connected(new Redis({ sentinels: [{ host, port }], name, natMap: { ...map } })),
   };
@@ -81,7 +93,8 @@ async function nodeRedis(): Promise<Library> {
       connected(
         createCluster({
           rootNodes: ports.map((port) => ({ socket: { host, port } })),
-          nodeAddressMap: map,
+          // Copies: node-redis notes in what it is given that a connection is not to be made anew.
+          nodeAddressMap: (address) => ({ ...(map[address] as AddressMap[string]) }),
         }),
       ),
     sentinel: ({ port, name, map }) =>

@@ -32,8 +32,10 @@ export interface Report extends Verdict {
   readonly faults: Readonly<Record<string, number>>;
 }
 
-/** Between two faults of servers or connections, in ms, at most. */
+/** Between two faults of connections, in ms, at most. */
 const CALM = 1_500;
+/** Of servers, so that there is service now and then. */
+const SERVERS_CALM = 4_000;
 /** After the last lease is over, in ms: for what is cleaned up in the background. */
 const CLEAN_UP = 15_000;
 
@@ -64,7 +66,7 @@ export async function run(plan: Plan): Promise<Report> {
     await processes.start(plan.processes);
 
     const classes: FaultClass[] = [
-      { faults: topology.servers, calm: CALM },
+      { faults: topology.servers, calm: SERVERS_CALM },
       { faults: topology.connections, calm: CALM },
       // What a process that is killed or frozen held is held for a ttl.
       { faults: processes.faults, calm: ttl },

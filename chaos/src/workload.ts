@@ -12,8 +12,8 @@ import {
 import type { RacyCounter } from './counter.ts';
 import { machineNow, type CallId, type Ending, type Event, type Want } from './events.ts';
 
-/** Longer than anybody should have to wait, in ms. */
-const WAIT = 120_000;
+/** Longer than any run: everybody is served when all is well again, if not before. In ms. */
+const WAIT = 86_400_000;
 
 const alone = (key: string): Want => ({ key, weight: 1, limit: 1, shared: false });
 const permit = (key: string, limit: number, weight = 1): Want => ({
