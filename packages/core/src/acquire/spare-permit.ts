@@ -29,7 +29,7 @@ class SparePermits implements AttemptListener {
     const { queue, like } = this;
     const { queues } = queue.context;
     // It may have been forgotten meanwhile, and another have taken its place.
-    const current = queues.get(queue.stored);
+    const current = queues.byKey.get(queue.stored);
     if (current?.serveLike(like, grant, now) !== true) waiter.takeBack(id);
   }
 
