@@ -5,6 +5,7 @@ import { run as express } from './express/index.ts';
 import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
 import { run as redis } from './redis/index.ts';
+import { run as size } from './size/index.ts';
 
 const benchmarks: Record<string, () => Promise<boolean>> = {
   alone,
@@ -13,6 +14,7 @@ const benchmarks: Record<string, () => Promise<boolean>> = {
   memcached,
   express,
   bullmq,
+  size,
 };
 
 const names = process.argv.slice(2);
