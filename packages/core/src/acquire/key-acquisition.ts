@@ -79,10 +79,10 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     return this.settings.storeOwner;
   }
 
-  /** @param sent its first request, if it was answered already */
+  /** @param sent its first request, if it was answered already; else somebody is before it */
   wait(sent?: Sent): Promise<Handle | null> {
     this.begin();
-    this.context.queues.request(this.waiter, sent);
+    this.context.queues.request(this.waiter, sent, sent === undefined);
     this.keepTrace();
     this.limit();
     return this.lock;

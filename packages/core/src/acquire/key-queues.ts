@@ -79,10 +79,14 @@ export class KeyQueues implements AttemptListener {
    * Starts a waiter on its way: a single attempt, or a place in line.
    *
    * @param sent its first request, if it was sent already
+   * @param taken see {@link isTaken}
    */
-  request(waiter: Waiter, sent?: Sent): void {
+  request(
+    waiter: Waiter,
+    sent?: Sent,
+    taken = sent === undefined && this.isTaken(waiter.stored, waiter.settings),
+  ): void {
     const { settings, stored } = waiter;
-    const taken = sent === undefined && this.isTaken(stored, settings);
     // Past those in line only goes an owner, to take over what is its own.
     if (taken && settings.owner === undefined) {
       this.foundBusy(waiter);
