@@ -9,6 +9,7 @@ import { run as memcached } from './memcached/index.ts';
 import { run as memory } from './memory/index.ts';
 import { run as permits } from './permits/index.ts';
 import { run as redis } from './redis/index.ts';
+import { run as size } from './size/index.ts';
 
 const benchmarks: Record<string, (client?: string) => Promise<boolean>> = {
   alone,
@@ -18,6 +19,7 @@ const benchmarks: Record<string, (client?: string) => Promise<boolean>> = {
   memcached,
   express,
   bullmq,
+  size,
 };
 
 const { positionals: names, values } = parseArgs({

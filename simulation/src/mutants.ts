@@ -72,7 +72,7 @@ export const mutants: readonly Mutant[] = [
       patch(Releases, 'releaseLost', (original) => {
         return function (this: Releases, lease: Lease) {
           const { context } = lease.settings;
-          const queue = context.queues.get(lease.stored);
+          const queue = context.queues.byKey.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
           const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
           handOff.call(queue, lease, queue.head, context.time.now());

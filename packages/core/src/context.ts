@@ -23,7 +23,10 @@ export class Context {
   readonly answers = new Answers();
   readonly time: Time;
   readonly events: Events;
+  /** Of requests. */
   readonly timeouts: Timeouts;
+  /** Of acquisitions that wait. */
+  readonly limits: Timeouts;
   readonly calls: StoreCalls;
   readonly ids: Ids;
   readonly timings: LeaseTimings;
@@ -46,7 +49,8 @@ export class Context {
   ) {
     this.time = new Time(clock, this.notices, () => this.renewer.verify());
     this.events = new Events(settings.name, store.name, this.notices);
-    this.timeouts = new Timeouts(this.time);
+    this.timeouts = new Timeouts(this.time, true);
+    this.limits = new Timeouts(this.time, false);
     this.calls = new StoreCalls(this.time, this.timeouts, this.events, this.notices);
     this.ids = new Ids(this.time);
     this.timings = new LeaseTimings(store, this.time, settings);

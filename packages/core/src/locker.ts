@@ -31,7 +31,7 @@ import {
   LockStoreError,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
-import type { Handle } from './hold/handle.ts';
+import type { Handle } from './hold/lock-events.ts';
 import { handOut, JoinedLock } from './hold/lock-views.ts';
 import { startOf, storedKeyOf } from './keys.ts';
 import {
@@ -349,7 +349,7 @@ function given<T extends Taken | null>(
 }
 
 function handedOut<T extends Taken | null>(taken: T): Lock | (T & null) {
-  return taken === null ? (taken as T & null) : handOut(taken);
+  return taken === null ? taken : handOut(taken);
 }
 
 /** The caller has aborted before it could have the lock, and does not wait for its release. */

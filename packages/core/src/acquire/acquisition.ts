@@ -7,14 +7,14 @@ import {
   type LockConflictError,
 } from '../errors.ts';
 import type { AsyncContext, NotAcquiredReason } from '../events.ts';
-import type { Handle } from '../hold/handle.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
+import { announce, type Handle } from '../hold/lock-events.ts';
 import type { LockSettings } from '../options.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
 import { shared } from '../util/process-state.ts';
 import { copyOf } from '../util/store-calls.ts';
-import type { Alarm } from '../util/time.ts';
+import type { Timeout } from '../util/timeouts.ts';
 import { withTrace, type Trace } from '../util/traces.ts';
 import type { Acquirer, Waiter } from './waiter.ts';
 
@@ -27,6 +27,20 @@ const GRACE = 50;
 /** How many acquisitions of this process have waited: each has its number. */
 const waiters = shared('waiters', () => ({ count: 0 }));
 
+/** Ends an acquisition at its limit. */
+class Limit implements Timeout {
+  list: Timeout['list'] = undefined;
+  timeoutAt = 0;
+  earlier: Timeout | undefined = undefined;
+  later: Timeout | undefined = undefined;
+
+  constructor(private readonly acquisition: Acquisition) {}
+
+  timedOut(): void {
+    this.acquisition.limitReached(this);
+  }
+}
+
 /** One call for a lock that was not answered at once: until it has the lock or must give up. */
 export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   previous: Acquisition | undefined = undefined;
@@ -37,8 +51,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** Whether it was told that a key is busy: from then on it counts as waiting. */
   waiting = false;
   protected settled = false;
-  /** Ends it at its limit. */
-  private alarm: Alarm | undefined = undefined;
+  private ownLimit: Limit | undefined = undefined;
   /** Of the call, for errors that end its wait. */
   private trace: Trace | undefined = undefined;
   /** Its number, once it was told that it waits. */
@@ -132,17 +145,16 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** From now on it ends at its limit, unless it does already. */
   protected limit(): void {
     const { wait, timing } = this.settings;
-    const { time } = this.context;
     // A single attempt may take as long as one request, however many keys it is for.
     const limit = wait === 0 ? timing.storeTimeout : wait;
-    if (this.settled || this.alarm !== undefined || limit === Infinity) return;
-    const left = this.since + limit - time.now();
-    this.alarm = time.after(left, () => this.limitReached(), false);
+    if (this.settled || this.ownLimit !== undefined || limit === Infinity) return;
+    this.ownLimit = new Limit(this);
+    this.context.limits.start(this.ownLimit, limit, this.since);
   }
 
   protected succeed(lock: Handle, now: number): void {
     this.settle();
-    lock.announce(now - this.since, this.number, this.asyncContext);
+    announce(lock, now - this.since, this.number, this.asyncContext);
     this.resolve(lock);
   }
 
@@ -178,9 +190,9 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.reject(withTrace(error, this.trace));
   }
 
-  private limitReached(): void {
+  limitReached(limit: Limit): void {
     const { wait } = this.settings;
-    const { time, calls, queues } = this.context;
+    const { time, calls, queues, limits } = this.context;
     const { waiter } = this;
     const waiting = waiter === undefined ? 'busy' : queues.lastWordFor(waiter);
     const known = wait === 0 ? undefined : waiting;
@@ -189,7 +201,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     } else if (known !== undefined) {
       this.failed(known);
     } else if (wait > 0 && time.now() - this.since < wait + GRACE) {
-      this.alarm = time.after(GRACE, () => this.limitReached(), false);
+      limits.start(limit, GRACE, time.now());
     } else {
       const message = 'The store did not answer within the limit of the wait.';
       const error = new LockStoreError(message, { phase: 'acquire', key: waiter?.key ?? this.key });
@@ -199,11 +211,11 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
 
   /** Nothing is to go on by itself any more. */
   protected settle(): void {
-    const { time, queues } = this.context;
+    const { limits, queues } = this.context;
     this.settled = true;
     queues.pending.remove(this);
     if (this.waiting) queues.waiting -= 1;
-    if (this.alarm !== undefined) time.cancel(this.alarm);
+    if (this.ownLimit !== undefined) limits.end(this.ownLimit);
     if (this.settings.signal !== undefined) unlisten(this.settings.signal, this);
   }
 

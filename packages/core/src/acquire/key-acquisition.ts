@@ -1,6 +1,6 @@
 import type { LockStoreError } from '../errors.ts';
-import type { Handle } from '../hold/handle.ts';
 import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
+import { announce, type Handle } from '../hold/lock-events.ts';
 import { HeldLock } from '../hold/lock.ts';
 import type { LockSettings } from '../options.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
@@ -40,7 +40,7 @@ export function acquire(
   }
   // No time has passed: the store answered in the same call.
   const lock = new HeldLock(settings, key, stored, queues.grantOf(id, reply, sentAt), sentAt);
-  lock.announce(0);
+  announce(lock, 0);
   return lock;
 }
 
@@ -79,10 +79,10 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     return this.settings.storeOwner;
   }
 
-  /** @param sent its first request, if it was answered already */
+  /** @param sent its first request, if it was answered already; else somebody is before it */
   wait(sent?: Sent): Promise<Handle | null> {
     this.begin();
-    this.context.queues.request(this.waiter, sent);
+    this.context.queues.request(this.waiter, sent, sent === undefined);
     this.keepTrace();
     this.limit();
     return this.lock;
@@ -95,10 +95,10 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     this.reply = reply;
     this.registers = registers;
     this.begin();
-    if (registers) context.queues.asksAlone(stored, this);
+    if (registers) context.queues.alone.set(stored, this);
     context.calls.await(this, reply, storeTimeout, since);
     this.keepTrace();
-    // Most often it is answered long before its limit, which then needs no timer.
+    // Most often it is answered long before its limit, which needs no timer then.
     if (settings.wait > 0 && settings.wait <= storeTimeout) this.limit();
     return this.lock;
   }
@@ -110,7 +110,7 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
       this.handOver().answered(reply);
       return;
     }
-    if (this.registers) context.queues.asksAlone(stored, undefined);
+    if (this.registers) context.queues.alone.vacate(stored);
     const grant = context.queues.grantOf(this.id as string, reply, since);
     this.succeed(new HeldLock(settings, key, stored, grant, now), now);
   }
@@ -157,7 +157,7 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     const attempt = new Attempt(waiter, context.queues, registers);
     this.wish = waiter;
     waiter.attempt = attempt;
-    if (registers) context.queues.asksAlone(stored, attempt);
+    if (registers) context.queues.alone.set(stored, attempt);
     context.timeouts.end(this);
     attempt.takeOver(since, reply);
     this.limit();

@@ -26,9 +26,10 @@ export class KeyQueues implements AttemptListener {
   readonly registrations: Registrations;
   /** Whether the store wakes those who wait. */
   readonly notifies: boolean;
-  private readonly queues = new SlotMap<KeyQueue>();
+  /** Those who wait, by stored key. */
+  readonly byKey = new SlotMap<KeyQueue>();
   /** By stored key, who asks the store while nobody else of this process wants the key. */
-  private readonly alone = new SlotMap<Attempt | KeyAcquisition>();
+  readonly alone = new SlotMap<Attempt | KeyAcquisition>();
   /** The same for all but a few grants, and so one object. */
   private firstTenure: Tenure = { from: undefined, spare: 0 };
   private parkedKeys = 0;
@@ -41,21 +42,17 @@ export class KeyQueues implements AttemptListener {
 
   /** How many keys are asked or waited for. */
   get size(): number {
-    return this.queues.size + this.alone.size;
-  }
-
-  get(stored: string): KeyQueue | undefined {
-    return this.queues.get(stored);
+    return this.byKey.size + this.alone.size;
   }
 
   /** How many of this process wait for a key. */
   waitersFor(stored: string): number {
-    return this.alone.has(stored) ? 1 : (this.queues.get(stored)?.size ?? 0);
+    return this.alone.has(stored) ? 1 : (this.byKey.get(stored)?.size ?? 0);
   }
 
   /** The first of them; the others follow it. */
   firstFor(stored: string): Waiter | undefined {
-    return this.alone.get(stored)?.waiter ?? this.queues.get(stored)?.head;
+    return this.alone.get(stored)?.waiter ?? this.byKey.get(stored)?.head;
   }
 
   /** Whether one more may wait: who may not is not to take a place in the store's queue either. */
@@ -68,8 +65,8 @@ export class KeyQueues implements AttemptListener {
   isTaken(stored: string, { sharing, wait }: LockSettings): boolean {
     if (sharing !== undefined && wait === 0) {
       // Those before us may have room beside them: only the store's word makes the key busy.
-      if (this.queues.get(stored)?.isHeldUp === true) return true;
-    } else if (this.queues.size > 0 && this.queues.has(stored)) {
+      if (this.byKey.get(stored)?.isHeldUp === true) return true;
+    } else if (this.byKey.size > 0 && this.byKey.has(stored)) {
       return true;
     } else if (this.alone.size > 0 && this.alone.has(stored)) {
       return true;
@@ -82,10 +79,14 @@ export class KeyQueues implements AttemptListener {
    * Starts a waiter on its way: a single attempt, or a place in line.
    *
    * @param sent its first request, if it was sent already
+   * @param taken see {@link isTaken}
    */
-  request(waiter: Waiter, sent?: Sent): void {
+  request(
+    waiter: Waiter,
+    sent?: Sent,
+    taken = sent === undefined && this.isTaken(waiter.stored, waiter.settings),
+  ): void {
     const { settings, stored } = waiter;
-    const taken = sent === undefined && this.isTaken(stored, settings);
     // Past those in line only goes an owner, to take over what is its own.
     if (taken && settings.owner === undefined) {
       this.foundBusy(waiter);
@@ -96,12 +97,6 @@ export class KeyQueues implements AttemptListener {
     if (alone) this.alone.set(stored, attempt);
     waiter.attempt = attempt;
     attempt.start(sent);
-  }
-
-  /** Who asks alone for a key from now on: `undefined` for nobody any more. */
-  asksAlone(stored: string, asking: Attempt | KeyAcquisition | undefined): void {
-    if (asking === undefined) this.alone.vacate(stored);
-    else this.alone.set(stored, asking);
   }
 
   /**
@@ -122,7 +117,7 @@ export class KeyQueues implements AttemptListener {
   withdraw(waiter: Waiter): void {
     const { attempt, stored } = waiter;
     if (waiter.queued) {
-      this.queues.get(stored)?.withdraw(waiter);
+      this.byKey.get(stored)?.withdraw(waiter);
     } else if (attempt !== undefined) {
       this.settled(attempt);
       attempt.abandon();
@@ -133,13 +128,13 @@ export class KeyQueues implements AttemptListener {
   /** What the store has said of the key since this waiter asked. */
   lastWordFor(waiter: Waiter): LockStoreError | 'busy' | undefined {
     if (waiter.attempt?.registers === true) return undefined;
-    const contender = this.queues.get(waiter.stored)?.contender;
+    const contender = this.byKey.get(waiter.stored)?.contender;
     return contender === undefined ? 'busy' : contender.lastWord;
   }
 
   /** The store woke this locker for a key. */
   woken(stored: string): void {
-    const contender = this.queues.get(stored)?.contender ?? this.openFor(stored)?.contender;
+    const contender = this.byKey.get(stored)?.contender ?? this.openFor(stored)?.contender;
     if (contender === undefined) this.leaveStore(stored);
     else contender.ask();
   }
@@ -160,7 +155,7 @@ export class KeyQueues implements AttemptListener {
 
   /** Nobody is in line. */
   forget(queue: KeyQueue): void {
-    if (this.queues.get(queue.stored) === queue) this.queues.delete(queue.stored);
+    if (this.byKey.get(queue.stored) === queue) this.byKey.delete(queue.stored);
   }
 
   /** Somebody waits, or nobody any more, without a timer or a request that keeps the process alive. */
@@ -237,7 +232,7 @@ export class KeyQueues implements AttemptListener {
 
   private lineUp(waiter: Waiter): void {
     const { stored } = waiter;
-    const before = this.queues.get(stored) ?? this.openFor(stored);
+    const before = this.byKey.get(stored) ?? this.openFor(stored);
     const full = this.fullFor(waiter, before);
     if (full !== undefined) {
       waiter.refuse(full);
@@ -277,7 +272,7 @@ export class KeyQueues implements AttemptListener {
 
   private add(stored: string): KeyQueue {
     const queue = new KeyQueue(this.context, stored);
-    this.queues.set(stored, queue);
+    this.byKey.set(stored, queue);
     return queue;
   }
 }

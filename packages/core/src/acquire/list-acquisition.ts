@@ -1,5 +1,5 @@
 import type { LockLostError, LockStoreError } from '../errors.ts';
-import type { Handle } from '../hold/handle.ts';
+import type { Handle } from '../hold/lock-events.ts';
 import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
 import { MultiLock, Part, type PartHolder } from '../hold/multi-lock.ts';
 import type { LockSettings } from '../options.ts';

@@ -60,7 +60,7 @@ export class SparePermits implements AttemptListener {
   /** The queue may have been forgotten meanwhile, and another have taken its place. */
   private get current(): KeyQueue | undefined {
     const { context, stored } = this.queue;
-    return context.queues.get(stored);
+    return context.queues.byKey.get(stored);
   }
 
   private answered(): void {

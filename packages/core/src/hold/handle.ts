@@ -1,4 +1,3 @@
-import type { AsyncContext } from '../events.ts';
 import type { Lock } from '../types.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
@@ -26,12 +25,7 @@ export interface HandleInternals {
   confirmed(): Promise<unknown>;
   /** As `release()`, without a promise where none is needed. */
   end(): MaybePromise<boolean>;
-  /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */
-  announce(waited: number, waiter?: number, within?: AsyncContext): void;
 }
-
-/** A lock of this package's, by its locker. */
-export type Handle = Lock & HandleInternals;
 
 export function internalsOf(lock: Lock): HandleInternals | undefined {
   return (lock as { [HANDLE]?: HandleInternals })[HANDLE];

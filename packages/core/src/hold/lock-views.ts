@@ -2,7 +2,8 @@ import type { Lock } from '../types.ts';
 import { LockArgumentError } from '../errors.ts';
 import type { inspect as Inspect } from 'node:util';
 import { INSPECT, inspected } from '../util/inspection.ts';
-import { HANDLE, internalsOf, type Handle, type HandleInternals } from './handle.ts';
+import type { Handle } from './lock-events.ts';
+import { HANDLE, internalsOf, type HandleInternals } from './handle.ts';
 
 /** A lock as somebody else is to see it; whatever a subclass does not change is the lock's own. */
 abstract class LockView implements Lock {

@@ -4,7 +4,6 @@ import type { Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
-import { LinkedList, type Linked } from '../util/linked-list.ts';
 import { isPromiseLike } from '../util/promises.ts';
 import type { Pending } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
@@ -22,14 +21,12 @@ export interface GrantRef {
   readonly settings: LockSettings;
   /** Until then the store keeps the key busy all the same. */
   readonly keepUntil: number;
-  /** Whether others may hold the key beside it. */
-  readonly permit: true | undefined;
+  /** Until when the store may keep the key busy, if it was last asked for it at `from`. */
+  busyUntil(from: number): number;
 }
 
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out (specification 3.3, 4.7). */
-class Ending implements Linked<Ending>, Pending<boolean> {
-  previous: Ending | undefined = undefined;
-  next: Ending | undefined = undefined;
+class Ending implements Pending<boolean> {
   list: Timeout['list'] = undefined;
   timeoutAt = 0;
   earlier: Timeout | undefined = undefined;
@@ -50,8 +47,6 @@ class Ending implements Linked<Ending>, Pending<boolean> {
   constructor(
     private readonly releases: Releases,
     readonly grant: GrantRef,
-    /** After this it has run out by itself. */
-    private readonly until: number,
     /** When its first request was sent. */
     private readonly since: number,
   ) {}
@@ -125,7 +120,7 @@ class Ending implements Linked<Ending>, Pending<boolean> {
     this.freed = freed;
     if (this.alarm !== undefined) this.releases.context.time.cancel(this.alarm);
     this.releases.ended(this);
-    this.tellHolder(freed);
+    if (this.tell !== undefined) this.tellHolder(freed);
     for (const told of this.onFinished ?? []) told();
   }
 
@@ -147,7 +142,8 @@ class Ending implements Linked<Ending>, Pending<boolean> {
   private askAgain(): void {
     if (this.freed !== undefined) return;
     const { time } = this.releases.context;
-    const left = this.until - time.now();
+    // A renewal that was not confirmed may have been executed any time until the release.
+    const left = this.grant.busyUntil(this.since) - time.now();
     if (left <= 0) {
       this.finish(false);
       return;
@@ -161,17 +157,18 @@ class Ending implements Linked<Ending>, Pending<boolean> {
 /** One request. What is kept is kept until a point in time, however often it is asked for. */
 function endGrant(
   { store }: Context,
-  { stored, id, keepUntil, permit }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil' | 'permit'>,
+  { stored, id, keepUntil, settings }: GrantRef,
   now: number,
   asks?: boolean,
 ): MaybePromise<boolean> {
   const left = keepUntil - now;
+  const permit = settings.sharing && true;
   return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit, asks });
 }
 
 /** All the grants of a locker that are being ended. */
 export class Releases {
-  private readonly pending = new LinkedList<Ending>();
+  private readonly pending = new Set<Ending>();
   /** Those who wait until nothing is pending. */
   private onSettled: (() => void)[] = [];
 
@@ -196,10 +193,8 @@ export class Releases {
       reply = Promise.reject(error);
     }
     if (!isPromiseLike(reply)) return reply;
-    // A renewal that was not confirmed may have been executed any time until now.
-    const until = Math.max(lease.endsAt, now + lease.longest, lease.keepUntil);
-    const ending = new Ending(this, lease, until, now);
-    this.pending.append(ending);
+    const ending = new Ending(this, lease, now);
+    this.pending.add(ending);
     return ending.answer(reply);
   }
 
@@ -211,7 +206,7 @@ export class Releases {
 
   /** Frees a lost lock that a renewal, answered late or not at all, may have prolonged. */
   undo(lease: Lease): void {
-    this.end(lease, lease.longest);
+    this.end(lease);
   }
 
   /**
@@ -219,17 +214,17 @@ export class Releases {
    * or be granted any moment.
    */
   takeBack(grant: GrantRef): void {
-    this.end(grant, grant.settings.timing.ttl);
+    this.end(grant);
   }
 
   /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
   hurry(): void {
-    for (const ending of this.all()) ending.ask();
+    for (const ending of this.pending) ending.ask();
   }
 
   /** Resolves when nothing is under way any more for a grant. */
   async confirmed(id: string): Promise<void> {
-    const concerned = this.all().filter(({ grant }) => grant.id === id);
+    const concerned = [...this.pending].filter(({ grant }) => grant.id === id);
     await Promise.all(concerned.map((ending) => ending.finished()));
   }
 
@@ -244,31 +239,21 @@ export class Releases {
 
   /** Gives up what is still under way. */
   stop(): void {
-    for (const ending of this.all()) ending.finish(false);
+    for (const ending of this.pending) ending.finish(false);
   }
 
   /** One of them has finished. */
   ended(ending: Ending): void {
-    this.pending.remove(ending);
+    this.pending.delete(ending);
     if (this.pending.size > 0 || this.onSettled.length === 0) return;
     const waiting = this.onSettled;
     this.onSettled = [];
     for (const resolve of waiting) resolve();
   }
 
-  private all(): Ending[] {
-    const all: Ending[] = [];
-    for (let ending = this.pending.first; ending !== undefined; ending = ending.next) {
-      all.push(ending);
-    }
-    return all;
-  }
-
-  /** @param longest how long, in ms from now, the store may keep it */
-  private end(grant: GrantRef, longest: number): void {
-    const now = this.context.time.now();
-    const ending = new Ending(this, grant, now + longest, now);
-    this.pending.append(ending);
+  private end(grant: GrantRef): void {
+    const ending = new Ending(this, grant, this.context.time.now());
+    this.pending.add(ending);
     ending.ask();
   }
 }

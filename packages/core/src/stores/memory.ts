@@ -142,7 +142,7 @@ class MemoryStore implements LockStore {
         this.serve(key, now);
       }
     }
-    this.flush();
+    if (this.outbox.length > 0) this.flush();
     return replaced === undefined ? reply : { ...reply, replaced };
   }
 
@@ -267,7 +267,7 @@ class MemoryStore implements LockStore {
   private decide(request: AcquireRequest, entry: Entry | undefined, now: number): AcquireReply {
     const { key, id, owner, client, wait, ttl } = request;
     if (entry === undefined) {
-      const turn = this.queues.turn(key, now);
+      const turn = this.queues.isEmpty ? undefined : this.queues.turn(key, now);
       if (turn === undefined || (turn === client && wait)) return this.grant(request, now);
       return { granted: false, retryAfter: this.queues.reservedUntil(key) - now };
     }
@@ -288,7 +288,7 @@ class MemoryStore implements LockStore {
 
   private grant(request: AcquireRequest, now: number): AcquireReply {
     const { key, id, owner, ttl, tokens, client, wait } = request;
-    if (wait) this.queues.remove(key, client);
+    if (wait && !this.queues.isEmpty) this.queues.remove(key, client);
     // How an earlier grant of the same acquisition has ended is of no interest any more.
     if (this.ended.size > 0) this.ended.delete(id);
     const token = this.lastToken + 1;
@@ -518,7 +518,7 @@ class MemoryStore implements LockStore {
   private free(key: string): void {
     this.entries.vacate(key);
     if (!this.queues.isEmpty) this.queues.turn(key, this.clock.now());
-    this.flush();
+    if (this.outbox.length > 0) this.flush();
   }
 
   private endEarly(key: string, entry: Entry | Permit, reason: StoreLoss): void {
@@ -532,7 +532,6 @@ class MemoryStore implements LockStore {
 
   /** Listeners call back into the store, so they are told when it is done with its own state. */
   private flush(): void {
-    if (this.outbox.length === 0) return;
     for (let message = this.outbox.shift(); message !== undefined; message = this.outbox.shift()) {
       this.listeners.get(message.client)?.(message.event);
     }

@@ -29,7 +29,8 @@ export class Time {
   private bootOffset: number | undefined;
   /** The alarms that keep the process alive. */
   private readonly vital = new Set<Alarm>();
-  private mayKeepAlive = true;
+  /** Whether an alarm may keep the process alive. */
+  mayKeepAlive = true;
 
   constructor(
     readonly clock: Clock,

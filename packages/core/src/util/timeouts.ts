@@ -24,18 +24,25 @@ interface TimeoutList {
   last: Timeout | undefined;
   /** For the first of them, or one that has ended since. */
   alarm: Alarm | undefined;
+  /** When that rings. */
+  alarmAt: number;
 }
 
 /**
- * The timeouts of a locker, nearly all of which end in time: those of one length share a timer. It keeps the
- * process alive while one of them runs, and stays for the next, because to start and end timers costs more
- * than all else of a request.
+ * Timeouts of one kind, nearly all of which end in time: those of one length share a timer. It keeps the
+ * process alive while one of them runs.
  */
 export class Timeouts {
   private readonly lists = new Map<number, TimeoutList>();
-  private resting = false;
 
-  constructor(private readonly time: Time) {}
+  /**
+   * @param lasting whether a timer stays for the next one, because to start and end timers costs more than
+   *   all else of a request; otherwise there may be many lengths
+   */
+  constructor(
+    private readonly time: Time,
+    private lasting: boolean,
+  ) {}
 
   /**
    * Starts one that does not run.
@@ -58,8 +65,8 @@ export class Timeouts {
     else earlier.later = timeout;
     if (later === undefined) list.last = timeout;
     else later.earlier = timeout;
-    if (list.alarm === undefined) this.arm(list, length);
-    else if (wasEmpty && !this.resting) list.alarm.timer?.ref?.();
+    if (list.alarm === undefined || at < list.alarmAt) this.arm(list, at);
+    else if (wasEmpty && this.time.mayKeepAlive) list.alarm.timer?.ref?.();
   }
 
   /** @returns whether it was running */
@@ -77,9 +84,9 @@ export class Timeouts {
     return true;
   }
 
-  /** From now on no timer stays that is not needed, and none keeps the process alive. */
+  /** From now on no timer stays that is not needed, and those that are needed keep nothing alive. */
   rest(): void {
-    this.resting = true;
+    this.lasting = false;
     for (const list of this.lists.values()) {
       if (list.first === undefined) this.idle(list);
       else list.alarm?.timer?.unref?.();
@@ -87,34 +94,47 @@ export class Timeouts {
   }
 
   private add(length: number): TimeoutList {
-    const list = { length, first: undefined, last: undefined, alarm: undefined };
+    const list = {
+      length,
+      first: undefined,
+      last: undefined,
+      alarm: undefined,
+      alarmAt: 0,
+    };
     this.lists.set(length, list);
     return list;
   }
 
   private idle(list: TimeoutList): void {
-    if (this.resting) {
-      this.time.cancel(list.alarm);
-      list.alarm = undefined;
-    } else {
+    if (this.lasting) {
       list.alarm?.timer?.unref?.();
+    } else {
+      this.time.cancel(list.alarm);
+      this.drop(list);
     }
   }
 
-  private arm(list: TimeoutList, ms: number): void {
-    list.alarm = this.time.after(ms, () => this.ring(list), false);
-    if (!this.resting) list.alarm.timer?.ref?.();
+  private drop(list: TimeoutList): void {
+    if (this.lists.get(list.length) === list) this.lists.delete(list.length);
+  }
+
+  private arm(list: TimeoutList, at: number): void {
+    const { time } = this;
+    time.cancel(list.alarm);
+    list.alarm = time.after(at - time.now(), () => this.ring(list), false);
+    list.alarmAt = at;
+    if (time.mayKeepAlive) list.alarm.timer?.ref?.();
   }
 
   private ring(list: TimeoutList): void {
     const now = this.time.now();
     // Those that are started meanwhile need no timer yet, and may have run out already.
+    list.alarmAt = -Infinity;
     for (let { first } = list; first !== undefined && first.timeoutAt <= now; { first } = list) {
       this.end(first);
       first.timedOut();
     }
-    list.alarm = undefined;
-    if (list.first === undefined) this.lists.delete(list.length);
-    else this.arm(list, list.first.timeoutAt - now);
+    if (list.first === undefined) this.drop(list);
+    else this.arm(list, list.first.timeoutAt);
   }
 }
