@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
 import { newestNode, onNode } from './newest-node/src/pool.ts';
+import Order from './vitest.order.ts';
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
 // Tests run against the packages' sources: every package's `exports` names its sources under this
@@ -15,6 +16,7 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 
 const servers = '@holdfast/test-servers/global-setup';
 const chromium = '@holdfast/test-servers/chromium-setup';
+const packed = '@holdfast/test-servers/packed-setup';
 
 /** With real servers, each test file its own. */
 const onServers = (name: string, root?: string) => project(name, root, [servers]);
@@ -62,19 +64,25 @@ const projectOn = (
   },
 });
 
+/** What befalls a client, of whichever library. */
+const everyClient = ['faults', 'topologies', 'durability', 'leaving'].map(
+  (file) => `clients/${file}`,
+);
+
 /**
  * Of the tests of Redis, those that another version of ioredis could fail. The others are about scripts,
- * simulated servers, the server itself or what is above the client, and are run on one version.
+ * simulated servers, the server itself or what is above the client, and are run on one version. So is
+ * conformance on other topologies than one server: on each of them, `environments` uses every client.
  */
 const onClients = [
-  'conformance*',
+  'conformance',
   'connections',
   'decoding',
-  'durability*',
+  'durability-connections',
   'environments',
   'failover',
   'leaving',
-  'lost-replies',
+  ...everyClient,
   'messages*',
   'outage',
   'permanent-errors',
@@ -87,9 +95,12 @@ const onClients = [
 const onLibrary = (library: string, folder = 'test/'): string[] => [
   `${folder}environments.test.ts`,
   `${folder}clients/conformance.test.ts`,
-  `${folder}clients/faults.test.ts`,
+  ...everyClient.map((file) => `${folder}${file}.test.ts`),
   `${folder}clients/${library}.test.ts`,
 ];
+
+/** All that is about ioredis or about no client, and what is about every client. */
+const onIoredis = ['test/*.test.ts', ...everyClient.map((file) => `test/${file}.test.ts`)];
 
 const redisOn = (library: string) => ({
   extends: true as const,
@@ -113,21 +124,28 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', './vitest.summary.ts'],
+    // A worker keeps what it has imported for the next files of its project: half of all the work of a
+    // run was to start a process and to import the same sources, for each file again.
+    isolate: false,
+    sequence: { sequencer: Order },
     // Most of a concurrent test is waiting for a lease to end, and so is most of many files.
     maxConcurrency: 16,
     maxWorkers: Math.max(4, availableParallelism()),
     projects: [
       project('core'),
       project('testing'),
-      project('simulation', 'simulation'),
+      onServers('simulation', 'simulation'),
       onServers('opentelemetry'),
-      onServers('cli'),
+      project('cli', 'packages/cli', [
+        servers,
+        `${import.meta.dirname}/packages/cli/test/program-setup.ts`,
+      ]),
       project('board', 'packages/board', [servers, chromium]),
       onServers('playground', 'apps/playground'),
-      onServers('consumer', 'consumer'),
+      project('consumer', 'consumer', [servers, packed]),
       onServers('test-servers'),
       project('docs', 'docs', [servers, chromium]),
-      onServers('redis'),
+      { ...onServers('redis'), test: { ...onServers('redis').test, include: onIoredis } },
       project('chaos', 'chaos'),
       project('fuzz', 'fuzz'),
       project('soak', 'soak'),
@@ -152,8 +170,10 @@ export default defineConfig({
       projectOn('bullmq', 'bullmq5', bullmq, { ON_BULLMQ: '5' }),
       projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
+      onServers('report-service', 'apps/report-service'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
-      onServers('nestjs'),
+      project('nestjs', 'packages/nestjs', [servers, packed]),
+      ...onNewestNode('nestjs'),
       projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),
       projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' }),
     ],

@@ -45,6 +45,9 @@ function checkPackage(name: string): void {
   for (const [peer, range] of Object.entries(peerDependencies)) {
     if (range.includes('workspace:')) problems.push(`${name}: peer ${peer} is ${range}`);
   }
+  for (const file of files.filter((path) => /^dist\/.*\.d\.c?ts$/.test(path))) {
+    if (!files.includes(`${file}.map`)) problems.push(`${name}: no map of ${file}`);
+  }
   for (const file of files.filter((path) => path.endsWith('.map'))) {
     const map = JSON.parse(readFileSync(join(folder, file), 'utf8')) as {
       sources: string[];

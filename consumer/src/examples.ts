@@ -21,37 +21,48 @@ const { connect } = net.Socket.prototype;
 net.Socket.prototype.connect = function (...args) {
   const options = [args[0]].flat()[0];
   const port = moved[options?.port];
-  if (port !== undefined) options.port = port;
+  if (port !== undefined) Object.assign(options, { port, host: '127.0.0.1' });
   return connect.apply(this, args);
 };
 `;
 
-/** The first TypeScript example of a package's README. */
-export function firstExample(name: string): string {
-  const readme = readFileSync(join(root, 'packages', name, 'README.md'), 'utf8');
-  const code = /^```ts\n(?<code>.*?)^```$/ms.exec(readme)?.groups?.['code'];
+/** The first block of one language in a README: of a package, or of the repository. */
+function firstBlock(name: string, language: string): string {
+  const folder = name === 'repository' ? '.' : join('packages', name);
+  const readme = readFileSync(join(root, folder, 'README.md'), 'utf8');
+  const code = new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\`$`, 'ms').exec(readme)?.[1];
   if (code === undefined) throw new Error(`The README of ${name} has no example.`);
   return code;
 }
 
+/** The first TypeScript example of a README. */
+export const firstExample = (name: string): string => firstBlock(name, 'ts');
+
+/** The words of the first command of a README. */
+export const firstCommand = (name: string): string[] => firstBlock(name, 'sh').trim().split(/\s+/);
+
 /** As it is pasted into a file of CommonJS, which has no `await` outside of functions. */
 function inCommonJs(example: string): string {
-  if (!/^(?:await|.*= await|for await|await using) /m.test(example)) return example;
   const lines = example.split('\n');
-  const last = lines.findLastIndex((line) => /^(?:import |\} from )/.test(line));
-  const [imports, body] = [lines.slice(0, last + 1), lines.slice(last + 1)];
-  return [...imports, 'async function main() {', ...body, '}', 'void main();', ''].join('\n');
+  const first = lines.findIndex((line) => /^(?:await|.*= await|for await|await using) /.test(line));
+  if (first < 0) return example;
+  const [declared, body] = [lines.slice(0, first), lines.slice(first)];
+  return [...declared, 'async function main() {', ...body, '}', 'void main();', ''].join('\n');
 }
 
-/** Compiles an example strictly; what the compiler complains of. */
+/**
+ * Compiles an example strictly, as an ES module and as CommonJS; what the compiler complains of. The types
+ * of what it imports are checked by other tests.
+ */
 export async function compileExample(
   folder: string,
   example: string,
-  module: 'mts' | 'cts',
+  options: readonly string[] = [],
 ): Promise<string> {
-  const file = `example.${module}`;
-  await writeFile(join(folder, file), module === 'cts' ? inCommonJs(example) : example);
-  return emit('6.0', folder, [file], ['--types', 'node']);
+  await writeFile(join(folder, 'example.mts'), example);
+  await writeFile(join(folder, 'example.cts'), inCommonJs(example));
+  const files = ['example.mts', 'example.cts'];
+  return emit('6.0', folder, files, ['--types', 'node', '--skipLibCheck', ...options]);
 }
 
 /** What became of an example that ran. */
@@ -61,17 +72,24 @@ export interface ExampleRun {
   readonly output: string;
 }
 
+/** How it is known that an example has done its work, if it does not end by itself. */
+export interface Goal {
+  /** Asks the server that it started, which is stopped afterwards. */
+  readonly use?: ((url: string) => Promise<void>) | undefined;
+  /** What it prints before it is stopped. */
+  readonly prints?: RegExp | undefined;
+}
+
 /**
- * Runs a compiled example. One that listens is used, and stopped; any other must end by itself.
+ * Runs a compiled example, to its end or until it has reached its goal.
  *
  * @param movedPorts the ports of servers that the example expects, and where they are
- * @param use asks a server that the example started
  */
 export async function runExample(
   folder: string,
   module: 'mjs' | 'cjs',
-  movedPorts: Readonly<Record<number, number>> = {},
-  use?: (url: string) => Promise<void>,
+  movedPorts: Readonly<Record<number, number>>,
+  { use, prints }: Goal,
 ): Promise<ExampleRun> {
   const preload = join(folder, 'preload.cjs');
   await writeFile(preload, PRELOAD);
@@ -81,22 +99,29 @@ export async function runExample(
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.on('data', (chunk: Buffer) => (output += String(chunk)));
-  }
-  const exit = once(child, 'exit');
+  const printed = new Promise<void>((resolve) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (chunk: Buffer) => {
+        output += String(chunk);
+        if (prints?.test(output) === true) resolve();
+      });
+    }
+  });
+  const exit = once(child, 'close');
+  const tooEarly = exit.then(() => {
+    throw new Error(`The example ended too early: ${output}`);
+  });
+  tooEarly.catch(() => {});
   try {
     if (use !== undefined) {
-      const [message] = (await Promise.race([
-        once(child, 'message'),
-        exit.then(() => {
-          throw new Error(`The example ended before it listened: ${output}`);
-        }),
-      ])) as [{ port: number }];
-      await use(`http://127.0.0.1:${message.port}`);
-      return { exitCode: null, output };
+      const listens = once(child, 'message') as Promise<[{ port: number }]>;
+      const [{ port }] = await Promise.race([listens, tooEarly]);
+      await use(`http://127.0.0.1:${port}`);
+    } else if (prints !== undefined) {
+      await Promise.race([printed, tooEarly]);
+    } else {
+      await exit;
     }
-    await exit;
     return { exitCode: child.exitCode, output };
   } finally {
     child.kill();

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { unpack } from '@holdfast/test-servers';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -15,22 +16,9 @@ export interface ConsumerProject {
   remove(): Promise<void>;
 }
 
-/** What the shell needs to run pnpm: the one that runs this test, or the one the project names. */
-async function pack(folder: string, into: string): Promise<string> {
-  const args = ['pack', '--pack-destination', into];
-  const pnpm = process.env['npm_config_user_agent']?.startsWith('pnpm') === true;
-  const before = new Set(await readdir(into));
-  await (pnpm
-    ? run('pnpm', args, { cwd: folder })
-    : run('npx', ['-y', 'pnpm@12.21.0', ...args], { cwd: folder }));
-  const made = (await readdir(into)).find((file) => !before.has(file));
-  if (made === undefined) throw new Error(`nothing was packed in ${folder}`);
-  return join(into, made);
-}
-
 /**
- * Packs packages of the workspace, unpacks them as an installation would, and puts the fixtures beside
- * them. `links` are other packages, from the workspace.
+ * Unpacks packed packages of the workspace as an installation would, and puts the fixtures beside them.
+ * `links` are other packages, from the workspace.
  */
 export async function makeConsumer(
   packages: readonly string[],
@@ -39,11 +27,7 @@ export async function makeConsumer(
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-consumer-'));
   const scope = join(folder, 'node_modules', '@holdfast');
   await mkdir(scope, { recursive: true });
-  for (const name of packages) {
-    const tarball = await pack(join(root, 'packages', name), folder);
-    await mkdir(join(scope, name));
-    await run('tar', ['-xzf', tarball, '-C', join(scope, name), '--strip-components=1']);
-  }
+  for (const name of packages) await unpack(name, join(scope, name));
   for (const [name, target] of Object.entries(links)) {
     const link = join(folder, 'node_modules', name);
     await mkdir(dirname(link), { recursive: true });
@@ -61,8 +45,10 @@ export function compile(
   files: readonly string[],
   options: readonly string[],
 ): Promise<string> {
-  const clean = ['--exactOptionalPropertyTypes', '--skipLibCheck', 'false', '--noEmit'];
-  return emit(version, folder, files, [...clean, ...options]);
+  // All types but those of the compiler itself, which would take most of the time.
+  const checked = ['--skipLibCheck', 'false', '--skipDefaultLibCheck'];
+  const strict = ['--exactOptionalPropertyTypes', '--noEmit'];
+  return emit(version, folder, files, [...checked, ...strict, ...options]);
 }
 
 /** Compiles some files into the same folder, strictly; what the compiler complains of. */
@@ -81,7 +67,7 @@ export async function emit(
 }
 
 /** Runs a file of the project; its output. */
-export async function execute(folder: string, file: string): Promise<string> {
-  const { stdout } = await run(process.execPath, [file], { cwd: folder });
+export async function execute(folder: string, file: string, ...args: string[]): Promise<string> {
+  const { stdout } = await run(process.execPath, [file, ...args], { cwd: folder });
   return stdout.trim();
 }

@@ -67,6 +67,7 @@ export const sections: readonly Section[] = [
     items: [
       { text: 'Operations', link: '/operations' },
       { text: 'Deployment and sizing', link: '/deployment' },
+      { text: 'Performance', link: '/performance' },
       { text: 'Serverless and edge', link: '/serverless' },
       { text: 'Troubleshooting', link: '/troubleshooting' },
     ],
@@ -92,6 +93,7 @@ export const sections: readonly Section[] = [
     items: [
       { text: 'Specification', link: '/specification' },
       { text: 'Architecture', link: '/architecture' },
+      { text: 'Evidence', link: '/evidence' },
       ...libraries.map((name) => ({ text: `API of ${name}`, link: `/api/${name}` })),
     ],
   },

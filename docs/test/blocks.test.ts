@@ -47,7 +47,7 @@ function runnable({ code }: Block): string {
   return code
     .replaceAll(/redis:\/\/[\w.-]+(?::6379)?/g, redis.url)
     .replaceAll('new Redis()', `new Redis('${redis.url}')`)
-    .replaceAll(/(['"])10\.0\.0\.5:11211\1/g, `'${memcached.servers}'`)
+    .replaceAll(/(['"])[\w.-]+:11211\1/g, `'${memcached.servers}'`)
     .replaceAll('port: 6379', `port: ${port}`)
     .replaceAll(/listen\(3000/g, 'listen(0')
     .replaceAll('?? 3000', '?? 0');

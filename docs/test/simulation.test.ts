@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUGS } from '../.vitepress/theme/simulation/bugs.ts';
+import { timelineOf } from '../.vitepress/theme/simulation/timeline.ts';
 import { serveSite } from '../site/serve.ts';
 
 const open = useBrowser();
@@ -62,6 +63,21 @@ async function summary(seed: number, options: HistoryOptions): Promise<string> {
   return `${events.length} events, fingerprint ${fingerprint}.`;
 }
 
+/** Which bars are drawn as wrong, of these that are held, where something is said of `limit-2`. */
+function wrongOf(invariant: 'weight' | 'belief', keys: readonly string[]): number[] {
+  const at = 10;
+  const message = `${invariant}: holdfast:limit-2: 3 of 2`;
+  const begin = { at: 0, kind: 'begin', processes: ['process-0'], keys, calmAt: 100 } as const;
+  const held = keys.map((key, index) => {
+    const facts = { process: 'process-0', key, lease: index + 1, token: index + 1 };
+    const sharing = key.startsWith('limit') ? { limit: 2, weight: 1, shared: false } : undefined;
+    const times = { at: 0, signalPoint: 50, until: 60 };
+    return { kind: 'held', ...facts, ...times, ...(sharing && { sharing }) } as const;
+  });
+  const { violation } = timelineOf([begin, ...held, { at, kind: 'violation', invariant, message }]);
+  return [...(violation?.leases ?? [])];
+}
+
 const lines = (page: Page) => page.getByRole('listbox').getByRole('option');
 
 describe('the page of the simulation', { timeout: 120_000 }, () => {
@@ -97,6 +113,13 @@ describe('the page of the simulation', { timeout: 120_000 }, () => {
       expect(await last.getAttribute('aria-selected')).toBe('true');
     });
   }
+
+  test('draws permits beside each other as wrong only where they weigh too much together', () => {
+    const keys = ['key-0', 'limit-2', 'limit-2', 'limit-20'];
+    expect(wrongOf('weight', keys)).toEqual([2, 3]);
+    expect(wrongOf('belief', keys)).toEqual([]);
+    expect(wrongOf('belief', keys.slice(1, 2))).toEqual([1]);
+  });
 
   test('can be used, and stopped, while it runs many seeds', async () => {
     const page = await visit();

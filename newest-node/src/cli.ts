@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { installedNode, releasePackage } from './releases.ts';
+import { releasePackage } from './releases.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const [major = '', ...projects] = process.argv.slice(2);
@@ -15,23 +15,15 @@ function nodeOf(version: string): string {
     throw new Error(`No npm package holds Node for ${process.platform} on ${process.arch}.`);
   }
   const folder = join(root, 'node_modules', '.cache', 'nodes', version);
-  const manifest = join(folder, 'package.json');
-  if (!existsSync(manifest)) {
+  // Not what an import would find, which may be another version in a folder above.
+  const binary = join(folder, 'node_modules', name, 'bin', 'node');
+  if (!existsSync(binary)) {
     mkdirSync(folder, { recursive: true });
-    writeFileSync(manifest, '{ "private": true }\n');
-  }
-  if (installedNode(manifest) === undefined) {
-    const install = [
-      'install',
-      '--ignore-scripts',
-      '--no-audit',
-      '--no-fund',
-      `${name}@${version}`,
-    ];
+    writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
+    const flags = ['--ignore-scripts', '--no-audit', '--no-fund'];
+    const install = ['install', ...flags, `${name}@${version}`];
     execFileSync('npm', install, { cwd: folder, stdio: 'inherit' });
   }
-  const binary = installedNode(manifest);
-  if (binary === undefined) throw new Error(`${name}@${version} holds no Node.`);
   return binary;
 }
 
@@ -42,7 +34,9 @@ if (!/^\d+(\.\d+){0,2}$/.test(major)) {
   process.exit(64);
 }
 const node = nodeOf(major);
-console.log(`Node ${execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()}`);
+const found = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim();
+if (!`${found}.`.startsWith(`v${major}.`)) throw new Error(`${node} is Node ${found}.`);
+console.log(`Node ${found}`);
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
 const only = projects.flatMap((project) => ['--project', project]);
 const { status } = spawnSync(node, [vitest, 'run', ...only], { cwd: root, stdio: 'inherit' });

@@ -5,8 +5,13 @@ import { installedNode } from './releases.ts';
 /** The newest Node, as this folder has installed it. */
 export const newestNode: string | undefined = installedNode(import.meta.url);
 
-/** A process of another Node for a test file. */
+const POOL = 'other-node';
+
+/** A process of another Node for test files. */
 class OtherNodeWorker extends ForksPoolWorker {
+  /** That of the pool: a worker of another name is not used for a second file. */
+  override readonly name = POOL;
+
   constructor(
     options: PoolOptions,
     private readonly binary: string,
@@ -27,7 +32,7 @@ class OtherNodeWorker extends ForksPoolWorker {
 /** Runs the tests of a project on another Node: `pool: onNode(newestNode)`. */
 export function onNode(binary: string): PoolRunnerInitializer {
   return {
-    name: 'other-node',
+    name: POOL,
     createPoolWorker: (options) => new OtherNodeWorker(options, binary),
   };
 }

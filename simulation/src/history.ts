@@ -1,4 +1,5 @@
 import { mutants } from './mutants.ts';
+import { permitMutants } from './permit-mutants.ts';
 import type { Sizes } from './schedule.ts';
 import { simulate } from './simulate.ts';
 import { Trace, type TraceEvent } from './trace.ts';
@@ -7,7 +8,7 @@ import { fingerprint } from './words.ts';
 
 /** What a recorded run is made from, beside its seed. */
 export interface HistoryOptions extends Sizes {
-  /** The name of one of the {@link mutants}. @default none */
+  /** The name of one of the {@link mutants}, or of {@link permitMutants}. @default none */
   readonly bug?: string | undefined;
 }
 
@@ -31,7 +32,7 @@ export async function record(
   seed: number,
   { bug, processes, keys }: HistoryOptions = {},
 ): Promise<History> {
-  const mutant = mutants.find(({ name }) => name === bug);
+  const mutant = [...mutants, ...permitMutants].find(({ name }) => name === bug);
   if (bug !== undefined && mutant === undefined) throw new RangeError(`There is no bug "${bug}".`);
   const trace = new Trace();
   const remove = mutant?.install?.();

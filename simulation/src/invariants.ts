@@ -24,7 +24,7 @@ interface Held {
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
-function marginOf(ttl: number): number {
+export function marginOf(ttl: number): number {
   return Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
 }
 
@@ -98,14 +98,36 @@ export class Invariants {
     this.tokens.set(seen, token);
   }
 
-  /** Two holders only where the lease of the older ended early, and then the newer token is larger. */
+  /**
+   * A holder is beside those before it only if their locks can be shared so, or their leases ended early.
+   */
   private checkOverlap(key: string, held: readonly Held[]): void {
-    const byAge = held.toSorted((a, b) => a.lease.grantedAt - b.lease.grantedAt);
-    const newest = byAge.reduce((a, b) => (a.lease.token > b.lease.token ? a : b));
-    for (const { lease } of byAge) {
-      if (lease === newest.lease) continue;
-      if (this.oracle.grantOf(lease.id, lease.token)?.endedEarly === true) continue;
-      violated('exclusion', `${key} is held with the tokens ${lease.token}, ${newest.lease.token}`);
+    const byToken = held.toSorted((a, b) => a.lease.token - b.lease.token);
+    const valid: Lease[] = [];
+    for (const { lease } of byToken) {
+      this.checkBeside(key, lease, valid);
+      if (this.oracle.grantOf(lease.id, lease.token)?.endedEarly !== true) valid.push(lease);
+    }
+  }
+
+  private checkBeside(key: string, lease: Lease, others: readonly Lease[]): void {
+    const tokens = [...others, lease].map(({ token }) => token).join(', ');
+    const { sharing } = lease.settings;
+    let weight = sharing?.weight ?? 1;
+    for (const other of others) {
+      const its = other.settings.sharing;
+      if (sharing === undefined && its === undefined) {
+        violated('exclusion', `${key} is held with the tokens ${tokens}`);
+      }
+      if (sharing?.shared === true && its?.shared === true) continue;
+      if (sharing?.shared === true || its?.shared === true) {
+        violated('readers', `${key}: a writer is not alone, ${tokens}`);
+      }
+      if (sharing === undefined || its?.limit !== sharing.limit) {
+        violated('weight', `${key} is held with different limits, ${tokens}`);
+      }
+      weight += its.weight;
+      if (weight > sharing.limit) violated('weight', `${key}: ${weight} of ${sharing.limit}`);
     }
   }
 
@@ -113,13 +135,13 @@ export class Invariants {
   private checkBelief(key: string, { lease, now, unnoticed }: Held): void {
     const grant = this.oracle.grantOf(lease.id, lease.token);
     if (grant === undefined || grant.endedEarly) return;
-    const current = this.oracle.current(key);
+    const current = this.oracle.holders(key).find(({ token }) => token === grant.token);
     if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
       violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
     }
     // The margin covers the rest.
     const believed = lease.endsAt - now - unnoticed;
-    if (current === undefined || current.token !== grant.token) {
+    if (current === undefined) {
       violated('belief', `${key} is believed to be held for ${believed} ms, and is not`);
     }
     if (current.remaining < believed - 0.001) {
@@ -135,7 +157,7 @@ function addTo(holders: Map<string, Held[]>, key: string, one: Held): void {
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
-function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
+export function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
   const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
   const jump = machine.wallNow() - monotonic - wallOffset;
@@ -145,6 +167,6 @@ function timeOf({ context, machine }: Process): { now: number; unnoticed: number
   return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
 }
 
-function passes({ lease, now }: Held): boolean {
+export function passes({ lease, now }: Pick<Held, 'lease' | 'now'>): boolean {
   return lease.ended === undefined && now < lease.signalPoint && now < lease.maxHoldAt;
 }

@@ -1,4 +1,4 @@
-import type { AcquireReply, LockStore, StoredGrant } from '@holdfast/core';
+import type { AcquireReply, StoredGrant } from '@holdfast/core';
 import { Acquisition } from '../../packages/core/src/acquire/acquisition.ts';
 import { KeyQueues } from '../../packages/core/src/acquire/key-queues.ts';
 import { Releases } from '../../packages/core/src/release/releases.ts';
@@ -12,58 +12,18 @@ import { LeaseTimings, type LeaseTiming } from '../../packages/core/src/hold/lea
 import { Time } from '../../packages/core/src/util/time.ts';
 import { Waiter } from '../../packages/core/src/acquire/waiter.ts';
 import { Notices } from '../../packages/core/src/util/notices.ts';
-import type { Invariant } from './violation.ts';
+import { patch, replaced, type Mutant } from './mutation.ts';
 
-/** A bug put in on purpose, to show that the simulation would find it. */
-export interface Mutant {
-  readonly name: string;
-  /** What notices it. */
-  readonly caughtBy: readonly Invariant[];
-  /** Puts it into the engine; returns what takes it out again. */
-  readonly install?: () => () => void;
-  /** Puts it before the server. */
-  readonly wrap?: (server: LockStore) => LockStore;
-  /** Only callbacks that misbehave show it. */
-  readonly misbehaving?: boolean;
-}
-
-// oxlint-disable-next-line typescript/no-explicit-any -- methods of any shape, private ones too
-type Method = (this: any, ...args: any[]) => unknown;
-
-/** Replaces a method of a class by one that is made from it. */
-function patch(
-  type: { readonly prototype: object },
-  name: string,
-  make: (original: Method) => Method,
-): () => void {
-  const methods = type.prototype as Record<string, Method>;
-  const original = methods[name] as Method;
-  methods[name] = make(original);
-  return () => {
-    methods[name] = original;
-  };
-}
-
-/** The store with some verbs replaced. */
-function replaced(server: LockStore, verbs: Partial<LockStore>): LockStore {
-  return new Proxy(server, {
-    get(target, name) {
-      const verb = (verbs as Record<PropertyKey, unknown>)[name];
-      if (verb !== undefined) return verb;
-      const value = Reflect.get(target, name) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
+/** Of locks that one holds. */
 export const mutants: readonly Mutant[] = [
   {
     name: 'the lease is counted from the reply',
     caughtBy: ['belief'],
     install: () =>
       patch(KeyQueues, 'grantOf', (original) => {
-        return function (this: KeyQueues, waiter: Waiter, granted: unknown) {
-          return original.call(this, waiter, granted, waiter.context.time.now());
+        return function (this: KeyQueues, id: string, granted: unknown, _: number, owner?: string) {
+          const { time } = (this as unknown as { context: Context }).context;
+          return original.call(this, id, granted, time.now(), owner);
         };
       }),
   },
@@ -107,12 +67,12 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a lease that is lost already is handed off',
-    caughtBy: ['belief', 'exclusion', 'signal-fired'],
+    caughtBy: ['belief', 'exclusion', 'signal-fired', 'token-of-grant'],
     install: () =>
       patch(Releases, 'releaseLost', (original) => {
         return function (this: Releases, lease: Lease) {
           const { context } = lease.settings;
-          const queue = context.queues.get(lease.stored);
+          const queue = context.queues.byKey.get(lease.stored);
           if (queue?.head === undefined) return original.call(this, lease);
           const { handOff } = queue as unknown as { handOff: (...args: unknown[]) => void };
           handOff.call(queue, lease, queue.head, context.time.now());
@@ -212,7 +172,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'a waiter that leaves is forgotten in the queue',
-    caughtBy: ['token-of-grant', 'leftovers', 'liveness', 'orphan', 'exclusion'],
+    caughtBy: ['signal-fired', 'token-of-grant', 'leftovers', 'liveness', 'orphan', 'exclusion'],
     install: () => patch(KeyQueue, 'withdraw', () => () => {}),
   },
   {

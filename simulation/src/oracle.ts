@@ -12,25 +12,35 @@ import {
   type StoredGrant,
   type StoreEvent,
 } from '@holdfast/core';
+import { Lines } from './lines.ts';
 import type { Tally } from './tally.ts';
-import { violated } from './violation.ts';
+import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
 /** A grant, as the server knows it. */
 export interface KnownGrant {
   readonly id: string;
+  readonly client: string;
   readonly token: number;
   readonly tokens: number;
   /** Taken over, forced, stolen or forgotten before its time: its holder is told afterwards. */
   endedEarly: boolean;
 }
 
+/** Who holds a key now. */
+interface Holder {
+  readonly owner: string;
+  readonly token: number;
+  readonly remaining: number;
+}
+
 /** The one server of a simulation, and what it alone knows. */
 export class Oracle implements LockStore {
   /** By the id of the acquisition; a delayed request may make a second grant of one. */
   readonly grants = new Map<string, KnownGrant[]>();
-  /** By key. */
-  private readonly last = new Map<string, KnownGrant>();
+  /** By key, the oldest first. */
+  private readonly granted = new Map<string, KnownGrant[]>();
+  private readonly lines: Lines;
   private readonly inner: LockStore;
   private readonly known: LockStore['capabilities'];
 
@@ -39,6 +49,7 @@ export class Oracle implements LockStore {
     private readonly tally: Tally,
   ) {
     const now = (): number => world.now;
+    this.lines = new Lines(world);
     const unused = (): never => {
       throw new Error('The memory store has no timers.');
     };
@@ -60,7 +71,7 @@ export class Oracle implements LockStore {
   /** Nothing held, nobody waiting, nobody subscribed. */
   leftovers(): string[] {
     const { entries, queues, listeners } = this.inner as unknown as {
-      entries: { size: number };
+      entries: { entries(): Iterable<[string, Entry]> };
       queues: { queues: Map<string, { registered: Map<string, number> }> };
       listeners: Map<string, unknown>;
     };
@@ -68,8 +79,9 @@ export class Oracle implements LockStore {
     const registered = [...queues.queues.values()].flatMap((queue) =>
       [...queue.registered.values()].filter((until) => until > this.world.now),
     );
+    const held = [...entries.entries()].filter(([, entry]) => this.isHeld(entry));
     return [
-      ...(entries.size > 0 ? [`${entries.size} grants`] : []),
+      ...(held.length > 0 ? [`${held.length} grants`] : []),
       ...(registered.length > 0 ? [`${registered.length} registrations`] : []),
       ...(listeners.size > 0 ? [`${listeners.size} listeners`] : []),
     ];
@@ -80,11 +92,13 @@ export class Oracle implements LockStore {
     for (const key of keys) void this.inner.inspect({ key, client: '' });
   }
 
-  /** The current grant of a key, and when it ends. */
-  current(key: string): { readonly token: number; readonly remaining: number } | undefined {
+  /** The current grants of a key, and when they end. */
+  holders(key: string): readonly Holder[] {
     const info = this.inner.inspect({ key, client: '' }) as StoredGrant | null;
-    if (info === null) return undefined;
-    return { token: info.fencingToken, remaining: info.remaining ?? 0 };
+    if (info === null) return [];
+    return (info.holders ?? [info]).map(({ owner, fencingToken, remaining = 0 }) => {
+      return { owner, token: fencingToken, remaining };
+    });
   }
 
   /** The grant that a token belongs to. */
@@ -94,13 +108,24 @@ export class Oracle implements LockStore {
       ?.find((grant) => token >= grant.token && token < grant.token + grant.tokens);
   }
 
-  /** What holds the key now is about to be ended before its time. */
-  endEarly(key: string): boolean {
-    const current = this.current(key);
-    const grant = this.last.get(key);
-    if (current === undefined || grant?.token !== current.token) return false;
-    grant.endedEarly = true;
-    return true;
+  /** The grant of a key that a token belongs to, whoever holds it by now. */
+  grantAt(key: string, token: number): KnownGrant | undefined {
+    const granted = this.granted.get(key) ?? [];
+    return granted.findLast((grant) => token >= grant.token && token < grant.token + grant.tokens);
+  }
+
+  /**
+   * Those who hold a key are about to lose it before their time, or those of one owner.
+   *
+   * @returns whether there are any
+   */
+  endEarly(key: string, owner?: string): boolean {
+    const ending = this.holders(key).filter((one) => owner === undefined || one.owner === owner);
+    for (const { token } of ending) {
+      const grant = this.grantAt(key, token);
+      if (grant !== undefined) grant.endedEarly = true;
+    }
+    return ending.length > 0;
   }
 
   encodeKey(request: EncodeKeyRequest): string {
@@ -108,26 +133,34 @@ export class Oracle implements LockStore {
   }
 
   acquire(request: AcquireRequest): AcquireReply {
-    const { key, id, replaces } = request;
-    const before = this.current(key);
-    const held = this.last.get(key);
+    const { key, id, client, wait, owner } = request;
+    const before = this.holders(key);
     const reply = this.inner.acquire(request) as AcquireReply;
-    if (!reply.granted) return reply;
+    if (!reply.granted) {
+      if (wait && reply.conflict === undefined) this.lines.register(key, client);
+      else if (wait) this.lines.remove(key, client);
+      this.lines.wakeUpsAreOver();
+      return reply;
+    }
     const known = this.grants.get(id) ?? [];
     if (known.some((grant) => grant.token === reply.token)) return reply;
     const { token } = reply;
-    if (held !== undefined && token < held.token + held.tokens) {
-      violated('tokens-grow', `${token} was granted after ${held.token} + ${held.tokens}`);
+    const granted = this.granted.get(key) ?? [];
+    const last = granted.at(-1);
+    if (last !== undefined && token < last.token + last.tokens) {
+      const details = `${token} was granted after ${last.token} + ${last.tokens}`;
+      this.world.fail(new Violation('tokens-grow', details));
     }
-    const takenOver = before !== undefined && held?.token === before.token && held.id !== replaces;
-    if (takenOver) {
-      held.endedEarly = true;
-      if (request.label !== 'thief') this.tally.count('take-overs');
-    }
-    const grant = { id, token, tokens: request.tokens, endedEarly: false };
+    const own = before.find((holder) => holder.owner === owner);
+    const takenOver = own && this.takenOver(key, own.token, request);
+    if (takenOver !== true) this.lines.served(key, client);
+    if (wait) this.lines.remove(key, client);
+    this.lines.wakeUpsAreOver();
+    const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
     this.grants.set(id, [...known, grant]);
-    this.last.set(key, grant);
+    this.granted.set(key, [...granted, grant]);
     this.tally.count('grants');
+    if (request.sharing !== undefined) this.tally.count('permits');
     return reply;
   }
 
@@ -136,27 +169,76 @@ export class Oracle implements LockStore {
   }
 
   release(request: ReleaseRequest): boolean {
-    return this.inner.release(request) as boolean;
+    const freed = this.inner.release(request) as boolean;
+    if (request.asks === true) this.noteTurn(request);
+    this.lines.wakeUpsAreOver();
+    return freed;
   }
 
   refresh(client: string, keys: readonly string[]): readonly number[] {
-    return this.inner.refresh?.(client, keys) as readonly number[];
+    const hints = this.inner.refresh?.(client, keys) as readonly number[];
+    for (const key of keys) this.lines.register(key, client);
+    this.lines.wakeUpsAreOver();
+    return hints;
   }
 
   leave(client: string, key: string): void {
     void this.inner.leave?.(client, key);
+    this.lines.remove(key, client);
+    this.lines.wakeUpsAreOver();
   }
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => MaybePromise<void> {
-    return this.inner.subscribe(client, listener);
+    const end = this.inner.subscribe(client, (event) => {
+      if (event.type === 'wake') this.lines.woken(event.key, client);
+      listener(event);
+    });
+    return () => {
+      this.lines.leaves(client);
+      return end();
+    };
   }
 
   inspect(request: InspectRequest): StoredGrant | null {
     return this.inner.inspect(request) as StoredGrant | null;
   }
 
-  forceRelease(key: string): boolean {
-    this.endEarly(key);
-    return this.inner.forceRelease(key) as boolean;
+  forceRelease(key: string, owner?: string): boolean {
+    this.endEarly(key, owner);
+    const forced = this.inner.forceRelease(key, owner) as boolean;
+    this.lines.wakeUpsAreOver();
+    return forced;
   }
+
+  /** Whether a holder has lost its grant to this request, which has its owner. */
+  private takenOver(key: string, token: number, { replaces, label }: AcquireRequest): boolean {
+    const grant = this.grantAt(key, token);
+    if (grant === undefined || grant.id === replaces) return false;
+    if (this.holders(key).some((holder) => holder.token === token)) return false;
+    grant.endedEarly = true;
+    if (label !== 'thief') this.tally.count('take-overs');
+    return true;
+  }
+
+  /** Who asks right after its release is not told that it is its turn. */
+  private noteTurn({ key, id }: ReleaseRequest): void {
+    const { entries } = this.inner as unknown as {
+      entries: { get(key: string): Entry | undefined };
+    };
+    const client = this.grants.get(id)?.at(-1)?.client;
+    if (client !== undefined && entries.get(key)?.reserved?.has(client) === true) {
+      this.lines.woken(key, client);
+    }
+  }
+
+  private isHeld({ permits, reserved }: Entry): boolean {
+    if (permits === undefined) return true;
+    const all = [...permits.values(), ...(reserved?.values() ?? [])];
+    return all.some(({ expiresAt }) => expiresAt > this.world.now);
+  }
+}
+
+interface Entry {
+  readonly permits?: Map<string, { readonly expiresAt: number }>;
+  readonly reserved?: Map<string, { readonly expiresAt: number }>;
 }

@@ -1,21 +1,22 @@
 import {
+  LockConflictError,
   LockerClosedError,
   LockNotAcquiredError,
   LockStoreError,
   type Lock,
   type LockOptions,
   type LockStore,
-  type StoreEvent,
 } from '@holdfast/core';
 // The parts of the engine, to look into what users cannot see.
 import { Context } from '../../packages/core/src/context.ts';
 import { HoldfastLocker } from '../../packages/core/src/locker.ts';
 import { resolveLockerOptions } from '../../packages/core/src/options.ts';
-import { Machine } from './machine.ts';
+import { CallOrder } from './call-order.ts';
+import { campaign, type Deeds } from './election.ts';
+import type { Machine } from './machine.ts';
 import { EVENTS } from './listeners.ts';
-import { taskOf, type Task } from './schedule.ts';
+import { isDisputed, taskOf, type Task } from './schedule.ts';
 import type { Tally } from './tally.ts';
-import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -60,7 +61,6 @@ const MISCHIEF = 0.3;
 
 /** One simulated process: a locker of its own on a machine of its own. */
 export class Process {
-  readonly machine: Machine;
   readonly context: Context;
   /** Calls that are not settled, and since when. */
   readonly pending = new Map<Task, number>();
@@ -68,7 +68,10 @@ export class Process {
   /** Tasks that are not done. */
   running = 0;
   readonly locker: HoldfastLocker;
+  private readonly order = new CallOrder();
   private readonly callers = new Map<Task, Caller>();
+  /** Handles that nobody looks at any more; were they collected, that would be another story. */
+  private readonly crashed: Lock[] = [];
   /** Locks that tasks work under. */
   private readonly locks = new Set<Lock>();
   private misdeeds = 0;
@@ -77,14 +80,11 @@ export class Process {
     readonly name: string,
     private readonly world: World,
     private readonly tally: Tally,
-    server: LockStore,
-    latency: number,
-    loses: (event: StoreEvent) => boolean,
+    readonly machine: Machine,
+    store: LockStore,
     private readonly misbehaviour?: Misbehaviour,
   ) {
-    this.machine = new Machine(world);
-    const store = new Transport(world, this.machine, server, loses, latency);
-    this.context = new Context(store, resolveLockerOptions({ name }), this.machine);
+    this.context = new Context(store, resolveLockerOptions({ name, ttl: 1_000 }), this.machine);
     this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
     this.locker.on('handoff', () => tally.count('hand-offs'));
@@ -125,7 +125,7 @@ export class Process {
   }
 
   /** A task that follows from a callback: it does not wait for ever. */
-  private urgent(keys: readonly string[]): Task {
+  protected urgent(keys: readonly string[]): Task {
     const task = taskOf(this.world, this.world.now, 0, keys);
     return { ...task, wait: Math.min(task.wait, 2_000), hold: Math.min(task.hold, 60) };
   }
@@ -135,24 +135,38 @@ export class Process {
       this.running += 1;
       void this.perform(task).then(
         () => (this.running -= 1),
-        (error: unknown) => this.failed(error),
+        (error: unknown) => this.world.fail(error),
       );
     });
   }
 
+  /** One who campaigns here for so many ms. */
+  campaign(ms: number, deeds: Deeds): void {
+    const { machine, world, tally } = this;
+    this.running += 1;
+    machine.enter(() => {
+      campaign(this.locker, { world, machine, tally, deeds }, ms).then(
+        () => (this.running -= 1),
+        (error: unknown) => this.world.fail(error),
+      );
+    });
+  }
+
+  /** Ends what others hold, or one of them. */
   async force(key: string): Promise<void> {
-    await this.locker.forceRelease(key).catch(() => {});
+    try {
+      const info = this.world.chance(0.5) ? await this.locker.inspect(key) : null;
+      const holders = info?.holders ?? [];
+      const owner = holders.length > 0 ? this.world.pick(holders).owner : undefined;
+      await this.locker.forceRelease(key, { owner });
+    } catch {
+      // The store is away.
+    }
   }
 
   async close(): Promise<void> {
     this.closing = true;
     await this.locker.close({ drain: this.world.pick([0, 500]) });
-  }
-
-  private failed(error: unknown): void {
-    this.world.after(0, () => {
-      throw error as Error;
-    });
   }
 
   private async perform(task: Task): Promise<void> {
@@ -164,6 +178,7 @@ export class Process {
       ...(this.misbehaviour === undefined ? {} : this.misbehavingOptions()),
     };
     this.pending.set(task, this.world.now);
+    this.order.asked(task);
     this.callers.set(task, { controller, reason });
     if (task.abortAfter !== undefined) {
       this.machine.setTimeout(() => this.abort(task), task.abortAfter);
@@ -175,6 +190,12 @@ export class Process {
         if (done !== 'done') violated('errors', `withLock gave ${done}`);
       } else {
         const lock = await this.locker.lock(task.keys, options);
+        if (task.crashes) {
+          this.settled(task, lock.fencingToken);
+          this.tally.count('crashes');
+          this.crashed.push(lock);
+          return;
+        }
         await this.work(task, lock);
         await lock.release();
         // A release too many does nothing, whoever holds the lock by then.
@@ -183,7 +204,7 @@ export class Process {
       }
     } catch (error) {
       this.settled(task);
-      this.expect(error, reason);
+      this.expect(error, reason, task);
     }
     this.callers.delete(task);
     if (controller.listeners > 0) violated('leftovers', 'a listener on the signal of the caller');
@@ -194,13 +215,17 @@ export class Process {
     return { onLost: () => this.misbehave('onLost'), reentry: 'ignore' };
   }
 
-  private settled(task: Task): void {
+  /** @param token of what it got */
+  private settled(task: Task, token?: number): void {
+    this.order.settled(task, token);
     const since = this.pending.get(task);
     this.pending.delete(task);
     if (since === undefined || this.machine.disturbedSince(since)) return;
     const waited = this.world.now - since;
     const limit = task.wait === 0 ? Math.min(task.ttl / 2, 2_000) : task.wait;
-    if (waited > limit + 100) violated('limit', `waited ${waited} ms where ${limit} were allowed`);
+    // Its clocks may be slower than the world's.
+    if (waited > (limit + 100) * 1.01)
+      violated('limit', `waited ${waited} ms where ${limit} were allowed`);
   }
 
   private abort(task: Task): void {
@@ -219,7 +244,7 @@ export class Process {
   }
 
   private async work(task: Task, lock: Lock): Promise<string> {
-    this.settled(task);
+    this.settled(task, lock.fencingToken);
     const listens = this.world.chance(0.5);
     const told = (): void => this.misbehave('abort');
     if (listens) lock.signal.addEventListener('abort', told, { once: true });
@@ -242,8 +267,12 @@ export class Process {
   }
 
   /** Only these may happen. */
-  private expect(error: unknown, reason: Error): void {
+  protected expect(error: unknown, reason: Error, task: Task): void {
     if (error === reason || (error instanceof LockerClosedError && this.closing)) return;
+    if (error instanceof LockConflictError && isDisputed(task.keys)) {
+      this.tally.count('conflicts');
+      return;
+    }
     if (error instanceof LockNotAcquiredError || error instanceof LockStoreError) {
       this.tally.count('refusals');
       return;
@@ -253,6 +282,8 @@ export class Process {
 }
 
 function optionsOf(task: Task, signal: AbortSignal): LockOptions {
-  const { wait, ttl, owner, renew, maxHold, holdAtLeast } = task;
-  return { wait, ttl, owner, renew, maxHold, holdAtLeast, signal };
+  const { wait, ttl, owner, renew, maxHold, holdAtLeast, keys, sharing } = task;
+  const { shared, limits, weight } = sharing;
+  const limit = keys.length === 1 ? limits[0] : limits;
+  return { wait, ttl, owner, renew, maxHold, holdAtLeast, shared, limit, weight, signal };
 }

@@ -1,5 +1,13 @@
 import type { World } from './world.ts';
 
+/** Beside whom a caller wants to hold its keys. */
+interface Wish {
+  readonly shared: boolean;
+  /** For each of the keys. */
+  readonly limits: readonly number[];
+  readonly weight: number;
+}
+
 /** One call for a lock, and what its caller does with it. */
 export interface Task {
   readonly kind: 'task';
@@ -7,6 +15,7 @@ export interface Task {
   readonly process: number;
   readonly callback: boolean;
   readonly keys: readonly string[];
+  readonly sharing: Wish;
   readonly wait: number;
   readonly ttl: number;
   readonly owner: string | undefined;
@@ -19,6 +28,15 @@ export interface Task {
   readonly abortAfter: number | undefined;
   /** To which ttl it extends the lock halfway. */
   readonly extendTo: number | undefined;
+  /** It crashes as soon as it has its lock, and gives nothing back. */
+  readonly crashes: boolean;
+}
+
+/** One who campaigns for the leadership, for so many ms. */
+interface Election {
+  readonly at: number;
+  readonly process: number;
+  readonly ms: number;
 }
 
 /** Something that comes from outside. */
@@ -41,6 +59,7 @@ export interface Schedule {
   /** The longest trip of a message, in ms. */
   readonly latency: number;
   readonly tasks: readonly Task[];
+  readonly elections: readonly Election[];
   readonly disturbances: readonly Disturbance[];
 }
 
@@ -48,13 +67,46 @@ export interface Schedule {
 export interface Sizes {
   /** @default 3 to 6 */
   readonly processes?: number | undefined;
-  /** @default 5 to 7 */
+  /**
+   * No more than these: each has one holder, and nobody campaigns.
+   *
+   * @default 4 to 6, those that several may hold, and the leadership
+   */
   readonly keys?: number | undefined;
 }
 
 const TTLS = [300, 300, 1_000, 1_000, 1_000, 5_000, 25_000];
 /** The longest that a task works under its lock, in ms. */
 export const LONGEST_HOLD = 1_500;
+/** The key of the leadership; no task wants it. */
+export const LEADER = 'leader';
+/** Those that several may hold: readers, or as many as the name says. */
+const SEVERAL = ['readers', 'limit-2', 'limit-5'];
+/** Callers do not agree on its limit. */
+const DISPUTED = 'disputed';
+
+export function maySeveralHold(key: string): boolean {
+  return SEVERAL.includes(key) || key === DISPUTED;
+}
+
+/** Whether a conflict may be told to those who want these keys. */
+export function isDisputed(keys: readonly string[]): boolean {
+  return keys.includes(DISPUTED);
+}
+
+function limitOf(world: World, key: string): number {
+  if (key === DISPUTED) return world.pick([2, 2, 3]);
+  return key.startsWith('limit-') ? Number(key.slice('limit-'.length)) : 1;
+}
+
+function wishFor(world: World, keys: readonly string[]): Wish {
+  const shared = keys.every((key) => key === 'readers') && world.chance(0.7);
+  const known = new Map([...new Set(keys)].map((key) => [key, limitOf(world, key)]));
+  const limits = keys.map((key) => known.get(key) as number);
+  const [limit = 1] = limits;
+  const heavy = known.size === 1 && world.chance(0.4);
+  return { shared, limits, weight: heavy ? world.between(1, limit) : 1 };
+}
 
 export function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
   const ttl = world.pick(TTLS);
@@ -63,52 +115,75 @@ export function taskOf(world: World, at: number, process: number, keys: readonly
     ? Array.from({ length: world.between(2, 3) }, () => world.pick(keys))
     : [world.pick(keys)];
   const longHold = world.chance(0.15);
+  const crashes = world.chance(0.04);
   return {
     kind: 'task',
     at,
     process,
-    callback: world.chance(0.4),
+    callback: !crashes && world.chance(0.4),
     keys: wanted,
+    sharing: wishFor(world, wanted),
     wait: world.pick([0, 200, 2_000, Infinity, Infinity, Infinity]),
-    ttl,
+    ttl: crashes ? Math.min(ttl, 1_000) : ttl,
     owner: world.chance(0.12) ? `owner-${world.between(1, 2)}` : undefined,
-    renew: !world.chance(0.15),
+    renew: !crashes && !world.chance(0.15),
     maxHold: world.chance(0.06) ? world.between(50, 600) : Infinity,
     holdAtLeast: world.chance(0.05) ? world.between(50, 800) : 0,
     hold: longHold ? world.between(300, LONGEST_HOLD) : world.between(0, 60),
     abortAfter: world.chance(0.15) ? world.between(0, 1_000) : undefined,
     extendTo: world.chance(0.1) ? world.pick(TTLS) : undefined,
+    crashes,
   };
 }
 
 /** Several tasks of one process that want one key at about the same time, and little else. */
-function crowdOf(world: World, calmAt: number, process: number, keys: readonly string[]): Task[] {
+export function crowdOf(
+  world: World,
+  calmAt: number,
+  process: number,
+  keys: readonly string[],
+): Task[] {
   const at = world.between(0, calmAt - 1_000);
   const key = world.pick(keys);
   const ttl = world.pick(TTLS);
-  return Array.from({ length: world.between(2, 6) }, () => {
+  const many = SEVERAL.includes(key);
+  return Array.from({ length: many ? world.between(4, 14) : world.between(2, 6) }, () => {
     const task = taskOf(world, at + world.between(0, 30), process, keys);
     const wanted = [key, ...task.keys.slice(1)];
-    const plain = { wait: Infinity, owner: undefined, renew: true, holdAtLeast: 0 };
-    return { ...task, ...plain, ttl, keys: wanted, hold: world.between(0, 10) };
+    const plain = { wait: Infinity, owner: undefined, holdAtLeast: 0 };
+    const hold = world.between(0, many ? 60 : 10);
+    const sharing = wishFor(world, wanted);
+    return { ...task, ...plain, renew: true, crashes: false, ttl, keys: wanted, sharing, hold };
+  });
+}
+
+/** A few who campaign at about the same time. */
+function electionsOf(world: World, calmAt: number, processes: number): Election[] {
+  if (world.chance(0.5)) return [];
+  return Array.from({ length: world.between(2, 4) }, (): Election => {
+    const at = world.between(0, 2_000);
+    const process = world.between(0, processes - 1);
+    return { at, process, ms: world.between(1_000, calmAt - 2_500) };
   });
 }
 
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World, sizes: Sizes = {}): Schedule {
-  const drawn = { processes: world.between(3, 6), keys: world.between(5, 7) };
+  const drawn = { processes: world.between(3, 6), keys: world.between(4, 6) };
   const processes = sizes.processes ?? drawn.processes;
-  const keys = Array.from({ length: sizes.keys ?? drawn.keys }, (_, index) => `key-${index}`);
+  const plain = Array.from({ length: sizes.keys ?? drawn.keys }, (_, index) => `key-${index}`);
+  const keys = sizes.keys === undefined ? [...plain, ...SEVERAL, DISPUTED] : plain;
   const calmAt = world.between(6_000, 10_000);
   const process = (): number => world.between(0, processes - 1);
-  const scattered = Array.from({ length: world.between(52, 85) }, () =>
+  const scattered = Array.from({ length: world.between(60, 95) }, () =>
     // Half of them come early, so that there is contention.
     taskOf(world, world.between(0, world.chance(0.5) ? 1_500 : calmAt), process(), keys),
   );
-  const crowds = Array.from({ length: world.between(5, 10) }, () =>
+  const crowds = Array.from({ length: world.between(6, 12) }, () =>
     crowdOf(world, calmAt, process(), keys),
   );
   const tasks = [...scattered, ...crowds.flat()];
+  const elections = sizes.keys === undefined ? electionsOf(world, calmAt, processes) : [];
   const kinds: readonly Disturbance['kind'][] = [
     ...(['pause', 'pause', 'pause', 'suspend', 'step', 'force'] as const),
     ...(['steal', 'evict', 'forget', 'close'] as const),
@@ -121,7 +196,7 @@ export function draw(world: World, sizes: Sizes = {}): Schedule {
       kind,
       at: world.between(0, calmAt - 2_500),
       process: world.between(0, processes - 1),
-      key: world.pick(keys),
+      key: world.pick([...keys, LEADER]),
       // Too big to hide that the machine slept.
       ms: kind === 'step' ? world.pick([-1, 1]) * world.between(5_000, 60_000) : long,
     };
@@ -133,6 +208,7 @@ export function draw(world: World, sizes: Sizes = {}): Schedule {
     faults: world.pick([0, 0.02, 0.05, 0.15]),
     latency: world.pick([0, 2, 20]),
     tasks,
+    elections,
     disturbances,
   };
 }

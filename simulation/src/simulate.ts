@@ -1,12 +1,23 @@
 import type { LockStore, StoreEvent } from '@holdfast/core';
 import { faultyStore, type Fault, type FaultyStore } from '@holdfast/testing';
+import { Deeds } from './election.ts';
 import { Invariants } from './invariants.ts';
 import { Oracle } from './oracle.ts';
 import { listenOnChannels } from './listeners.ts';
+import { Machine } from './machine.ts';
 import { Process } from './process.ts';
-import { draw, LONGEST_HOLD, type Disturbance, type Schedule, type Sizes } from './schedule.ts';
+import {
+  draw,
+  LEADER,
+  LONGEST_HOLD,
+  maySeveralHold,
+  type Disturbance,
+  type Schedule,
+  type Sizes,
+} from './schedule.ts';
 import { Tally } from './tally.ts';
 import type { Trace } from './trace.ts';
+import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import { World } from './world.ts';
 
@@ -48,6 +59,7 @@ class Simulation {
   private readonly server: FaultyStore;
   private readonly processes: Process[];
   private readonly invariants: Invariants;
+  private readonly deeds: Deeds;
   /** Ends listening on the channels. */
   readonly unsubscribe: () => void;
   private readonly trace: Trace | undefined;
@@ -78,19 +90,17 @@ class Simulation {
     };
     this.processes = Array.from({ length: this.schedule.processes }, (_, index) => {
       const name = `process-${index}`;
-      return new Process(
-        name,
-        world,
-        this.tally,
-        trace?.storeFor(name, this.server) ?? this.server,
-        this.schedule.latency,
-        (event) => this.losesMessage(name, event),
-        misbehaving ? misbehaviour : undefined,
-      );
+      const machine = new Machine(world);
+      const server = trace?.storeFor(name, this.server) ?? this.server;
+      const loses = (event: StoreEvent): boolean => this.losesMessage(name, event);
+      const store = new Transport(world, machine, server, loses, this.schedule.latency);
+      const deeds = misbehaving ? misbehaviour : undefined;
+      return new Process(name, world, this.tally, machine, store, deeds);
     });
     trace?.begin(() => world.now, this.schedule, this.processes);
     this.unsubscribe = misbehaving ? listenOnChannels(this.processes) : () => {};
     this.invariants = new Invariants(this.oracle, this.processes);
+    this.deeds = new Deeds(world, this.oracle, this.tally);
   }
 
   async run(): Promise<void> {
@@ -99,6 +109,12 @@ class Simulation {
       const process = this.processes[task.process] as Process;
       world.after(task.at, () => {
         if (!process.closing) process.start(task);
+      });
+    }
+    for (const election of schedule.elections) {
+      const process = this.processes[election.process] as Process;
+      world.after(election.at, () => {
+        if (!process.closing) process.campaign(election.ms, this.deeds);
       });
     }
     for (const disturbance of schedule.disturbances) {
@@ -123,6 +139,7 @@ class Simulation {
     await this.until(this.world.now + bound);
     const left = waiting.filter((task) => this.processes.some(({ pending }) => pending.has(task)));
     if (left.length > 0) {
+      this.checkOrphans(left.flatMap(({ keys }) => keys));
       violated('liveness', `${left.length} of ${waiting.length} still wait after ${bound} ms`);
     }
     // Until those are done who got their lock last.
@@ -131,13 +148,28 @@ class Simulation {
     if (running > 0) violated('liveness', `${running} tasks never ended`);
   }
 
+  /** Somebody waits for a key: does it wait for nobody? */
+  private checkOrphans(keys: readonly string[]): void {
+    const held = new Set(
+      this.processes.flatMap(({ context }) => [...context.held.values()].map(({ id }) => id)),
+    );
+    for (const key of new Set(keys)) {
+      for (const { token } of this.oracle.holders(key)) {
+        const grant = this.oracle.grantAt(key, token);
+        if (grant !== undefined && !held.has(grant.id)) {
+          violated('orphan', `${key}: ${token} is held by nobody, and awaited`);
+        }
+      }
+    }
+  }
+
   /** All is released; then all is closed. Nothing must be left. */
   private async end(): Promise<void> {
-    const { world, oracle, schedule, processes } = this;
+    const { world, oracle, processes } = this;
     // What is kept by `holdAtLeast`, and what a thief has.
     await this.until(world.now + 1_500);
-    oracle.touch(schedule.keys);
-    const orphans = schedule.keys.filter((key) => oracle.current(key) !== undefined);
+    oracle.touch(this.keys);
+    const orphans = this.keys.filter((key) => oracle.holders(key).length > 0);
     if (orphans.length > 0) violated('orphan', `${orphans.join(', ')}: held by nobody`);
     for (const { context } of processes) {
       const { held, queues } = context;
@@ -151,6 +183,10 @@ class Simulation {
     if (timers > 0) violated('leftovers', `${timers} timers`);
     const left = oracle.leftovers();
     if (left.length > 0) violated('leftovers', left.join(', '));
+  }
+
+  private get keys(): readonly string[] {
+    return [...this.schedule.keys, LEADER];
   }
 
   private get calm(): boolean {
@@ -204,7 +240,7 @@ class Simulation {
       case 'forget':
         this.tally.count('fault forget');
         this.trace?.disturbance(kind);
-        for (const one of this.schedule.keys) this.oracle.endEarly(one);
+        for (const one of this.keys) this.oracle.endEarly(one);
         void this.server.forgetEverything();
         return;
       case 'close':
@@ -216,6 +252,8 @@ class Simulation {
   }
 
   private endEarly(kind: 'steal' | 'evict', key: string): void {
+    // A permit of nobody's name cannot be taken over.
+    if (kind === 'steal' && maySeveralHold(key)) return;
     if (!this.oracle.endEarly(key)) return;
     this.tally.count(`fault ${kind}`);
     this.trace?.disturbance(kind, { key });

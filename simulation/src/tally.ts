@@ -31,6 +31,11 @@ const LOSSES = [
 const DEEDS = [
   'operations',
   'grants',
+  'permits',
+  'conflicts',
+  'crashes',
+  'terms',
+  'deeds of leaders',
   'hand-offs',
   'take-overs',
   'aborts',

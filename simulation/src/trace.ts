@@ -1,6 +1,6 @@
-import type { AcquireReply, LockStore, StoreEvent } from '@holdfast/core';
+import type { AcquireReply, LockStore, Sharing, StoreEvent } from '@holdfast/core';
 import type { Process } from './process.ts';
-import type { Schedule } from './schedule.ts';
+import { LEADER, type Schedule } from './schedule.ts';
 import type { Invariant } from './violation.ts';
 
 /** What a lease is at one moment. Times are virtual ms since the run began. */
@@ -33,7 +33,8 @@ type Happening =
       waiter?: number;
       reason: string;
     }
-  | ({ kind: 'held' | 'renewed' } & LeaseFacts & LeaseTimes)
+  | ({ kind: 'held'; sharing?: Sharing } & LeaseFacts & LeaseTimes)
+  | ({ kind: 'renewed' } & LeaseFacts & LeaseTimes)
   | ({ kind: 'released' } & LeaseFacts)
   | ({ kind: 'lost'; reason: string } & LeaseFacts)
   | {
@@ -90,7 +91,8 @@ export class Trace {
   begin(now: () => number, schedule: Schedule, processes: readonly Process[]): void {
     this.now = now;
     this.processes = processes;
-    const { keys: known, calmAt } = schedule;
+    const { calmAt, elections } = schedule;
+    const known = elections.length === 0 ? schedule.keys : [...schedule.keys, LEADER];
     const names = processes.map(({ name }) => name);
     this.add({ kind: 'begin', processes: names, keys: known, calmAt });
     for (const { name: process, locker } of processes) {
@@ -167,21 +169,21 @@ export class Trace {
 
   private lookAt(process: Process, lease: HeldLease): void {
     const { endsAt } = lease;
-    let seen = this.seen.get(lease);
-    const kind = seen === undefined ? 'held' : 'renewed';
-    if (seen === undefined) {
-      const { key, token } = lease;
-      const facts = { process: process.name, key, lease: ++this.leases, token };
-      seen = { facts, process, endsAt };
-      this.seen.set(lease, seen);
-    } else if (seen.endsAt === endsAt) {
-      return;
-    }
-    seen.endsAt = endsAt;
+    const seen = this.seen.get(lease);
+    if (seen?.endsAt === endsAt) return;
     // The process's own clock is another than the world's.
     const ahead = this.now() - process.context.time.now();
     const times = { signalPoint: lease.signalPoint + ahead, until: endsAt + ahead };
-    this.add({ kind, ...seen.facts, ...times });
+    if (seen === undefined) {
+      const { key, token } = lease;
+      const { sharing } = lease.settings;
+      const facts = { process: process.name, key, lease: ++this.leases, token };
+      this.seen.set(lease, { facts, process, endsAt });
+      this.add({ kind: 'held', ...(sharing && { sharing }), ...facts, ...times });
+    } else {
+      seen.endsAt = endsAt;
+      this.add({ kind: 'renewed', ...seen.facts, ...times });
+    }
   }
 
   private answered(process: string, key: string, reply: unknown): void {

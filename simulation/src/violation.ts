@@ -1,6 +1,10 @@
 /** What must always be true. */
 export type Invariant =
   | 'exclusion'
+  | 'weight'
+  | 'readers'
+  | 'leadership'
+  | 'overtaking'
   | 'belief'
   | 'signal-fired'
   | 'tokens-grow'
@@ -13,7 +17,15 @@ export type Invariant =
   | 'orphan'
   | 'leftovers'
   | 'errors'
-  | 'unhandled';
+  | 'unhandled'
+  // Of the whole stack.
+  | 'told'
+  | 'durable'
+  | 'kept'
+  | 'prompt'
+  | 'patience'
+  | 'budget'
+  | 'server-leftovers';
 
 /** Something that must always be true was not. */
 export class Violation extends Error {

@@ -1,3 +1,4 @@
+import type { Sharing } from '@holdfast/core';
 import type { TraceEvent } from './trace.ts';
 import type { Invariant } from './violation.ts';
 
@@ -6,6 +7,10 @@ export type { Invariant };
 /** What each invariant says, in the words of somebody who uses locks. */
 export const INVARIANTS: Readonly<Record<Invariant, string>> = {
   exclusion: 'Two holders of one key never overlap.',
+  weight: 'The permits of a key never weigh more together than its limit.',
+  readers: 'A writer is never beside readers, nor beside another writer.',
+  leadership: 'No leader acts after its successor has.',
+  overtaking: 'Whoever waits is served before those who ask later.',
   belief: 'Whoever believes to hold a lock holds it on the store, for at least as long.',
   'signal-fired': 'A lock is told lost at its signal point, not later.',
   'tokens-grow': 'Every grant of a key has a larger fencing token than the one before.',
@@ -19,6 +24,13 @@ export const INVARIANTS: Readonly<Record<Invariant, string>> = {
   leftovers: 'Nothing is left when all is released and closed.',
   errors: 'Calls fail with the documented errors only.',
   unhandled: 'No rejection stays unhandled.',
+  told: 'Whoever has lost a lock learns of it, at the latest when its lease ends.',
+  durable: 'What was granted durably survives a failover.',
+  kept: 'With `holdAtLeast`, nobody else gets the lock before that time is over.',
+  prompt: 'A key that is free does not keep those waiting who want it.',
+  patience: 'A wait without a limit goes on while the servers can be reached.',
+  budget: 'A lock that nobody else wants costs two scripts.',
+  'server-leftovers': 'Nothing is left on the servers.',
 };
 
 const FAULTS: Readonly<Record<string, string>> = {
@@ -49,6 +61,12 @@ function list(keys: readonly string[]): string {
   return keys.join(' and ');
 }
 
+/** Beside whom a lock is held. */
+function beside(sharing: Sharing | undefined): string {
+  if (sharing === undefined) return '';
+  return sharing.shared ? ' as a reader' : ` with weight ${sharing.weight} of ${sharing.limit}`;
+}
+
 /** One line of plain English, without the time. */
 export function describe(event: TraceEvent): string {
   switch (event.kind) {
@@ -68,7 +86,7 @@ export function describe(event: TraceEvent): string {
     case 'not-acquired':
       return `${event.process} does not get ${list(event.keys)}: ${event.reason}.`;
     case 'held':
-      return `${event.process} holds ${event.key} with token ${event.token}: signal point ${ms(event.signalPoint)}, lease until ${ms(event.until)}.`;
+      return `${event.process} holds ${event.key}${beside(event.sharing)}, token ${event.token}: signal point ${ms(event.signalPoint)}, lease until ${ms(event.until)}.`;
     case 'renewed':
       return `${event.process} renews ${event.key}: signal point ${ms(event.signalPoint)}, lease until ${ms(event.until)}.`;
     case 'released':

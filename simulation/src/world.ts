@@ -38,6 +38,13 @@ export class World {
     return happening;
   }
 
+  /** Ends the run with an error, from where the code under test would take it for one of a store. */
+  fail(error: unknown): void {
+    this.after(0, () => {
+      throw error as Error;
+    });
+  }
+
   cancel(happening: Happening): void {
     this.cancelled.add(happening);
   }

@@ -59,6 +59,20 @@ describe('a recorded history', () => {
     expect((await record(1)).violation).toBeUndefined();
   });
 
+  test('shows permits beside each other, and says so where they weigh too much', async () => {
+    const { events } = await record(3);
+    const weights = events.flatMap((event) =>
+      event.kind === 'held' && event.sharing !== undefined ? [event.sharing.weight] : [],
+    );
+    expect(Math.max(...weights)).toBeGreaterThan(1);
+    expect(linesOf(events).join('\n')).toMatch(/ holds limit-5 with weight \d of 5, token \d+: /);
+    expect(linesOf(events).join('\n')).toContain(' holds readers as a reader, token ');
+    const bug = 'every permit weighs the same';
+    let seed = 1;
+    while ((await record(seed, { bug })).violation === undefined) seed += 1;
+    expect((await record(seed, { bug })).violation?.invariant).toBe('weight');
+  });
+
   test('is of as many processes and keys as are asked for', async () => {
     const { events } = await record(1, { processes: 2, keys: 1 });
     expect(events[0]).toMatchObject({ processes: ['process-0', 'process-1'], keys: ['key-0'] });

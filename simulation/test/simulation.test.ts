@@ -6,7 +6,7 @@ const SEEDS = 2_000;
 const MISBEHAVING_SEEDS = 500;
 
 describe('the engine', () => {
-  test(`keeps its promises in ${SEEDS} random schedules`, { timeout: 300_000 }, async () => {
+  test(`keeps its promises in ${SEEDS} random schedules`, { timeout: 900_000 }, async () => {
     const tally = new Tally();
     for (let seed = 1; seed <= SEEDS; seed++) {
       try {
@@ -20,7 +20,7 @@ describe('the engine', () => {
     expect(tally.missing).toEqual([]);
   });
 
-  test('keeps its promises when every callback misbehaves', { timeout: 300_000 }, async () => {
+  test('keeps its promises when every callback misbehaves', { timeout: 900_000 }, async () => {
     const tally = new Tally();
     const quiet = vi.spyOn(process, 'emitWarning').mockReturnValue();
     for (let seed = 1; seed <= MISBEHAVING_SEEDS; seed++) {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lock } from '@holdfast/core';
-import type { Redis } from 'ioredis';
+import type { Client } from './client.ts';
 import { lockOf, readAccounts, type Transfer } from './transfers.ts';
 
 /**
@@ -39,12 +39,12 @@ export interface Audit {
 /** Balances in Redis, and for each account what was posted to it. */
 export class Ledger {
   constructor(
-    private readonly redis: Redis,
+    private readonly client: Client,
     private readonly name: string,
   ) {}
 
   async open(): Promise<void> {
-    await this.redis.hset(this.key('balances'), Object.fromEntries(readAccounts()));
+    await this.client.call('HSET', this.key('balances'), ...[...readAccounts()].flat());
   }
 
   /**
@@ -53,7 +53,7 @@ export class Ledger {
    * @param lock of both accounts; absent to see what happens without
    */
   async post({ id, from, to, cents }: Transfer, lock: Lock | undefined): Promise<void> {
-    const [source, target] = await this.redis.hmget(this.key('balances'), from, to);
+    const [source, target] = await this.balances(from, to);
     await sleep(1);
     lock?.assertHeld();
     const keys = ['balances', 'posted', 'tokens', `history:${from}`, `history:${to}`];
@@ -67,7 +67,7 @@ export class Ledger {
       Number(target) + cents,
       lock?.tokenFor(lockOf(to)) ?? 0,
     ];
-    const answer = await this.redis.eval(WRITE, keys.length, ...words);
+    const answer = await this.client.call('EVAL', WRITE, keys.length, ...words);
     if (answer === 'late') throw new Error(`Transfer ${id} came too late: its lock was lost.`);
   }
 
@@ -80,18 +80,22 @@ export class Ledger {
       orders.get(from)?.push(id);
       orders.get(to)?.push(id);
     }
-    const balances = await this.redis.hgetall(this.key('balances'));
-    const off = [...accounts].map(([id, cents]) => Math.abs(Number(balances[id]) - cents));
+    const balances = await this.balances(...accounts.keys());
+    const off = [...accounts.values()].map((cents, n) => Math.abs(Number(balances[n]) - cents));
     const histories = [...orders].map(async ([account, ids]) => {
-      const history = await this.redis.lrange(this.key(`history:${account}`), 0, -1);
-      return history.join() === ids.join();
+      const history = await this.client.call('LRANGE', this.key(`history:${account}`), 0, -1);
+      return (history as string[]).join() === ids.join();
     });
     return {
-      missing: transfers.length - (await this.redis.scard(this.key('posted'))),
+      missing: transfers.length - Number(await this.client.call('SCARD', this.key('posted'))),
       wrongAccounts: off.filter((cents) => cents > 0).length,
       offCents: off.reduce((sum, cents) => sum + cents, 0),
       disordered: (await Promise.all(histories)).filter((inOrder) => !inOrder).length,
     };
+  }
+
+  private async balances(...accounts: readonly string[]): Promise<readonly string[]> {
+    return (await this.client.call('HMGET', this.key('balances'), ...accounts)) as string[];
   }
 
   private key(part: string): string {

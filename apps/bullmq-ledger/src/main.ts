@@ -1,5 +1,7 @@
 // Posts the same 2,000 transfers three times through a queue: without a lock, with one, and with a worker
 // that is killed.
+import { parseArgs } from 'node:util';
+import { clientNames, isClientName, type ClientName } from './client.ts';
 import { findRedis, Advice } from './redis.ts';
 import { run, type Result } from './run.ts';
 import { readAccounts, readTransfers } from './transfers.ts';
@@ -56,16 +58,37 @@ const TITLES = {
   killed: 'The same, and one worker is killed',
 } as const;
 
+/** @throws Advice */
+function clientOf(args: readonly string[]): ClientName {
+  const options = { client: { type: 'string', default: 'ioredis' } } as const;
+  try {
+    const { client } = parseArgs({ args: [...args], options }).values;
+    if (isClientName(client)) return client;
+  } catch {
+    // Whatever it is, the same advice is of use.
+  }
+  throw new Advice(`There is one option: --client ${clientNames.join('|')}.`);
+}
+
 /** @returns the code to exit with */
 async function main(signal: AbortSignal): Promise<number> {
+  const client = clientOf(process.argv.slice(2));
   const { url, own } = await findRedis();
   say(`${count(transfers.length)} transfers between ${accounts} accounts, ${WORKERS} workers`);
-  say(own ? 'on a redis-server of its own' : 'on the Redis of REDIS_URL');
+  say(`on ${own ? 'a redis-server of its own' : 'the Redis of REDIS_URL'}, by ${client}`);
   const results = new Map<string, Result>();
   const good: boolean[] = [];
   for (const [index, way] of (['plain', 'guarded', 'killed'] as const).entries()) {
     say(`\n${index + 1}. ${TITLES[way]}`);
-    const plan = { url, transfers, workers: WORKERS, way, progress: progressLine(), signal };
+    const plan = {
+      client,
+      url,
+      transfers,
+      workers: WORKERS,
+      way,
+      progress: progressLine(),
+      signal,
+    };
     const result = await run(plan);
     results.set(way, result);
     const right = report(result);

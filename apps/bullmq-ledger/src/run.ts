@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue } from 'bullmq';
-import { Redis } from 'ioredis';
+import { connect, type Client, type ClientName } from './client.ts';
 import { Ledger, type Audit } from './ledger.ts';
 import type { Transfer } from './transfers.ts';
 
 const workerFile = fileURLToPath(new URL('worker.ts', import.meta.url));
 
 export interface Plan {
+  readonly client: ClientName;
   readonly url: string;
   readonly transfers: readonly Transfer[];
   readonly workers: number;
@@ -31,14 +32,14 @@ export interface Result {
 export async function run(plan: Plan): Promise<Result> {
   const { url, transfers, way } = plan;
   const name = `ledger-${process.pid}-${way}`;
-  const redis = new Redis(url, { maxRetriesPerRequest: null });
-  const queue = new Queue<Transfer>(name, { connection: redis });
-  const ledger = new Ledger(redis, name);
+  const client = await connect(plan.client, url);
+  const queue = new Queue<Transfer>(name, { connection: client.connection });
+  const ledger = new Ledger(client, name);
   const children: ChildProcess[] = [];
   try {
     await ledger.open();
     await queue.addBulk(transfers.map((data) => ({ name: 'transfer', data })));
-    const args = [url, name, way === 'plain' ? 'plain' : 'guarded'];
+    const args = [plan.client, url, name, way === 'plain' ? 'plain' : 'guarded'];
     for (let n = 0; n < plan.workers; n++) children.push(fork(workerFile, args));
     await Promise.all(children.map((child) => once(child, 'message', { signal: plan.signal })));
     const begun = performance.now();
@@ -53,8 +54,8 @@ export async function run(plan: Plan): Promise<Result> {
   } finally {
     await Promise.all(children.map((child) => end(child, 'SIGKILL')));
     await queue.close();
-    await removeAll(redis, name);
-    redis.disconnect();
+    await removeAll(client, name);
+    client.close();
   }
 }
 
@@ -87,11 +88,12 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 }
 
 /** The queue, the books and the locks: all have the name in their keys. */
-async function removeAll(redis: Redis, name: string): Promise<void> {
+async function removeAll(client: Client, name: string): Promise<void> {
   let cursor = '0';
   do {
-    const [next, keys] = await redis.scan(cursor, 'MATCH', `*${name}*`, 'COUNT', 1_000);
-    if (keys.length > 0) await redis.unlink(...keys);
+    const words = ['SCAN', cursor, 'MATCH', `*${name}*`, 'COUNT', 1_000];
+    const [next, keys] = (await client.call(...words)) as [string, string[]];
+    if (keys.length > 0) await client.call('UNLINK', ...keys);
     cursor = next;
   } while (cursor !== '0');
 }

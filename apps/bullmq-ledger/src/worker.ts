@@ -1,23 +1,23 @@
-// One worker process. Its arguments: where Redis is, the name of the queue, and `guarded` or `plain`.
+// One worker process. Its arguments: the client, where Redis is, the queue, and `guarded` or `plain`.
 import { guard } from '@holdfast/bullmq';
 import { createLocker } from '@holdfast/core';
-import { redisStore } from '@holdfast/redis';
 import { Queue, Worker, type Processor } from 'bullmq';
-import { Redis } from 'ioredis';
+import { connect, type ClientName } from './client.ts';
 import { Ledger } from './ledger.ts';
 import { lockOf, type Transfer } from './transfers.ts';
 
-const [url = '', name = '', way] = process.argv.slice(2);
-const redis = new Redis(url, { maxRetriesPerRequest: null });
-const queue = new Queue<Transfer>(name, { connection: redis });
-const locker = createLocker({ store: redisStore(redis), namespace: name });
-const ledger = new Ledger(redis, name);
+const [library = '', url = '', name = '', way] = process.argv.slice(2);
+const client = await connect(library as ClientName, url);
+const { connection } = client;
+const queue = new Queue<Transfer>(name, { connection });
+const locker = createLocker({ store: client.store, namespace: name });
+const ledger = new Ledger(client, name);
 
 const guarded = guard<Transfer>(
   {
     locker,
     key: (job) => [lockOf(job.data.from), lockOf(job.data.to)],
-    order: { queue, redis },
+    order: { queue, redis: client.scripts },
     // A worker that dies keeps its accounts until its jobs have been found: so their order is kept too.
     ttl: 20_000,
     owner: 'job',
@@ -28,7 +28,7 @@ const guarded = guard<Transfer>(
 const plain: Processor<Transfer> = (job) => ledger.post(job.data, undefined);
 
 const worker = new Worker<Transfer>(name, way === 'plain' ? plain : guarded, {
-  connection: redis,
+  connection,
   autorun: false,
   concurrency: 8,
   // How soon it is found out that a worker died.

@@ -5,14 +5,14 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { redisBinary, useRedis } from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
 const command = ['--import', 'tsx', '--conditions=@holdfast/source', 'src/main.ts'];
 const redis = useRedis();
 
-function launch(env: NodeJS.ProcessEnv) {
-  return spawn(process.execPath, command, {
+function launch(env: NodeJS.ProcessEnv, args: readonly string[] = []) {
+  return spawn(process.execPath, [...command, ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -20,13 +20,13 @@ function launch(env: NodeJS.ProcessEnv) {
 }
 
 /** Runs it to its end. */
-async function start(env: NodeJS.ProcessEnv) {
-  const child = launch(env);
+async function start(env: NodeJS.ProcessEnv, args: readonly string[] = []) {
+  const child = launch(env, args);
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (text: Buffer) => (output.stdout += text.toString()));
   child.stderr.on('data', (text: Buffer) => (output.stderr += text.toString()));
   const [code] = (await once(child, 'close')) as [number];
-  return { code, ...output };
+  return { code, pid: child.pid, ...output };
 }
 
 const timeout = 120_000;
@@ -50,9 +50,9 @@ function expectGood({ code, stdout, stderr }: Awaited<ReturnType<typeof start>>)
 }
 
 /** What it has written to the given Redis, and not removed. */
-async function left(): Promise<string[]> {
+async function left(pid: number | undefined): Promise<string[]> {
   const client = new Redis(redis.url);
-  const keys = await client.keys('*ledger*');
+  const keys = await client.keys(`*ledger-${pid}-*`);
   client.disconnect();
   return keys;
 }
@@ -64,39 +64,55 @@ test(
     const result = await start({ REDIS_URL: redis.url });
     expectGood(result);
     expect(result.stdout).toMatch(/^2,000 transfers/);
-    expect(await left()).toEqual([]);
+    expect(await left(result.pid)).toEqual([]);
   },
 );
 
-test('it starts a redis-server itself', { timeout }, async () => {
-  const PATH = `${dirname(redisBinary())}:${process.env['PATH']}`;
-  const result = await start({ REDIS_URL: '', PATH, LEDGER_TRANSFERS: '300' });
-  expect(result.stdout).toContain('on a redis-server of its own');
-  expectGood(result);
-});
+describe('the ledger', () => {
+  test('it starts a redis-server itself', { timeout }, async () => {
+    const PATH = `${dirname(redisBinary())}:${process.env['PATH']}`;
+    const result = await start({ REDIS_URL: '', PATH, LEDGER_TRANSFERS: '300' });
+    expect(result.stdout).toContain('on a redis-server of its own');
+    expectGood(result);
+  });
 
-test.each(['SIGTERM', 'SIGINT'] as const)(
-  'it leaves nothing behind when it is stopped by %s in the middle',
-  { timeout },
-  async (signal) => {
-    const child = launch({ REDIS_URL: redis.url });
-    const closed = once(child, 'close');
-    let stdout = '';
-    child.stdout.on('data', (text: Buffer) => {
-      stdout += text.toString();
-      if (stdout.includes('1. ') && stdout.includes(' of 2,000 posted')) child.kill(signal);
-    });
-    expect(await closed).toEqual([signal === 'SIGTERM' ? 143 : 130, null]);
-    expect(await left()).toEqual([]);
-  },
-);
+  test('it does the same by a client of node-redis', { timeout }, async () => {
+    const env = { REDIS_URL: redis.url, LEDGER_TRANSFERS: '150' };
+    const result = await start(env, ['--client', 'node-redis']);
+    expect(result.stdout).toContain('on the Redis of REDIS_URL, by node-redis\n');
+    expectGood(result);
+    expect(await left(result.pid)).toEqual([]);
+  });
 
-test('it says what it needs where there is no Redis', { timeout }, async () => {
-  const { code, stdout, stderr } = await start({ REDIS_URL: '', PATH: '/nonexistent' });
-  expect(code).toBe(1);
-  expect(stdout).toBe('');
-  expect(stderr).toMatch(/^This needs a Redis server\. Any of these will do:/);
-  const away = await start({ REDIS_URL: 'redis://127.0.0.1:1' });
-  expect(away.code).toBe(1);
-  expect(away.stderr).toMatch(/^Nobody answers at REDIS_URL\./);
+  test('it says which clients there are', { timeout }, async () => {
+    const { code, stdout, stderr } = await start({}, ['--client', 'other']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toBe('There is one option: --client ioredis|node-redis.\n');
+  });
+
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'it leaves nothing behind when it is stopped by %s in the middle',
+    { timeout },
+    async (signal) => {
+      const child = launch({ REDIS_URL: redis.url });
+      const closed = once(child, 'close');
+      let stdout = '';
+      child.stdout.on('data', (text: Buffer) => {
+        stdout += text.toString();
+        if (stdout.includes('1. ') && stdout.includes(' of 2,000 posted')) child.kill(signal);
+      });
+      expect(await closed).toEqual([signal === 'SIGTERM' ? 143 : 130, null]);
+      expect(await left(child.pid)).toEqual([]);
+    },
+  );
+
+  test('it says what it needs where there is no Redis', { timeout }, async () => {
+    const { code, stdout, stderr } = await start({ REDIS_URL: '', PATH: '/nonexistent' });
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/^This needs a Redis server\. Any of these will do:/);
+    const away = await start({ REDIS_URL: 'redis://127.0.0.1:1' });
+    expect(away.code).toBe(1);
+    expect(away.stderr).toMatch(/^Nobody answers at REDIS_URL\./);
+  });
 });

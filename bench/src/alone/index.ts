@@ -11,7 +11,7 @@ import {
   type TestServer,
 } from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
-import { median, table } from '../harness.ts';
+import { median, quick, table } from '../harness.ts';
 import type { Figures, Measured } from './child.ts';
 import { variants, type Store } from './variants.ts';
 
@@ -246,7 +246,7 @@ const QUICK: Length = { fresh: 2_000, steady: 2_000, rounds: 1 };
 
 /** Locks that nobody else wants, in processes as users start them: from the first lock on, and steady. */
 export async function run(): Promise<boolean> {
-  const length = process.env['BENCH_QUICK'] === undefined ? FULL : QUICK;
+  const length = quick ? QUICK : FULL;
   const goals: Goal[] = [];
   const all = async (store: Store, work: string, bytes: Bytes): Promise<Map<string, Run>> => {
     const runs = await measure(store, work, length);

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { guard } from '@holdfast/bullmq';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
-import { median, table, verdict } from '../harness.ts';
+import { median, quick, table, verdict } from '../harness.ts';
 import { CountedRedis, makeLocker, type Data } from './variants.ts';
 
-const JOBS = 1_000;
-const ROUNDS = 5;
+const JOBS = quick ? 400 : 1_000;
+const ROUNDS = quick ? 3 : 7;
 const CONCURRENCIES = [10, 50, 200];
 /** Without order, jobs of other keys never wait for each other: what order costs is seen beside it. */
 const GOAL = { share: 0.8, calls: 2, scripts: 4 };

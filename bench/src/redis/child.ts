@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { onClients } from './clients.ts';
 import { holders } from './holders.ts';
 import { pin } from './pin.ts';
 import { variants, type Take } from './peers.ts';
@@ -10,7 +11,8 @@ import { countRequests } from './requests.ts';
 const [name, work, url, start] = process.argv.slice(2) as [string, string, string, string?];
 /** ms on the clock of the machine, the same for all processes. */
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
-const take = (): Promise<Take> => (variants[name] as (url: string) => Promise<Take>)(url);
+const take = (): Promise<Take> =>
+  ((variants[name] ?? onClients[name]) as (url: string) => Promise<Take>)(url);
 
 /** Runs work of so many locks each time it is asked: µs per lock and release. */
 async function turns(count: number, run: (count: number) => Promise<unknown>): Promise<never> {

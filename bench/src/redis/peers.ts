@@ -26,7 +26,7 @@ async function holdfast(url: string): Promise<Take> {
   };
 }
 
-const COMPARE_AND_DELETE = `
+export const COMPARE_AND_DELETE = `
 if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
 return 0
 `;

@@ -50,7 +50,8 @@ class Items implements Target {
   }
 
   private async put(name: string, random: Random): Promise<void> {
-    const item = { id: 'id', owner: 'task', label: 'label', token: 5, over: 'x', kept: true };
+    const given = { id: 'id', owner: 'task', label: 'label', token: 5, over: 'x', kept: true };
+    const item = { v: 1, ...given };
     const fields = Object.entries(item).map(([field, value]) => [
       random.chance(0.1) ? random.text() : field,
       random.chance(0.3) ? random.json() : value,

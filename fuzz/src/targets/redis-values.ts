@@ -68,11 +68,12 @@ class StoredValues implements Target {
   private putValue(random: Random, admin: Redis, name: string, value?: string): Promise<unknown> {
     const ends = Date.now() + random.pick([-1_000, 1, 60_000, 1e9]);
     const token = `${Date.now()}000`;
-    const real = value ?? `holdfast:1 held ${ends} ${token} 129 - id store/client label =`;
+    const real =
+      value ?? `holdfast:1 held ${ends} 000060000 ${token} 129 - id store/client label =`;
     const likely = [
       real,
       `holdfast:1 reserved ${ends} ${token} store/client`,
-      `holdfast:1 kept ${ends} ${token} 1 queue id - label owner`,
+      `holdfast:1 kept ${ends} 000060000 ${token} 1 queue id - label owner`,
       token,
     ];
     const field = random.text();

@@ -61,7 +61,11 @@ function checkOrder(order: OrderOptions): void {
     refuse('order.queue', 'the Queue that the worker works on');
   }
   if (typeof redis?.evalsha !== 'function') {
-    refuse('order.redis', 'a client of ioredis for the Redis that the queue is in');
+    refuse(
+      'order.redis',
+      'a client of ioredis or iovalkey for the Redis that the queue is in, or `redisScripts(client)` of ' +
+        '@holdfast/redis for any other',
+    );
   }
   if (onFailure !== undefined && onFailure !== 'continue' && onFailure !== 'hold') {
     refuse('order.onFailure', "'continue', 'hold' or absent");

@@ -27,7 +27,10 @@ export interface OrderQueue {
   getJobState(id: string): Promise<string>;
 }
 
-/** What the guard needs of ioredis' `Redis` or `Cluster`, 5 or 6. */
+/**
+ * What the guard needs of a Redis client. `Redis` and `Cluster` of ioredis and iovalkey have it; for
+ * node-redis and GLIDE, `redisScripts(client)` of `@holdfast/redis` makes it.
+ */
 export interface OrderRedis {
   evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
   eval(script: string, keys: number, words: string[]): Promise<unknown>;
@@ -37,7 +40,10 @@ export interface OrderRedis {
 export interface OrderOptions {
   /** The queue that the worker works on. */
   queue: OrderQueue;
-  /** A client of the Redis, and the database, that the queue is in. */
+  /**
+   * A client of the Redis, and the database, that the queue is in: of ioredis or iovalkey, or
+   * `redisScripts(client)` of `@holdfast/redis` for any other.
+   */
   redis: OrderRedis;
   /**
    * What the jobs behind a job that fails do. `'continue'`: they run while it waits for its next attempt,

@@ -72,7 +72,7 @@ async function eachOnce(queue: Queue<Data>, count: number): Promise<void> {
 
 describe('when the holder of a lock is killed', () => {
   test.each([true, false])(
-    'its job is completed once by another worker, and so are those behind it (order: %s)',
+    'another worker completes its job once, and those behind it (order: %s)',
     async (ordered) => {
       const queue = site.queue();
       const told = { ordered, guard: { ttl: 1_200, delay: 300 } };
@@ -94,7 +94,7 @@ describe('when the holder of a lock is killed', () => {
     expect(tokens[1]?.token).toBeGreaterThan(tokens[0]?.token ?? Infinity);
   });
 
-  test('those behind it run when its lease is over, long before BullMQ finds out', async () => {
+  test('the jobs behind its job run when its lease is over, long before BullMQ finds out', async () => {
     const queue = site.queue();
     const worker = { lockDuration: 3_600_000, concurrency: 3, drainDelay: 1 };
     const told = { guard: { ttl: 1_000, delay: 300 }, worker };

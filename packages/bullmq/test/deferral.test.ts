@@ -63,7 +63,7 @@ describe('jobs of one key', () => {
     await busy.release();
   });
 
-  test('also where other code holds the lock, and other queues use it', async () => {
+  test('run one at a time also where other code holds the lock, and other queues use it', async () => {
     const locker = site.locker();
     const queues = [site.queue(), site.queue()];
     const log = new Log();
@@ -238,7 +238,7 @@ describe('a job whose key is taken', () => {
     expect((await jobNow(queue, job)).attemptsMade).toBe(2);
   });
 
-  test('gets what a function says: a value, a delay, or one of the words', async () => {
+  test('becomes what a function says: a value, a delay, or one of the words', async () => {
     const queue = site.queue();
     const locker = site.locker();
     const lock = await locker.lock('k');

@@ -127,7 +127,7 @@ describe('a worker that closes', () => {
     await lock.release();
   });
 
-  test('is paused without starting what else waits', async () => {
+  test('starts nothing more when it is paused instead', async () => {
     const queue = site.queue();
     const locker = site.locker();
     await locker.lock('k');

@@ -28,8 +28,8 @@ function counted(): { redis: OrderRedis; readonly calls: number } {
   return counter;
 }
 
-describe('a woken job is the next that its queue starts', () => {
-  test('with a thousand jobs of other keys before it', async () => {
+describe('a woken job', () => {
+  test('starts before a thousand jobs of other keys', async () => {
     const queue = site.queue();
     const order: string[] = [];
     const keys = [...range(6).map(() => 'hot'), ...range(1_000).map((n) => `key-${n}`)];
@@ -43,7 +43,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(order.lastIndexOf('hot')).toBeLessThan(100);
   });
 
-  test('among those of its priority, and behind more urgent ones', async () => {
+  test('starts among those of its priority, behind more urgent ones', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue);
     const behind = await add(queue, { key: 'k', n: 1 }, { priority: 5 });
@@ -60,7 +60,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(log.ended).toContain(1);
   });
 
-  test('also in a queue that is paused meanwhile, once it resumes', async () => {
+  test('starts once its queue resumes, if that was paused meanwhile', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue);
     await add(queue, { key: 'k', n: 1 });
@@ -74,7 +74,7 @@ describe('a woken job is the next that its queue starts', () => {
     expect(log.ended).toEqual([0, 1]);
   });
 
-  test('and two thousand jobs of one key flow from the start', async () => {
+  test('starts at once where two thousand jobs have its key', async () => {
     const queue = site.queue();
     await queue.addBulk(bulk(2_000, () => 'k'));
     const log = new Log();
@@ -129,7 +129,7 @@ test('a burst of 3,000 jobs does not hold up the first job of another key', asyn
   expect(seen).toBeLessThanOrEqual(50);
 });
 
-describe.each([10, 50, 200])('with keys that take a while, %i jobs at a time', (concurrency) => {
+describe.each([10, 50, 200])('where keys take a while and %i jobs run at a time', (concurrency) => {
   test.each([1, 2])(
     'a job costs one call of its key and few scripts (%i workers)',
     async (workers) => {
@@ -154,6 +154,67 @@ describe.each([10, 50, 200])('with keys that take a while, %i jobs at a time', (
       await completed(queue, 400);
       expect(calls / 400).toBeLessThanOrEqual(2);
       expect(counter.calls / 400).toBeLessThanOrEqual(4);
+    },
+  );
+});
+
+test('the commands that a job costs do not grow with the number of jobs that run', async () => {
+  const client = site.client();
+  const costs: number[] = [];
+  for (const concurrency of [10, 200]) {
+    const queue = site.queue();
+    await queue.addBulk(bulk(400, (n) => `key-${n}`));
+    const key = async (job: Job<Data>): Promise<string> => {
+      await sleep(5 + Math.random() * 5);
+      return job.data.key;
+    };
+    await client.config('RESETSTAT');
+    const worker = site.worker(
+      queue,
+      guard(site.options(queue, { key }), async () => {}),
+      { concurrency },
+    );
+    await completed(queue, 400);
+    const stats = await client.info('commandstats');
+    // Not those with which the test looks.
+    const commands = [...stats.matchAll(/cmdstat_(\w+):calls=(\d+)/g)].filter(
+      ([, name]) => name !== 'zcard' && name !== 'info',
+    );
+    costs.push(commands.reduce((sum, [, , calls]) => sum + Number(calls), 0) / 400);
+    await worker.close();
+  }
+  const [few = 0, many = Infinity] = costs;
+  expect(many).toBeLessThanOrEqual(few * 1.25);
+});
+
+describe('a job that is started before another one of its key, and tells its key later,', () => {
+  test.each(['defer', 'skip', 'fail'] as const)(
+    "runs first, without a start in vain (onLocked: '%s')",
+    async (onLocked) => {
+      const queue = site.queue();
+      const log = new Log();
+      const slow = gate();
+      const locker = site.locker();
+      // The second job has asked for its lock by then.
+      locker.on('acquired', () => slow.open());
+      const key = async (job: Job<Data>): Promise<string> => {
+        if (job.data.n === 1) await slow.opened;
+        return job.data.key;
+      };
+      const jobs = [];
+      for (const n of [1, 2]) jobs.push(await add(queue, { key: 'k', n }));
+      site.worker(queue, guard(site.options(queue, { locker, key, onLocked }), logging(log, 20)), {
+        concurrency: 2,
+      });
+      const ended = async (): Promise<number> =>
+        (await queue.getCompletedCount()) + (await queue.getFailedCount());
+      await until(async () => (await ended()) === 2);
+      expect(log.ended).toEqual(onLocked === 'defer' ? [1, 2] : [1]);
+      const [first, second] = await Promise.all(jobs.map((job) => jobNow(queue, job)));
+      expect(first?.attemptsStarted).toBe(1);
+      expect(second?.attemptsStarted).toBeLessThanOrEqual(2);
+      expect(await queue.getFailedCount()).toBe(onLocked === 'fail' ? 1 : 0);
+      expect(await locker.inspect('k')).toBeNull();
     },
   );
 });
@@ -195,8 +256,8 @@ test.each(['a job', 'other code'])(
   },
 );
 
-describe('hostile job data', () => {
-  test('with thousands of keys fails its job before anything is locked', async () => {
+describe('a job with hostile data', () => {
+  test('of thousands of keys fails before anything is locked', async () => {
     const queue = site.queue();
     const counter = counted();
     const order = { queue, redis: counter.redis };
@@ -213,7 +274,7 @@ describe('hostile job data', () => {
     await completed(queue, 1);
   });
 
-  test('with keys and ids like those of the guard meets no keys of the guard', async () => {
+  test('of keys and ids like those of the guard meets no keys of the guard', async () => {
     const queue = site.queue();
     const log = new Log();
     site.worker(queue, guard(site.options(queue), logging(log)), { concurrency: 3 });
@@ -227,7 +288,7 @@ describe('hostile job data', () => {
   });
 
   test.each([Number.NaN, -1, 1e300, Infinity])(
-    'that makes its delay %s defers its job for a possible time',
+    'that makes its delay %s is deferred for a possible time',
     async (delay) => {
       const queue = site.queue();
       const locker = site.locker();

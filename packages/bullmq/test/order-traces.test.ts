@@ -6,8 +6,8 @@ import { parked, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
 
-describe('no key is left behind', () => {
-  test('when a parked job is removed', async () => {
+describe('the order', () => {
+  test('leaves no key behind when a parked job is removed', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue);
     const [first, second] = [
@@ -24,7 +24,7 @@ describe('no key is left behind', () => {
   });
 
   test.each(['removed', 'drained', 'obliterated'])(
-    'when the jobs are %s while other code holds the lock',
+    'leaves no key behind when the jobs are %s while other code holds the lock',
     async (how) => {
       const queue = site.queue();
       const lock = await site.locker().lock('k');
@@ -50,7 +50,7 @@ describe('no key is left behind', () => {
     },
   );
 
-  test('for ever: what a crash leaves expires', async () => {
+  test('leaves nothing for ever: what a crash leaves expires', async () => {
     const queue = site.queue();
     const { end } = await site.heldWorker(queue);
     await addMany(queue, 1);

@@ -1,7 +1,7 @@
 // What wakes parked jobs, and what does when that fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Locker } from '@holdfast/core';
-import { guard, type OrderQueue } from '@holdfast/bullmq';
+import { guard, type OrderOptions, type OrderQueue } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import {
@@ -20,12 +20,17 @@ import { OrderClient } from '../src/order/client.ts';
 import { registrationOf, type Registration } from '../src/order/registration.ts';
 import { join } from '../src/order/scripts/join.ts';
 import { leave } from '../src/order/scripts/leave.ts';
+import { PROGRAM } from '../src/order/scripts/program.ts';
 import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
 
-describe('a lock that other code releases', () => {
+/** As that of a process that has started no job of the queue. */
+const orderClient = (order: OrderOptions): OrderClient =>
+  new OrderClient(order, PROGRAM, { jobs: [] });
+
+describe('a release by other code', () => {
   test('is noticed within the safety delay', async () => {
     const queue = site.queue();
     const log = new Log();
@@ -39,7 +44,7 @@ describe('a lock that other code releases', () => {
     expect(log.ended).toEqual(range(3));
   });
 
-  test('while a job is being parked is noticed at once', async () => {
+  test('is noticed at once while a job is being parked', async () => {
     const queue = site.queue();
     const log = new Log();
     const other = site.locker();
@@ -56,7 +61,7 @@ describe('a lock that other code releases', () => {
     expect(await startsOf(queue)).toBe(2);
   });
 
-  test('and that is reserved for another waiter wakes nobody for ever', async () => {
+  test('wakes nobody for ever if the lock is reserved for another waiter', async () => {
     const queue = site.queue();
     const log = new Log();
     const locker = site.locker();
@@ -87,8 +92,8 @@ function deaf(queue: Queue<Data>): OrderQueue {
   };
 }
 
-describe('when the one that wakes is gone', () => {
-  test('after its release and before the wake-up, the next runs within the safety delay', async () => {
+describe('when the process that wakes is gone', () => {
+  test('the next job runs within the safety delay, if it went between release and wake-up', async () => {
     const queue = site.queue();
     const log = new Log();
     const order = { queue: deaf(queue), redis: site.client() };
@@ -99,7 +104,7 @@ describe('when the one that wakes is gone', () => {
     expect(log.ended).toEqual(range(6));
   });
 
-  test('the first of a line of many is never away for longer than the safety delay', async () => {
+  test('the first job of a line is never away for longer than the safety delay', async () => {
     const queue = site.queue();
     const { log, end } = await site.heldWorker(queue, { delay: 600 });
     await addMany(queue, 8);
@@ -202,7 +207,7 @@ test('a job that stalls after it has left its place is not waited for', async ()
   const queue = site.queue();
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue));
-  const client = new OrderClient({ queue, redis: site.client() });
+  const client = orderClient({ queue, redis: site.client() });
   const registration = async (n: number, run: string) =>
     registrationOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
   // Nobody of this queue has been started by BullMQ.
@@ -223,7 +228,7 @@ test('a job that is started again is not passed because its dead run has asked l
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue, { ttl: 50 }));
   const redis = site.client();
-  const client = new OrderClient({ queue, redis });
+  const client = orderClient({ queue, redis });
   const ask = async (n: number, run: string) => {
     const registration = registrationOf(settings, await jobNow(queue, { id: `${n}` }), ['k'], run);
     return join(client, registration, { names: [], impatient: false });
@@ -249,7 +254,7 @@ test.each([{}, { jobId: 'own' }])(
     await sleep(2);
     await addMany(queue, 2);
     const settings = resolveOptions(site.options(queue));
-    const client = new OrderClient({ queue, redis: site.client() });
+    const client = orderClient({ queue, redis: site.client() });
     const jobs = (await queue.getWaiting()) as Job<Data>[];
     const [, second, third] = jobs.map((job) => registrationOf(settings, job, ['k'], ''));
     const own = registrationOf(settings, first, ['k'], '');

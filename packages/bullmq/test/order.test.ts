@@ -56,7 +56,7 @@ describe('jobs of a key', () => {
     expect(await startsOf(queue)).toBeLessThanOrEqual(3);
   });
 
-  test('take their places in the order in which they were started, whoever asks first', async () => {
+  test('run in the order in which they were started, whoever tells its key first', async () => {
     const queue = site.queue();
     const log = new Log();
     const slow = gate();
@@ -119,7 +119,7 @@ describe('jobs of a key', () => {
     expect([priority(6), priority(5), priority(3)]).toEqual([9, 2, 0]);
   });
 
-  test('of several keys wait for all of them, without deadlock', async () => {
+  test('wait for all of their keys, without deadlock', async () => {
     const queue = site.queue();
     const log = new Log();
     const keys = (job: Job<Data>): string[] => job.data.key.split('+');
@@ -164,7 +164,7 @@ describe('jobs of a key', () => {
     expect(await queue.getFailedCount()).toBe(0);
   });
 
-  test('that fail leave the line, and come back to their place', async () => {
+  test('leave the line when they fail, and come back to their place', async () => {
     const queue = site.queue();
     const attempts: string[] = [];
     site.worker(
@@ -213,7 +213,7 @@ describe('jobs of a key', () => {
     expect(log.ended).toEqual(range(20));
   });
 
-  test('may be of job schedulers, each iteration once', async () => {
+  test('may come from job schedulers, each iteration once', async () => {
     const queue = site.queue();
     const log = new Log();
     site.worker(queue, guard(site.options(queue), logging(log, 30)), { concurrency: 4 });

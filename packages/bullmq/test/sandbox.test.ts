@@ -27,7 +27,7 @@ async function sandbox(useWorkerThreads: boolean, ordered: boolean) {
 describe.each([
   ['processes', false],
   ['threads', true],
-])('in %s', (_, threads) => {
+])('in sandboxes that are %s,', (_, threads) => {
   test('jobs of a key run one at a time, in order, in few starts', async () => {
     const { queue, log } = await sandbox(threads, true);
     for (const n of range(12)) await add(queue, { key: 'k', n });

@@ -16,15 +16,27 @@ export function ago(since: number | undefined, now = Date.now()): string {
   return since === undefined ? '?' : formatDuration(now - since);
 }
 
+/** Who holds a lock: one, or the first of several and how many more. */
+export function heldBy({
+  label,
+  holders = [],
+}: {
+  label: string;
+  holders?: LockInfo['holders'];
+}): string {
+  const more = holders.length > 1 ? ` and ${holders.length - 1} more` : '';
+  return printable(label) + more;
+}
+
 export function lockTable(locks: readonly LockInfo[], width?: number): string[] {
   const now = Date.now();
-  const rows = locks.map(({ key, label, since, remaining, waiters, fencingToken }) => [
-    printable(key),
-    printable(label),
-    ago(since, now),
-    remaining === undefined ? '?' : formatDuration(remaining),
-    String(waiters ?? '?'),
-    String(fencingToken),
+  const rows = locks.map((lock) => [
+    printable(lock.key),
+    heldBy(lock),
+    ago(lock.since, now),
+    lock.remaining === undefined ? '?' : formatDuration(lock.remaining),
+    String(lock.waiters ?? '?'),
+    String(lock.fencingToken),
   ]);
   return table(COLUMNS, rows, width);
 }

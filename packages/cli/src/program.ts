@@ -12,6 +12,7 @@ import { EXIT, exitCodeOf, messageOf } from './exit-codes.ts';
 const EXAMPLES = `
 Examples:
   holdfast run migrate -- npx drizzle-kit migrate     one replica migrates, the others wait
+  holdfast run export --limit 3 -- node export.js     three at a time, on all machines
   holdfast run nightly --try -- node report.js        on one machine; 75 on the others
   holdfast ls order:                                  what is held, the oldest first
   holdfast inspect order:42                           who holds it, and who waits
@@ -33,6 +34,12 @@ function count(text: string): number {
     throw new InvalidArgumentError('It must be a whole number from 1.');
   }
   return number;
+}
+
+/** One limit, or one for each key. */
+function limits(text: string): number | number[] {
+  const [first, ...others] = text.split(',').map(count);
+  return others.length === 0 ? (first as number) : [first as number, ...others];
 }
 
 /**
@@ -101,7 +108,12 @@ function makeProgram(command: readonly string[], done: (code: number) => void): 
     .option('--try', 'do not wait')
     .option('--max-hold <duration>', 'stop the command after so long', parseDuration('--max-hold'))
     .option('--shared', 'together with others that say --shared')
-    .option('--limit <n>', 'together with n - 1 others that say so', count)
+    .option(
+      '--limit <n>',
+      'together with n - 1 others that say so; for several keys one each: 3,10',
+      limits,
+    )
+    .option('--weight <n>', 'how many of the --limit this one is', count)
     .option('--label <text>', 'who holds, for people')
     .action(async (keys: string[], flags) => done(await run(keys, command, flags)));
   add('ls', 'list the locks that are held, the oldest first')
@@ -114,6 +126,7 @@ function makeProgram(command: readonly string[], done: (code: number) => void): 
   add('release', 'free a lock, whoever holds it; the holder is told')
     .argument('<key>')
     .requiredOption('--reason <text>', 'why, for those who read the log')
+    .option('--holder <owner>', 'only this one of several holders, as inspect shows its owner')
     .option('--yes', 'do not ask')
     .action(async (key: string, flags) => done(await release(key, flags)));
   add('watch', 'show the locks that are held, live')

@@ -4,15 +4,12 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onTestFinished } from 'vitest';
-
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const flags = ['--import', import.meta.resolve('tsx'), '--conditions=@holdfast/source', main];
+import { inject, onTestFinished } from 'vitest';
 
 /** Node, and the program from its sources. */
 export const commandOf = (args: readonly string[]): string[] => [
   process.execPath,
-  ...flags,
+  inject('program'),
   ...args,
 ];
 

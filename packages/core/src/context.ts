@@ -23,7 +23,10 @@ export class Context {
   readonly answers = new Answers();
   readonly time: Time;
   readonly events: Events;
+  /** Of requests. */
   readonly timeouts: Timeouts;
+  /** Of acquisitions that wait. */
+  readonly limits: Timeouts;
   readonly calls: StoreCalls;
   readonly ids: Ids;
   readonly timings: LeaseTimings;
@@ -35,6 +38,8 @@ export class Context {
   readonly client: string;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   readonly tokens: number;
+  /** Whether it listens to the store, as it does from the first request on. */
+  subscribed = false;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
 
   constructor(
@@ -44,7 +49,8 @@ export class Context {
   ) {
     this.time = new Time(clock, this.notices, () => this.renewer.verify());
     this.events = new Events(settings.name, store.name, this.notices);
-    this.timeouts = new Timeouts(this.time);
+    this.timeouts = new Timeouts(this.time, true);
+    this.limits = new Timeouts(this.time, false);
     this.calls = new StoreCalls(this.time, this.timeouts, this.events, this.notices);
     this.ids = new Ids(this.time);
     this.timings = new LeaseTimings(store, this.time, settings);
@@ -56,8 +62,9 @@ export class Context {
     this.tokens = Math.min((settings.handoff?.max ?? 0) + 1, MAX_TOKENS);
   }
 
-  /** Listens to the store, from the first request on. */
+  /** Begins to listen to the store. */
   subscribe(): void {
+    this.subscribed = true;
     this.unsubscribe ??= this.store.subscribe(this.client, (event) => this.hear(event));
   }
 

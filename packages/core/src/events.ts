@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel, type Channel } from 'node:diagnostics_channel';
 import type { LockStoreError, LossReason } from './errors.ts';
 import type { Notices } from './util/notices.ts';
+import { isPromiseLike } from './util/promises.ts';
 
 /** In every payload. */
 export interface LockEvent {
@@ -195,10 +196,8 @@ export class Events {
     const told = (error: unknown): void =>
       this.warn('HOLDFAST_LISTENER_FAILED', `A listener failed: ${String(error)}`);
     try {
-      const result = run() as { then?: unknown } | undefined;
-      if (typeof result?.then === 'function') {
-        (result as PromiseLike<unknown>).then(undefined, told);
-      }
+      const result = run();
+      if (isPromiseLike(result)) result.then(undefined, told);
     } catch (error) {
       told(error);
     }

@@ -41,7 +41,21 @@ function escape(text: string, plain: RegExp): string {
  * ```
  */
 export function storedKey(namespace: string, key: string): string {
-  const encoded = `${escape(namespace, PLAIN_NAMESPACE)}:${escape(key, PLAIN)}`;
+  return storedKeyOf(startOf(namespace), key);
+}
+
+/** What the stored keys of a namespace begin with. */
+export function startOf(namespace: string): string {
+  return `${escape(namespace, PLAIN_NAMESPACE)}:`;
+}
+
+/**
+ * As {@link storedKey}.
+ *
+ * @param start of the namespace, see {@link startOf}
+ */
+export function storedKeyOf(start: string, key: string): string {
+  const encoded = start + (PLAIN.test(key) ? key : escape(key, PLAIN));
   if (encoded.length <= LONGEST) return encoded;
   const digest = createHash('sha256').update(encoded).digest('hex');
   return `${encoded.slice(0, KEPT_PREFIX)}~${digest}`;
@@ -54,7 +68,7 @@ export function storedKey(namespace: string, key: string): string {
 export function storedPrefix(namespace: string, prefix: string): string {
   // Half a surrogate pair is encoded otherwise than the whole.
   const whole = prefix.replace(/[\ud800-\udbff]$/, '');
-  return `${escape(namespace, PLAIN_NAMESPACE)}:${escape(whole, PLAIN)}`.slice(0, KEPT_PREFIX);
+  return `${startOf(namespace)}${escape(whole, PLAIN)}`.slice(0, KEPT_PREFIX);
 }
 
 /** The beginning of a user's key, if that is all that can be known, and what it was hashed to. */
@@ -65,7 +79,7 @@ export interface DecodedKey {
 
 /** What {@link storedKey} made a stored key from; `undefined` for a key of another namespace. */
 export function decodeStoredKey(namespace: string, stored: string): DecodedKey | undefined {
-  const start = `${escape(namespace, PLAIN_NAMESPACE)}:`;
+  const start = startOf(namespace);
   const mark = stored.indexOf('~');
   const encoded = mark === -1 ? stored : stored.slice(0, mark);
   if (!encoded.startsWith(start)) return undefined;

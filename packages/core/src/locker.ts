@@ -31,18 +31,18 @@ import {
   LockStoreError,
 } from './errors.ts';
 import { isEventName, type Events, type LockEvents } from './events.ts';
-import { internalsOf } from './hold/handle.ts';
+import type { Handle } from './hold/lock-events.ts';
 import { handOut, JoinedLock } from './hold/lock-views.ts';
-import { storedKey } from './keys.ts';
+import { startOf, storedKeyOf } from './keys.ts';
 import {
   checkClock,
   checkKey,
   checkKeys,
-  isLongKey,
   limitOf,
   resolveForcedOwner,
   resolveLockerOptions,
   settingsFor,
+  SHORT_KEY,
   type LockSettings,
   unknownCloseOption,
 } from './options.ts';
@@ -50,7 +50,7 @@ import { KnownSettings } from './known-settings.ts';
 import { forceRelease, inspect, list } from './questions.ts';
 import { enclosingLocks, inScope, isInScope, type Enclosing, type Wanted } from './scope.ts';
 import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './util/store-calls.ts';
+import { isPromiseLike } from './util/promises.ts';
 import type { NamedKey } from './acquire/waiter.ts';
 import { INSPECT, inspected } from './util/inspection.ts';
 import { restacked } from './util/traces.ts';
@@ -77,10 +77,13 @@ export class HoldfastLocker implements Locker {
   readonly #context: Context;
   readonly #waiting: KnownSettings;
   readonly #once: KnownSettings;
+  /** What stored keys begin with, unless the store encodes them. */
+  readonly #keyStart: string;
   #closing: Promise<void> | undefined = undefined;
 
   constructor(context: Context) {
     this.#context = context;
+    this.#keyStart = startOf(context.settings.namespace);
     this.#waiting = new KnownSettings(context, context.settings.wait);
     this.#once = new KnownSettings(context, 0);
   }
@@ -89,8 +92,8 @@ export class HoldfastLocker implements Locker {
 
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
-      const settings = this.#waiting.of(options);
-      return given(this.#begin(key, settings, true) as MaybePromise<Lock>, settings.signal);
+      const settings = options === undefined ? this.#waiting.defaults : this.#waiting.of(options);
+      return given(this.#begin(key, settings, true) as MaybePromise<Taken>, settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -98,7 +101,7 @@ export class HoldfastLocker implements Locker {
 
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
-      const settings = this.#once.of(options);
+      const settings = options === undefined ? this.#once.defaults : this.#once.of(options);
       return given(this.#begin(key, settings, false), settings.signal);
     } catch (error) {
       return Promise.reject(error);
@@ -113,8 +116,8 @@ export class HoldfastLocker implements Locker {
     try {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as LockOptions);
-      const settings = this.#waiting.of(chosen);
-      return run(this.#begin(key, settings, true) as MaybePromise<Lock>, settings, callback);
+      const settings = chosen === undefined ? this.#waiting.defaults : this.#waiting.of(chosen);
+      return run(this.#begin(key, settings, true) as MaybePromise<Taken>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -128,7 +131,7 @@ export class HoldfastLocker implements Locker {
     try {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as TryLockOptions);
-      const settings = this.#once.of(chosen);
+      const settings = chosen === undefined ? this.#once.defaults : this.#once.of(chosen);
       return tryToRun(this.#begin(key, settings, false), settings, callback);
     } catch (error) {
       return Promise.reject(error);
@@ -200,17 +203,18 @@ export class HoldfastLocker implements Locker {
   /** @throws LockArgumentError for a key that the store cannot take */
   #name(key: string, settings?: LockSettings): string {
     const { settings: locker, store } = this.#context;
+    if (store.encodeKey === undefined) return storedKeyOf(this.#keyStart, key);
     const { namespace } = locker;
     const acquiring = settings !== undefined;
-    const stored = store.encodeKey?.({ namespace, key, owner: settings?.owner, acquiring });
-    return stored ?? storedKey(namespace, key);
+    const stored = store.encodeKey({ namespace, key, owner: settings?.owner, acquiring });
+    return stored ?? storedKeyOf(this.#keyStart, key);
   }
 
   /**
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
     const { notices } = this.#context;
     notices.begin();
     try {
@@ -221,20 +225,21 @@ export class HoldfastLocker implements Locker {
     }
   }
 
-  #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Lock | null> {
+  #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
     if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, demanding);
-    const single = typeof wanted === 'string' && wanted !== '' && !isLongKey(wanted);
-    const keys = single ? undefined : checkKeys(wanted, this.#context.settings.maxKeys);
-    if (keys !== undefined && keys.length > 1) return this.#startAll(keys, settings, demanding);
-    const key = keys?.[0] ?? (wanted as string);
-    this.#checkOpen(key);
+    let key = wanted as string;
+    if (typeof wanted !== 'string' || wanted === '' || wanted.length > SHORT_KEY) {
+      const keys = checkKeys(wanted, this.#context.settings.maxKeys);
+      if (keys.length > 1) return this.#startAll(keys, settings, demanding);
+      [key] = keys;
+    }
+    if (this.#closing !== undefined) throw new LockerClosedError({ key });
     const stored = this.#name(key, settings);
     const joined = isInScope()
       ? this.#enclosing([key], [{ stored, settings }], settings)
       : undefined;
-    throwIfAborted(settings.signal);
-    if (joined !== undefined) return joined;
-    return acquire(settings, key, stored, demanding);
+    if (settings.signal !== undefined) throwIfAborted(settings.signal);
+    return joined ?? acquire(settings, key, stored, demanding);
   }
 
   /** Each key has a limit of its own. */
@@ -242,7 +247,7 @@ export class HoldfastLocker implements Locker {
     wanted: Key,
     settings: LockSettings,
     demanding: boolean,
-  ): MaybePromise<Lock | null> {
+  ): MaybePromise<Taken | null> {
     const keys = checkKeys(wanted, this.#context.settings.maxKeys);
     const all: readonly string[] = typeof wanted === 'string' ? [wanted] : wanted;
     if (all.length !== settings.sharings?.length) {
@@ -267,7 +272,7 @@ export class HoldfastLocker implements Locker {
     settings: LockSettings,
     demanding: boolean,
     each?: readonly LockSettings[],
-  ): MaybePromise<Lock | null> {
+  ): MaybePromise<Taken | null> {
     this.#checkOpen(keys[0]);
     const named = keys.map((key, index): NamedKey & Wanted => {
       return { key, stored: this.#name(key, settings), settings: each?.[index] ?? settings };
@@ -275,8 +280,11 @@ export class HoldfastLocker implements Locker {
     const joined = isInScope() ? this.#enclosing(keys, named, settings) : undefined;
     throwIfAborted(settings.signal);
     if (joined !== undefined) return joined;
-    // In one global order, so that no two acquisitions wait for each other.
-    named.sort((a, b) => (a.stored < b.stored ? -1 : 1));
+    // In one global order, so that no two acquisitions wait for each other. Keys with the smaller limits
+    // come first: who waits for one of those has not yet taken what others could use.
+    named.sort(
+      (a, b) => limitOf(a.settings) - limitOf(b.settings) || (a.stored < b.stored ? -1 : 1),
+    );
     return new ListAcquisition(settings, keys, named, demanding).start();
   }
 
@@ -285,7 +293,7 @@ export class HoldfastLocker implements Locker {
     keys: readonly string[],
     wanted: readonly Wanted[],
     settings: LockSettings,
-  ): Lock | undefined {
+  ): JoinedLock | undefined {
     const { reentry, wait } = settings;
     if (reentry === 'ignore' || (reentry === 'reject' && wait === 0)) return undefined;
     const enclosing = enclosingLocks(this.#context.store, wanted);
@@ -317,8 +325,11 @@ function conflictWith(
   return undefined;
 }
 
+/** What an acquisition comes to: a lock, or the use of one around it. */
+type Taken = Handle | JoinedLock;
+
 /** A lock, once there is one; errors that end the wait for it name those who await this. */
-async function awaited<L>(lock: MaybePromise<L>): Promise<L> {
+async function awaited<L>(lock: PromiseLike<L>): Promise<L> {
   try {
     return await lock;
   } catch (error) {
@@ -327,18 +338,18 @@ async function awaited<L>(lock: MaybePromise<L>): Promise<L> {
 }
 
 /** What a call for a lock answers: also where the lock was there at once, an abort in the same turn counts. */
-function given<T extends Lock | null>(
-  lock: MaybePromise<T>,
+function given<T extends Taken | null>(
+  taken: MaybePromise<T>,
   signal: AbortSignal | undefined,
-): Promise<T> {
-  if (isPromiseLike(lock)) return awaited(lock).then(handedOut);
-  const taken = Promise.resolve(handedOut(lock));
-  if (signal === undefined || lock === null) return taken;
-  return taken.then((held) => (signal.aborted ? givenUp(held as Lock, signal) : held));
+): Promise<Lock | (T & null)> {
+  if (isPromiseLike(taken)) return awaited(taken).then(handedOut);
+  const lock = handedOut(taken);
+  if (signal === undefined || lock === null) return Promise.resolve(lock);
+  return Promise.resolve(lock).then((held) => (signal.aborted ? givenUp(held, signal) : held));
 }
 
-function handedOut<T extends Lock | null>(lock: T): T {
-  return (lock && handOut(lock)) as T;
+function handedOut<T extends Taken | null>(taken: T): Lock | (T & null) {
+  return taken === null ? taken : handOut(taken);
 }
 
 /** The caller has aborted before it could have the lock, and does not wait for its release. */
@@ -360,35 +371,34 @@ function endsWait(error: unknown): error is Error {
 
 /** Runs the work of `withLock` as soon as the lock is there, and releases it whatever becomes of that. */
 async function run<T>(
-  taken: MaybePromise<Lock>,
+  taken: MaybePromise<Taken>,
   { signal, throwIfLost }: LockSettings,
   work: LockCallback<T>,
 ): Promise<T> {
   const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
-  const internals = lock instanceof JoinedLock ? undefined : internalsOf(lock);
-  const ended = internals?.ended;
-  if (ended instanceof LockLostError && ended.reason === 'closed') {
-    throw new LockerClosedError({ key: lock.key });
+  const own = lock instanceof JoinedLock ? undefined : lock;
+  if (own?.ended !== undefined && own.ended instanceof LockLostError) {
+    if (own.ended.reason === 'closed') throw new LockerClosedError({ key: lock.key });
   }
-  if (internals !== undefined) internals.running = true;
+  if (own !== undefined) own.running = true;
   try {
     const value = await inScope(lock, work);
     const loss = throwIfLost ? lossOf(lock, value) : undefined;
     if (loss !== undefined) throw loss as Error;
     return value;
   } finally {
-    if (internals !== undefined) {
-      internals.running = false;
-      const released = internals.end();
+    if (own !== undefined) {
+      own.running = false;
+      const released = own.end();
       if (released instanceof Promise) await released;
     }
   }
 }
 
 async function tryToRun<T>(
-  taken: MaybePromise<Lock | null>,
+  taken: MaybePromise<Taken | null>,
   settings: LockSettings,
   work: LockCallback<T>,
 ): Promise<Outcome<T>> {

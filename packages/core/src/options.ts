@@ -25,6 +25,8 @@ const LONGEST_LABEL = 256;
 /** Bytes in UTF-8. */
 const LONGEST_KEY = 65_536;
 const LONGEST_OWNER = 1_024;
+/** A key of so many UTF-16 units, of 1 to 3 bytes each, is not too long. */
+export const SHORT_KEY = Math.floor(LONGEST_KEY / 3);
 const LONGEST_CURSOR = 1_024;
 /** Locks per page. */
 const DEFAULT_PAGE = 100;

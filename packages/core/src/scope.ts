@@ -4,7 +4,7 @@ import { internalsOf } from './hold/handle.ts';
 import type { LockSettings } from './options.ts';
 import type { Sharing } from './store.ts';
 import { shared } from './util/process-state.ts';
-import { isPromiseLike } from './util/store-calls.ts';
+import { isPromiseLike } from './util/promises.ts';
 
 /** A lock under which code runs, and the one around it. */
 interface Scope {

@@ -302,6 +302,11 @@ export interface ReleaseRequest {
   readonly keepFor?: number | undefined;
   /** Whether it was acquired with {@link AcquireRequest.sharing}. */
   readonly permit?: boolean | undefined;
+  /**
+   * Of a permit: whether its client asks for the key right after this, so that it need not be woken if it
+   * is next. A store may wake it all the same.
+   */
+  readonly asks?: boolean | undefined;
 }
 
 /** A look at one key. */

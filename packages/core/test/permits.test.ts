@@ -240,6 +240,20 @@ describe('a list of keys with limits', () => {
     expect(await take('b')).not.toBeNull();
   });
 
+  test('waits for the smaller limit before it takes of the larger, whatever the keys are called', async () => {
+    const { locker } = bench();
+    const one = locker();
+    const keys = (tenant: string) => ['exports', `tenant:${tenant}`];
+    const first = await one.lock(keys('a'), { limit: [2, 1] });
+    const second = watch(one.lock(keys('a'), { limit: [2, 1] }));
+    await settled();
+    expect(second.state).toBe('pending');
+    expect(await one.tryLock(keys('b'), { limit: [2, 1] })).not.toBeNull();
+    await first.release();
+    await settled();
+    expect(second.state).toBe('fulfilled');
+  });
+
   test('takes one limit for all keys', async () => {
     const { locker } = bench();
     const one = locker();

@@ -1,5 +1,6 @@
-import { memoryStore, type LockStore } from '@holdfast/core';
+import { memoryStore } from '@holdfast/core';
 import { lockRoute, type LockRouteOptions } from '@holdfast/express';
+import { countedStore } from '@holdfast/test-servers';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { deferred, express, post, rawClient, realLocker, serve, until } from './kit.ts';
 
@@ -8,23 +9,6 @@ beforeEach(() => {
   const printed = vi.spyOn(console, 'error').mockImplementation(() => {});
   return () => printed.mockRestore();
 });
-
-/** A store that counts what it is asked for. */
-function counted(): { readonly store: LockStore; readonly asked: string[] } {
-  const memory = memoryStore();
-  const asked: string[] = [];
-  const store = new Proxy(memory, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]): unknown => {
-        if (name === 'acquire') asked.push(name);
-        return Reflect.apply(value, target, args);
-      };
-    },
-  });
-  return { store, asked };
-}
 
 const tooMuch: Record<string, Partial<LockRouteOptions>> = {
   'a list of 12,000 keys': { key: (req) => (req.body as string).split(',') },
@@ -35,8 +19,8 @@ const tooMuch: Record<string, Partial<LockRouteOptions>> = {
 
 describe.each(Object.entries(tooMuch))('%s from a body', (_, options) => {
   test('is a bad request, asks the store for nothing, and shows nothing', async () => {
-    const { store, asked } = counted();
-    const locker = realLocker(store);
+    const counted = countedStore(memoryStore());
+    const locker = realLocker(counted.store);
     const app = express();
     app.set('env', 'production');
     app.use(express.text({ limit: '10mb' }));
@@ -51,7 +35,7 @@ describe.each(Object.entries(tooMuch))('%s from a body', (_, options) => {
     const reply = await post(url, { body });
     expect(reply.status).toBe(400);
     expect(await reply.text()).not.toContain('secret');
-    expect([ran, asked]).toEqual([false, []]);
+    expect([ran, counted.acquires]).toEqual([false, 0]);
   });
 });
 

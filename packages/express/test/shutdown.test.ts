@@ -18,7 +18,9 @@ async function busySite() {
     res.send('ok');
   });
   const { server, url } = await serve(app);
-  const replies = [post(url), post(url), post(url)];
+  // Clients that keep no connection: a server that closes waits 5 s for one that is kept.
+  const ask = () => post(url, { headers: { connection: 'close' } });
+  const replies = [ask(), ask(), ask()];
   await until(() => inside === 1 && waiting === 2);
   const close = promisify(server.close.bind(server));
   return { locker, replies, close, goOn: () => goOn.resolve() };

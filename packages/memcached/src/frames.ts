@@ -16,6 +16,8 @@ const OPAQUE_AT = 12;
 const CAS_AT = 16;
 /** Of a request that writes: 4 bytes of flags, which are 0, and the exptime. */
 const WRITE_EXTRAS = 8;
+/** Of a reply with an item: its flags. */
+const ITEM_EXTRAS = 4;
 /**
  * The longest reply, in bytes, that is kept. An item that holds a lock is far smaller; of a larger one,
  * and of a header that lies about its length, the rest is dropped as it arrives.
@@ -87,7 +89,7 @@ export class ReplyReader {
    * Calls back with each reply that is complete. Of one longer than {@link LONGEST_REPLY} it delivers
    * the beginning.
    *
-   * @throws NotBinaryError
+   * @throws NotBinaryError, and Error for a reply that no request of ours can have
    */
   read(chunk: Buffer, deliver: (reply: Reply) => void): void {
     const dropped = Math.min(this.toDrop, chunk.length);
@@ -119,12 +121,19 @@ function notBinary(bytes: Buffer, at: number): NotBinaryError {
 }
 
 function replyAt(bytes: Buffer, at: number, end: number): Reply {
-  const start = at + HEADER + bytes.readUInt16BE(at + 2) + (bytes[at + 4] as number);
+  const opcode = bytes[at + 1] as number;
+  const status = bytes.readUInt16BE(at + 6);
+  const extras = opcode === GET && status === 0 ? ITEM_EXTRAS : 0;
+  const value = at + HEADER + extras;
+  // With wrong lengths a value would look shorter than it is, and an empty item is a lock that is free.
+  if (bytes.readUInt16BE(at + 2) !== 0 || bytes[at + 4] !== extras || value > end) {
+    throw new Error('the server sent a reply whose lengths cannot be right');
+  }
   return {
-    opcode: bytes[at + 1] as number,
-    status: bytes.readUInt16BE(at + 6),
+    opcode,
+    status,
     opaque: bytes.readUInt32BE(at + OPAQUE_AT),
     cas: bytes.readBigUInt64BE(at + CAS_AT),
-    value: start < end ? bytes.toString('utf8', start, end) : '',
+    value: bytes.toString('utf8', value, end),
   };
 }

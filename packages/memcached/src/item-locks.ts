@@ -288,6 +288,8 @@ const NOTHING: Overwrite = {};
 
 function assertLock({ foreign }: LockItem): void {
   if (foreign !== true) return;
-  const message = 'The memcached item of this lock holds data that Holdfast did not write.';
+  const message =
+    'The memcached item of this lock holds data that this version of Holdfast cannot read: another ' +
+    'program, or a version with another format, wrote it.';
   throw new LockStoreError(message, { phase: 'acquire', permanent: true });
 }

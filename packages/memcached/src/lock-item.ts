@@ -12,7 +12,7 @@ export interface LockItem {
   readonly over?: string | undefined;
   /** Released early: busy for everybody until the item expires. */
   readonly kept?: boolean | undefined;
-  /** The item was not written by Holdfast. */
+  /** The item was not written by this version of Holdfast. */
   readonly foreign?: boolean | undefined;
 }
 
@@ -29,17 +29,29 @@ export interface Format {
 /** An item that nobody holds. */
 export const FREE = '';
 
+/** Of the format below. What a later version writes has another, and is refused instead of misread. */
+const VERSION = 1;
+
 /** The format of Holdfast: JSON, which an operator can read. */
 export const jsonFormat: Format = {
   ownerOnly: false,
 
   encode: ({ id, owner, label, token, over, kept }) =>
-    JSON.stringify({ id, owner: owner === id ? undefined : owner, label, token, over, kept }),
+    JSON.stringify({
+      v: VERSION,
+      id,
+      owner: owner === id ? undefined : owner,
+      label,
+      token,
+      over,
+      kept,
+    }),
 
   decode(value) {
     if (value === FREE) return undefined;
-    const { id, label, owner = id, token, over, kept } = parse(value);
+    const { v, id, label, owner = id, token, over, kept } = parse(value);
     const isOurs =
+      v === VERSION &&
       typeof id === 'string' &&
       typeof label === 'string' &&
       typeof owner === 'string' &&
@@ -52,9 +64,9 @@ export const jsonFormat: Format = {
 
 const FOREIGN: LockItem = { id: '', owner: '', label: '', foreign: true };
 
-function parse(value: string): Partial<LockItem> {
+function parse(value: string): Partial<LockItem & { v: number }> {
   try {
-    return (JSON.parse(value) ?? {}) as Partial<LockItem>;
+    return (JSON.parse(value) ?? {}) as Partial<LockItem & { v: number }>;
   } catch {
     return {};
   }

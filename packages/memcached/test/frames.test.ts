@@ -14,7 +14,6 @@ function replyBytes(opaque: number, value: string): Buffer {
   bytes[0] = 0x81;
   bytes[1] = 0x00;
   bytes[4] = 4;
-  bytes.writeUInt16BE(0x0002, 6);
   bytes.writeUInt32BE(bytes.length - 24, 8);
   bytes.writeUInt32BE(opaque, 12);
   bytes.writeBigUInt64BE(2n ** 64n - 3n, 16);
@@ -40,6 +39,7 @@ describe('a request', () => {
 
   test('has no extras when it does not write', () => {
     const bytes = requestFrame(DELETE, 'key', 7n);
+    setOpaque(bytes, 0);
     expect(bytes.toString('hex')).toBe(
       `800400030000000000000003${'00'.repeat(4)}0000000000000007${Buffer.from('key').toString('hex')}`,
     );
@@ -63,7 +63,7 @@ describe('replies', () => {
       }
       expect(found.map(({ value }) => value)).toEqual(values);
       expect(found.map(({ opaque }) => opaque)).toEqual([1, 2, 3, 4]);
-      expect(found[0]).toMatchObject({ opcode: 0, status: 2, cas: 2n ** 64n - 3n });
+      expect(found[0]).toMatchObject({ opcode: 0, status: 0, cas: 2n ** 64n - 3n });
     }
   });
 

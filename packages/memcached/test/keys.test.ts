@@ -32,7 +32,9 @@ test('a list of keys is taken all or none', async ({ site }) => {
 
 test('a key that holds other data is an error at once, and the data stays', async ({ site }) => {
   const locker = site.locker();
-  for (const data of ['hello', '{"id":7}', 'null', '[]', '{}', '"text"', '{"id":"x"}']) {
+  const others = ['hello', '{"id":7}', 'null', '[]', '{}', '"text"', '{"v":1,"id":"x"}'];
+  const later = '{"v":2,"id":"x","label":"y"}';
+  for (const data of [...others, later]) {
     await site.ask(`set holdfast:key 0 60 ${data.length}\r\n${data}`);
     for (const wait of [0, Infinity]) {
       const expected = { code: 'LOCK_STORE_UNAVAILABLE', permanent: true, key: 'key' };

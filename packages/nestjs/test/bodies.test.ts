@@ -5,7 +5,9 @@ import { StreamableFile } from '@nestjs/common';
 import { firstValueFrom, map, of } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { gate } from './kit/index.ts';
-import { collect, lock, method, rows, service, warn } from './kit/results.ts';
+import { collect, lock, method, rows, service, warn, useService } from './kit/results.ts';
+
+useService();
 
 describe.each<{ what: string; make: (source: Readable) => unknown; read: (made: any) => Readable }>(
   [

@@ -132,7 +132,7 @@ describe('other decorators', () => {
     { path: 'above', handler: 'above' },
     { path: 'below', handler: 'below' },
     { path: 'request-above', handler: 'requestAbove' },
-  ])('of a route work above and below: $path', async ({ path, handler }) => {
+  ])('decorators of a route work above and below the lock: $path', async ({ path, handler }) => {
     const { app, url } = await boot();
     const answer = await call('POST', `${url}/7/${path}`);
     expect(answer.status).toBe(202);
@@ -148,7 +148,7 @@ describe('other decorators', () => {
   });
 
   test.each(['wrapped', 'wraps', 'twice'])(
-    'that wrap the method leave it locked: %s',
+    'decorators that wrap the method leave it locked: %s',
     async (path) => {
       const { url } = await boot();
       const { text } = await call('GET', `${url}/${path}`);

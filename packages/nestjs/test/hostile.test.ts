@@ -1,26 +1,10 @@
 import 'reflect-metadata';
-import { memoryStore, type Locker, type LockStore } from '@holdfast/core';
+import { memoryStore, type Locker } from '@holdfast/core';
 import { LockModule, UseLock, WithLock } from '@holdfast/nestjs';
+import { countedStore } from '@holdfast/test-servers';
 import { Controller, Get, Injectable, Post, type ExecutionContext } from '@nestjs/common';
 import { describe, expect, test } from 'vitest';
 import { aLocker, call, gate, LogBook, serve, until } from './kit/index.ts';
-
-/** A store that counts what it is asked for. */
-function counted(): { readonly store: LockStore; readonly asked: string[] } {
-  const memory = memoryStore();
-  const asked: string[] = [];
-  const store = new Proxy(memory, {
-    get: (target, name) => {
-      const value: unknown = Reflect.get(target, name, target);
-      if (typeof value !== 'function') return value;
-      return (...args: unknown[]): unknown => {
-        if (name === 'acquire') asked.push(name);
-        return Reflect.apply(value, target, args);
-      };
-    },
-  });
-  return { store, asked };
-}
 
 const queryOf = (context: ExecutionContext): Record<string, string> =>
   context.switchToHttp().getRequest<{ query: Record<string, string> }>().query;
@@ -70,15 +54,15 @@ describe.each(['express', 'fastify'] as const)('on %s', (on) => {
   };
 
   test('too many keys, or one too long, are a bad request that asks the store nothing', async () => {
-    const { store, asked: requests } = counted();
-    const url = await boot(aLocker({ store }));
+    const counted = countedStore(memoryStore());
+    const url = await boot(aLocker({ store: counted.store }));
     for (const path of ['request?keys=12000', 'request?size=70000', 'method']) {
       const { status, text } = await call('GET', `${url}/${path}`);
       expect(status).toBe(400);
       expect(JSON.parse(text)).toMatchObject({ code: 'LOCK_INVALID_ARGUMENT' });
       expect(text).not.toContain('secret');
     }
-    expect(requests).toEqual([]);
+    expect(counted.acquires).toBe(0);
   });
 
   test('a full queue refuses 50 requests with 503, and serves those in line', async () => {

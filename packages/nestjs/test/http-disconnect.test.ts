@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { call, connect, until } from './kit/index.ts';
-import { boot, busy, cases, stage } from './kit/streaming.ts';
+import { boot, busy, cases, stage, useStage } from './kit/streaming.ts';
+
+useStage();
 
 describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
   test('a client that goes away does not free the lock while its handler runs', async () => {

@@ -238,7 +238,7 @@ describe.each(['express', 'fastify'] as const)(
     const refused = async (url: string): Promise<Refused> =>
       locker.withLock(SECRET, { reentry: 'ignore' }, () => ask(url));
 
-    test('gets a problem detail with the code and Retry-After, without the key', async () => {
+    test('a refusal is a problem detail with the code and Retry-After, without the key', async () => {
       const url = await boot();
       for (const { status, headers, text } of await refused(url)) {
         expect([status, headers.get('retry-after')]).toEqual([423, '1']);
@@ -256,13 +256,13 @@ describe.each(['express', 'fastify'] as const)(
       }
     });
 
-    test('is not logged by itself', async () => {
+    test('a refusal is not logged by itself', async () => {
       const url = await boot();
       await refused(url);
       expect([log.errors, log.warnings]).toEqual([[], []]);
     });
 
-    test('gets 503 with the code while the store is unavailable', async () => {
+    test('a request gets 503 with the code while the store is unavailable', async () => {
       const store = faultyStore(memoryStore());
       locker = aLocker({ store });
       const url = await boot();
@@ -276,7 +276,7 @@ describe.each(['express', 'fastify'] as const)(
       expect(log.errors).toEqual([]);
     });
 
-    test('gets 503 with the code once the locker is closed', async () => {
+    test('a request gets 503 with the code once the locker is closed', async () => {
       const url = await boot();
       await locker.close();
       for (const { status, headers, text } of await ask(url)) {
@@ -286,7 +286,7 @@ describe.each(['express', 'fastify'] as const)(
       expect(log.errors).toEqual([]);
     });
 
-    test('gets 503 with the code where too many wait already', async () => {
+    test('a request gets 503 with the code where too many wait already', async () => {
       locker = aLocker({ maxWaiters: 1 });
       const url = await boot();
       const other = await locker.lock('waits');
@@ -329,7 +329,7 @@ describe.each(['express', 'fastify'] as const)(
       }
     });
 
-    test('is the lock error for filters and code that ask for one', async () => {
+    test('a refusal is the lock error for filters and code that ask for one', async () => {
       const url = await boot();
       await locker.withLock(SECRET, async () => {
         await expect(call('GET', `${url}/caught`)).resolves.toMatchObject({
@@ -343,7 +343,7 @@ describe.each(['express', 'fastify'] as const)(
       });
     });
 
-    test('gets the status and the Retry-After of the decorator', async () => {
+    test('a refusal has the status and the Retry-After of the decorator', async () => {
       const url = await boot();
       await locker.withLock(SECRET, async () => {
         const other = await call('GET', `${url}/other`);
@@ -354,7 +354,7 @@ describe.each(['express', 'fastify'] as const)(
       });
     });
 
-    test('gets the status and the Retry-After of the module, unless the decorator has its own', async () => {
+    test('a refusal has the status and the Retry-After of the module, unless the decorator has its own', async () => {
       const url = await boot({ statusCode: 409, retryAfter: 3 });
       for (const { status, headers } of await refused(url)) {
         expect([status, headers.get('retry-after')]).toEqual([409, '3']);
@@ -364,7 +364,7 @@ describe.each(['express', 'fastify'] as const)(
       });
     });
 
-    test('gets what the exceptionFactory makes, which knows the handler', async () => {
+    test('a refusal is what the exceptionFactory makes, which knows the handler', async () => {
       const exceptionFactory = (error: LockError, context?: ExecutionContext): unknown =>
         new HttpException(`${error.code} in ${context?.getHandler().name}`, 418);
       const url = await boot({ exceptionFactory });
@@ -375,14 +375,14 @@ describe.each(['express', 'fastify'] as const)(
       }
     });
 
-    test('keeps the bare error where the exceptionFactory returns it', async () => {
+    test('a refusal is the bare error where the exceptionFactory returns it', async () => {
       const url = await boot({ exceptionFactory: (error) => error }, CatchEverything);
       const answers = await refused(url);
       expect(answers.map(({ status }) => status)).toEqual([500, 500, 500]);
       for (const error of caught) expect(error).not.toBeInstanceOf(HttpException);
     });
 
-    test('gets 400 with nothing but the code for a key that it made unusable', async () => {
+    test('a request gets 400 with nothing but the code for a key that it made unusable', async () => {
       const url = await boot();
       for (const { status, text } of await ask(url, '')) {
         expect(status).toBe(400);
@@ -397,7 +397,7 @@ describe.each(['express', 'fastify'] as const)(
       expect(log.errors).toEqual([]);
     });
 
-    test('tells the log once, and by name, whose key is unusable', async () => {
+    test('the log says once, and by name, whose key is unusable', async () => {
       const url = await boot();
       await ask(url, '');
       await ask(url, '');
@@ -410,7 +410,7 @@ describe.each(['express', 'fastify'] as const)(
       expect(all).toMatch(/Handlers\.hand answered 400/);
     });
 
-    test('is an internal error where the code is wrong, and not the request', async () => {
+    test('a mistake in the code, not in the request, is an internal error', async () => {
       const url = await boot();
       await expect(call('GET', `${url}/wrong-ttl`)).resolves.toMatchObject({ status: 500 });
       expect(log.errors).not.toEqual([]);
@@ -434,7 +434,7 @@ describe.each(['express', 'fastify'] as const)(
       expect([log.errors, log.warnings]).toEqual([[], []]);
     });
 
-    test('is quiet without a filter too when its client leaves, waiting or running', async () => {
+    test('a client that leaves, waiting or running, is not logged without a filter either', async () => {
       const url = await boot();
       const waiting: string[] = [];
       locker.on('waiting', ({ key }) => waiting.push(key));

@@ -2,7 +2,9 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { aMoment, call, connect, onNest, until } from './kit/index.ts';
-import { boot, busy, cases, stage } from './kit/streaming.ts';
+import { boot, busy, cases, stage, useStage } from './kit/streaming.ts';
+
+useStage();
 
 describe.each(cases)('on $adapter, with the lock of a $path,', (on) => {
   test('a file is held until it is sent', async () => {

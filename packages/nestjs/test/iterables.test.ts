@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { aMoment, garbageCollector, gate, until } from './kit/index.ts';
-import { ALL, collect, lock, method, rows, service } from './kit/results.ts';
+import { ALL, collect, lock, method, rows, service, useService } from './kit/results.ts';
+
+useService();
 
 describe.each<{ how: string; iterate: () => AsyncGenerator }>([
   { how: 'an async generator', iterate: () => service.generator() },

@@ -16,7 +16,9 @@ import {
 } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { aMoment, gate, until } from './kit/index.ts';
-import { keyNow, lock, method, service, warn } from './kit/results.ts';
+import { keyNow, lock, method, service, warn, useService } from './kit/results.ts';
+
+useService();
 
 describe.each<{ how: string; observe: () => Observable<unknown> }>([
   { how: 'declared', observe: () => service.declared() },

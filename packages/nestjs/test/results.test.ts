@@ -1,7 +1,9 @@
 import { defer, from, lastValueFrom, Observable, of } from 'rxjs';
 import { describe, expect, test } from 'vitest';
 import { aMoment } from './kit/index.ts';
-import { ALL, collect, keyNow, lock, method, rows, service } from './kit/results.ts';
+import { ALL, collect, keyNow, lock, method, rows, service, useService } from './kit/results.ts';
+
+useService();
 
 describe('a result of which nothing is known before', () => {
   test('a result of unknown kind is a promise like any other', async () => {

@@ -87,11 +87,11 @@ describe('with throwIfLost, a success under a lock that was lost', () => {
     expect(values).toEqual(['done']);
   });
 
-  test('does not hide an error of the method', async () => {
+  test('a lost lock does not hide an error of the method', async () => {
     await expect((await service()).fails()).rejects.toThrow('its own');
   });
 
-  test('stays a success where the lock was kept, and where nobody asks', async () => {
+  test('a success stays one where the lock was kept, and where nobody asks', async () => {
     const { kept, byDefault } = await service().then((made) => ({
       kept: made.kept(),
       byDefault: made.byDefault(),
@@ -99,7 +99,7 @@ describe('with throwIfLost, a success under a lock that was lost', () => {
     await expect(Promise.all([kept, byDefault])).resolves.toEqual(['done', 'done']);
   });
 
-  test('is an internal error of a request, and logged', async () => {
+  test('a success under a lost lock is an internal error of a request, and logged', async () => {
     const log = new LogBook();
     const metadata = {
       imports: [LockModule.forRoot({ locker: aLocker() })],

@@ -191,41 +191,49 @@ async function connectSocket(options: object, log: Log) {
 }
 
 describe('socket handlers', () => {
-  test.each(['method', 'request'])('are locked, and a busy lock is logged: %s', async (event) => {
-    const log = logger();
-    const { messages, send } = await connectSocket({}, log);
-    send(event);
-    await until(() => work.begun.length === 1);
-    send(event);
-    await until(() => log.error.mock.calls.length === 1);
-    expect(String(log.error.mock.calls[0]?.[0])).toMatch(/busy/);
-    work.end('1');
-    await until(() => messages.some((message) => (message as { event: string }).event === 'done'));
-    expect(messages).toContainEqual({ event: 'done', data: { key: 'order:1', id: '1' } });
-    expect(work.begun).toEqual(['1']);
-    await untilFree(locker, 'order:1');
-  });
-
-  test.each(['method', 'request'])('have the errors that they are given: %s', async (event) => {
-    const mapped: unknown[] = [];
-    const exceptionFactory = (error: { code: string }, context: unknown) => {
-      mapped.push([error.code, context !== undefined]);
-      return new WsException(error.code);
-    };
-    const log = logger();
-    const { send } = await connectSocket({ exceptionFactory }, log);
-    await locker.withLock('order:1', async () => {
+  test.each(['method', 'request'])(
+    'socket handlers are locked, and a busy lock is logged: %s',
+    async (event) => {
+      const log = logger();
+      const { messages, send } = await connectSocket({}, log);
       send(event);
-      await until(() => mapped.length === 1);
-    });
-    expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', true]]);
-    expect(log.error).not.toHaveBeenCalled();
-  });
+      await until(() => work.begun.length === 1);
+      send(event);
+      await until(() => log.error.mock.calls.length === 1);
+      expect(String(log.error.mock.calls[0]?.[0])).toMatch(/busy/);
+      work.end('1');
+      await until(() =>
+        messages.some((message) => (message as { event: string }).event === 'done'),
+      );
+      expect(messages).toContainEqual({ event: 'done', data: { key: 'order:1', id: '1' } });
+      expect(work.begun).toEqual(['1']);
+      await untilFree(locker, 'order:1');
+    },
+  );
+
+  test.each(['method', 'request'])(
+    'socket handlers have the errors that they are given: %s',
+    async (event) => {
+      const mapped: unknown[] = [];
+      const exceptionFactory = (error: { code: string }, context: unknown) => {
+        mapped.push([error.code, context !== undefined]);
+        return new WsException(error.code);
+      };
+      const log = logger();
+      const { send } = await connectSocket({ exceptionFactory }, log);
+      await locker.withLock('order:1', async () => {
+        send(event);
+        await until(() => mapped.length === 1);
+      });
+      expect(mapped).toEqual([['LOCK_NOT_ACQUIRED', true]]);
+      expect(log.error).not.toHaveBeenCalled();
+    },
+  );
 });
 
 describe('a hybrid application', () => {
   test.each([{ inheritAppConfig: false }, { inheritAppConfig: true }])(
-    'tells the exceptionFactory of a method whether it serves HTTP or messages: %o',
+    'a hybrid application tells the exceptionFactory of a method whether it serves HTTP or messages: %o',
     async (hybrid) => {
       @Injectable()
       class Shared {

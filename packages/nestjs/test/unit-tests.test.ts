@@ -24,13 +24,13 @@ class OrderService {
 const bank = { charge: async () => 'charged' };
 
 describe('provideLocker', () => {
-  test('lets a service that a test made run under its locks', async () => {
+  test('provideLocker lets a service that a test made run under its locks', async () => {
     const service = provideLocker(new OrderService(bank));
     await expect(service.pay('1')).resolves.toBe('charged under order:1');
     await expect(service.report()).resolves.toBe('report');
   });
 
-  test('takes a locker, of which the test can hold a lock', async () => {
+  test('provideLocker takes a locker, of which the test can hold a lock', async () => {
     const locker = aLocker();
     const service = provideLocker(new OrderService(bank), locker);
     await locker.withLock(['order:1', 'report'], async () => {

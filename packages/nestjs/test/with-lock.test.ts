@@ -155,7 +155,7 @@ describe('a method with a lock', () => {
   test.each([
     { wait: undefined, waits: 10_000 },
     { wait: 3_000, waits: 3_000 },
-  ])('waits for $waits ms if the module says $wait', async ({ wait, waits }) => {
+  ])('a method waits for $waits ms if the module says $wait', async ({ wait, waits }) => {
     const clock = virtualClock();
     const store = memoryStore({ clock });
     const other = await aLocker({ store, clock }).lock('order:1');
@@ -186,7 +186,7 @@ describe('its key', () => {
     { what: 'an async function', run: (s: Orders) => s.asynchronous('7'), is: ['order:7', 'all'] },
     { what: 'a function of the instance', run: (s: Orders) => s.ownKey(), is: 'own' },
     { what: 'null: no lock', run: (s: Orders) => s.perhaps(null), is: 'none' },
-  ])('can be $what', async ({ run, is }) => {
+  ])('a key can be $what', async ({ run, is }) => {
     await expect(run(await orders())).resolves.toEqual(is);
   });
 
@@ -197,7 +197,7 @@ describe('its key', () => {
     { key: [] },
     { key: ['a', ''] },
     { key: {} },
-  ])('must not be $key', async ({ key }) => {
+  ])('a key must not be $key', async ({ key }) => {
     const service = await orders();
     await expect(service.anything(key)).rejects.toBeInstanceOf(LockArgumentError);
     expect(work.begun).toEqual([]);

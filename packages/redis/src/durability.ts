@@ -1,6 +1,5 @@
 import { LockArgumentError, LockStoreError } from '@holdfast/core';
 import type { ClientPort, Primary, WaitingConnection } from './connection/port.ts';
-import { ScriptSender } from './commands/script-sender.ts';
 import { lockKey } from './redis-keys.ts';
 import { CONFIRMATIONS } from './scripts/confirm.ts';
 import { toNumber } from './scripts/script.ts';
@@ -111,8 +110,6 @@ export class Durability {
 /** One connection, and those whose grants it waits for. */
 class Lane {
   private connection: WaitingConnection | undefined;
-  /** Of that connection. */
-  private sender: ScriptSender | undefined;
   private waiting: Waiting[] = [];
   private busy = false;
 
@@ -152,9 +149,7 @@ class Lane {
     const { minReplicas, timeout } = this.options;
     if (this.connection?.state === 'closed') this.connection = undefined;
     const connection = (this.connection ??= this.primary.open());
-    if (this.sender?.runner !== connection) this.sender = new ScriptSender(connection, true);
-    const { sender } = this;
-    const written = Promise.allSettled(group.map((one) => write(sender, one)));
+    const written = Promise.allSettled(group.map((one) => write(connection, one)));
     const confirmed = written.then(async (results) => {
       const wrote = results.some((result) => result.status === 'fulfilled' && result.value);
       const replicas = wrote ? toNumber(await connection.wait(minReplicas, timeout)) : 0;
@@ -177,15 +172,13 @@ class Lane {
   }
 }
 
-function write(sender: ScriptSender, one: Waiting): Promise<boolean> {
+/** Writes what can be waited for. By the script's text, which is short: so there is nothing to know of the server. */
+async function write(connection: WaitingConnection, grant: Waiting): Promise<boolean> {
   const { script, keysEach, writeKeys, writeArgs, read } = CONFIRMATIONS;
   const words: string[] = [];
-  writeKeys(one, words);
-  writeArgs([one], words);
-  const failed = (error: unknown): never => {
-    throw error;
-  };
-  return sender.run<boolean>(script, keysEach, words, (answer) => read(answer, 0, one, 1), failed);
+  writeKeys(grant, words);
+  writeArgs([grant], words);
+  return read(await connection.eval(script.source, keysEach, words), 0, grant, 1);
 }
 
 function within<T>(answer: Promise<T>, ms: number): Promise<T> {

@@ -16,13 +16,19 @@ import { PERMIT_LEAVES, PERMIT_REFRESHES } from './scripts/permits/queue.ts';
 import type { Refreshed } from './scripts/refresh.ts';
 import type { QueuePlace } from './scripts/reserved.ts';
 
+/** What an acquisition waits for. */
+interface Wish {
+  readonly id: string;
+  readonly words: string;
+}
+
 /**
  * Locks that several hold. The scripts for locks that are held alone come first, and say where it is one of
  * these: so a lock that is held alone costs what it would cost without them.
  */
 export class Permits {
   /** By locker, then by lock: what it waits for there, where that is not the lock alone. */
-  private readonly wanted = new Map<string, Map<string, string>>();
+  private readonly wanted = new Map<string, Map<string, Wish>>();
 
   constructor(
     private readonly calls: ScriptCalls,
@@ -34,7 +40,7 @@ export class Permits {
   async acquire(request: AcquireRequest, sharing: Sharing): Promise<AcquireReply> {
     const { key, id, client, wait } = request;
     const member = this.inbox.memberOf(client);
-    const heard = this.inbox.live;
+    const heard = this.inbox.connection.live;
     const { retention } = this;
     const reply = await this.calls.one(PERMIT_ACQUISITIONS, {
       request,
@@ -43,17 +49,19 @@ export class Permits {
       retention,
     });
     if (reply.granted) {
-      if (wait) this.forget(client, key);
+      if (wait && this.wanted.get(client)?.get(key)?.id === id) this.forget(client, key);
       this.inbox.granted(member, key, id, heard);
     } else if (wait && reply.conflict === undefined) {
-      this.waits(client, key, wantedWords(sharing));
+      this.waits(client, key, { id, words: wantedWords(sharing) });
       this.inbox.registered(member, key, heard);
+    } else if (wait) {
+      this.forget(client, key);
     }
     return reply;
   }
 
-  release({ key, id, keepFor }: ReleaseRequest): Promise<boolean> {
-    return this.calls.one(PERMIT_RELEASES, { key, id, keepFor });
+  release({ key, id, keepFor, asks }: ReleaseRequest): Promise<boolean> {
+    return this.calls.one(PERMIT_RELEASES, { key, id, keepFor, asks });
   }
 
   /** Ends the permits of an owner, or all. */
@@ -104,7 +112,7 @@ export class Permits {
 
   /** What a locker waits for, where that is not the lock alone. */
   wantedBy(client: string, key: string): string | undefined {
-    return this.wanted.get(client)?.get(key);
+    return this.wanted.get(client)?.get(key)?.words;
   }
 
   /** A locker waits for a lock no longer, or for the lock alone; or it waits for nothing any more. */
@@ -115,10 +123,10 @@ export class Permits {
     if (key === undefined || locks.size === 0) this.wanted.delete(client);
   }
 
-  private waits(client: string, key: string, words: string): void {
+  private waits(client: string, key: string, wish: Wish): void {
     const locks = this.wanted.get(client);
-    if (locks === undefined) this.wanted.set(client, new Map([[key, words]]));
-    else locks.set(key, words);
+    if (locks === undefined) this.wanted.set(client, new Map([[key, wish]]));
+    else locks.set(key, wish);
   }
 }
 

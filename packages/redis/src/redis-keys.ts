@@ -5,6 +5,11 @@
 export const lockKey = (key: string): string => `{${key}}`;
 export const queueKey = (key: string): string => `{${key}}:queue`;
 
+/** Writes both, as the KEYS of a script. */
+export function writeKeys({ key }: { readonly key: string }, words: string[]): void {
+  words.push(`{${key}}`, `{${key}}:queue`);
+}
+
 /** But for what the scripts have a use of their own for: `"` and `=` at the start. */
 const PLAIN = /^[!#-<>-~][!-~]*$/;
 

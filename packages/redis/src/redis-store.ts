@@ -26,13 +26,12 @@ import { checkDurability, Durability, type RedisDurability } from './durability.
 import { evictionPolicies, evictionWarning } from './eviction.ts';
 import { toStoreError } from './commands/errors.ts';
 import { Subscriber } from './messages/subscriber.ts';
-import { Batcher } from './commands/batcher.ts';
-import { GrantedTokens } from './commands/granted-tokens.ts';
+import { Batcher, type SentAcquire } from './commands/batcher.ts';
 import { ReadOnlyWatch } from './commands/read-only-watch.ts';
 import { LONGEST_GAP, renewAll } from './commands/renew-all.ts';
 import { listLocks } from './list.ts';
 import { checkRetention } from './option-checks.ts';
-import { AcquireWriter } from './scripts/acquire.ts';
+import { AcquireTerms } from './scripts/acquire.ts';
 import { FORCED_RELEASES } from './scripts/force-release.ts';
 import { INSPECTIONS } from './scripts/inspect.ts';
 import { LEAVES } from './scripts/leave.ts';
@@ -49,6 +48,9 @@ const CAPABILITIES: StoreCapabilities = {
   exactLoss: true,
   permits: true,
 };
+
+/** So many grants at most have their last tokens known: of others the script that ends them finds it out. */
+const MOST_TOKENS = 100_000;
 
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
@@ -113,14 +115,42 @@ class RedisStore implements LockStore {
   private readonly outbox: Batcher;
   private readonly durability: Durability | undefined;
   private readonly renewals: ReturnType<typeof renewals>;
-  private readonly tokens = new GrantedTokens();
+  /**
+   * By id: the last fencing token of each grant that this process holds, so that a release can leave it
+   * behind without a look at the lock before.
+   */
+  private readonly lastTokens = new Map<string, number>();
   private readonly readOnly: ReadOnlyWatch;
   private unwatchScripts: (() => void) | undefined;
   /** Asked for once; a warning if it may drop locks. */
   private policy: 'unknown' | 'asked' | StoreEvent = 'unknown';
-  private last: AcquireWriter | undefined;
+  /** Of the last acquisition. */
+  private terms: AcquireTerms | undefined;
   /** By locker: the label with which it last asked and waits. */
   private readonly labels = new Map<string, string>();
+
+  /** Each acquisition that the server has answered comes by here, before its caller hears of it. */
+  private readonly answered = (
+    { request, terms, heard }: SentAcquire,
+    reply: AcquireReply,
+  ): void => {
+    const { key, id, client, label, wait } = request;
+    if (reply.granted) {
+      const { lastTokens } = this;
+      if (lastTokens.size >= MOST_TOKENS) {
+        const [oldest = ''] = lastTokens.keys();
+        lastTokens.delete(oldest);
+      }
+      lastTokens.set(id, reply.token + reply.tokens - 1);
+      this.readOnly.refusedSince = undefined;
+      this.inbox.granted(terms.member, key, id, heard);
+    } else if (wait) {
+      this.labels.set(client, label);
+      this.permits.forget(client, key);
+      this.inbox.registered(terms.member, key, heard);
+    }
+    if (this.policy === 'unknown') this.askForPolicy();
+  };
 
   constructor(
     private readonly client: ClientPort,
@@ -136,30 +166,18 @@ class RedisStore implements LockStore {
     this.renewals = renewals(retention);
     this.inbox = new Subscriber(client, this.calls);
     this.permits = new Permits(this.calls, this.inbox, retention);
-    this.outbox = new Batcher(
-      this.calls,
-      () => this.inbox.live,
-      ({ request, writer, heard }, reply) => {
-        const { key, id, wait } = request;
-        const { member, client: locker, label } = writer;
-        if (reply.granted) {
-          this.tokens.granted(id, reply.token, reply.tokens);
-          this.readOnly.succeeded();
-          this.inbox.granted(member, key, id, heard);
-        } else if (wait) {
-          this.labels.set(locker, label);
-          this.permits.forget(locker, key);
-          this.inbox.registered(member, key, heard);
-        }
-        if (this.policy === 'unknown') this.askForPolicy();
-      },
-    );
+    this.outbox = new Batcher(this.calls, this.inbox.connection, this.answered);
   }
 
   acquire(request: AcquireRequest): Promise<AcquireReply> {
     if (request.sharing !== undefined) return this.acquirePermit(request, request.sharing);
-    const writer = this.writerFor(request);
-    const reply = this.outbox.acquire(request, writer);
+    let { terms } = this;
+    // Most often there is one locker, with the same settings for all locks.
+    if (terms === undefined || !terms.fit(request)) {
+      const member = this.inbox.memberOf(request.client);
+      this.terms = terms = new AcquireTerms(request, member, this.retention);
+    }
+    const reply = this.outbox.acquire(request, terms);
     return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
@@ -167,7 +185,9 @@ class RedisStore implements LockStore {
     const { key, id, keepFor, permit } = request;
     this.inbox.released(id);
     if (permit === true) return this.permits.release(request);
-    return this.outbox.release({ key, id, keepFor, lastToken: this.tokens.take(id) });
+    const lastToken = this.lastTokens.get(id);
+    if (lastToken !== undefined) this.lastTokens.delete(id);
+    return this.outbox.release({ key, id, keepFor, lastToken });
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {
@@ -177,7 +197,7 @@ class RedisStore implements LockStore {
   async refresh(client: string, keys: readonly string[]): Promise<readonly (number | Error)[]> {
     const member = this.inbox.memberOf(client);
     const label = this.labels.get(client) ?? '-';
-    const heard = this.inbox.live;
+    const heard = this.inbox.connection.live;
     const places = keys.map((key) => {
       return { member, key, label, wanted: this.permits.wantedBy(client, key) };
     });
@@ -231,7 +251,7 @@ class RedisStore implements LockStore {
 
   private async acquirePermit(request: AcquireRequest, sharing: Sharing): Promise<AcquireReply> {
     const reply = await this.permits.acquire(request, sharing);
-    if (reply.granted) this.readOnly.succeeded();
+    if (reply.granted) this.readOnly.refusedSince = undefined;
     else if (request.wait) this.labels.set(request.client, request.label);
     if (this.policy === 'unknown') this.askForPolicy();
     return reply;
@@ -256,14 +276,6 @@ class RedisStore implements LockStore {
     } catch (error) {
       throw toStoreError(error, this.client, 'acquire');
     }
-  }
-
-  private writerFor({ client, label }: AcquireRequest): AcquireWriter {
-    const { last } = this;
-    // Most often there is one locker.
-    if (last?.client === client && last.label === label) return last;
-    const member = this.inbox.memberOf(client);
-    return (this.last = new AcquireWriter(client, label, member, this.retention));
   }
 
   /** After the first answer, so that it is no part of it. */

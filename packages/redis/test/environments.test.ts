@@ -152,6 +152,53 @@ const scenarios: Record<string, Scenario> = {
     expect(kept.state).toBe('held');
     expect(await kept.release()).toBe(true);
   },
+
+  'as many hold permits as there is room, and who waits is served': async (environment, key) => {
+    const [one, other, next] = [
+      await start(environment, LONG),
+      await start(environment, LONG),
+      await start(environment, LONG),
+    ];
+    const asked = { limit: 5, wait: LIMIT };
+    const three = await one.locker.lock(key, { ...asked, weight: 3 });
+    const two = await other.locker.lock(key, { ...asked, weight: 2 });
+    await environment.disturb?.(onServer(key));
+    for (const lock of [three, two]) await eventually('a permit is renewed', () => lock.extend());
+    const { taken } = await waiting(next.locker, () => next.locker.lock(key, asked));
+    const more = (): Promise<Lock | null> => one.locker.tryLock(key, { limit: 5 });
+    expect(await eventually('it is answered', more)).toBeNull();
+    expect(await three.release()).toBe(true);
+    const third = await taken;
+    expect(third.fencingToken).toBeGreaterThan(two.fencingToken);
+    const forced = (): Promise<boolean> => one.locker.forceRelease(key, { owner: two.owner });
+    expect(await eventually('it is ended', forced)).toBe(true);
+    await until('its holder is told', () => two.state === 'lost', 15_000);
+    expect(two.signal.reason).toMatchObject({ reason: 'forced' });
+    const info = await eventually('it is answered', () => one.locker.inspect(key));
+    expect(info).toMatchObject({ owner: third.owner });
+    expect(await third.release()).toBe(true);
+  },
+
+  'readers hold together, and a writer alone': async (environment, key) => {
+    const [one, other, writer] = [
+      await start(environment, LONG),
+      await start(environment, LONG),
+      await start(environment, LONG),
+    ];
+    const reads = { shared: true, wait: LIMIT };
+    const readers = [await one.locker.lock(key, reads), await other.locker.lock(key, reads)];
+    const { taken } = await waiting(writer.locker, () => writer.locker.lock(key, { wait: LIMIT }));
+    await environment.disturb?.(onServer(key));
+    for (const lock of readers) expect(await lock.release()).toBe(true);
+    const written = await taken;
+    expect(readers.map(({ fencingToken }) => fencingToken < written.fencingToken)).toEqual([
+      true,
+      true,
+    ]);
+    const read = (): Promise<Lock | null> => one.locker.tryLock(key, { shared: true });
+    expect(await eventually('it is answered', read)).toBeNull();
+    expect(await written.release()).toBe(true);
+  },
 };
 
 const cells: string[] = [];
@@ -202,6 +249,8 @@ test('no cell of the matrix is missing', () => {
     'a forced release is told by message, not by a renewal',
     'many locks are renewed at once',
     'a loss is told, and an outage is none',
+    'as many hold permits as there is room, and who waits is served',
+    'readers hold together, and a writer alone',
   ];
   expect(LEFT_OUT[process.env['ON_CLIENT'] ?? 'ioredis']).toContainEqual(
     Object.keys(clientKind.cannot),

@@ -64,8 +64,8 @@ describe.concurrent('a state whose expiry was taken away', () => {
 
 describe.concurrent('a lease or a reservation that ends in the far future', () => {
   test.for([
-    ['held', 'holdfast:1 held 9999999999999 1764401234567890 1 - id pabc/x label ='],
-    ['kept', 'holdfast:1 kept 9999999999999 1764401234567890 1 - id pabc/x label ='],
+    ['held', 'holdfast:1 held 9999999999999 999999999 1764401234567890 1 - id pabc/x label ='],
+    ['kept', 'holdfast:1 kept 9999999999999 999999999 1764401234567890 1 - id pabc/x label ='],
     ['reserved', `holdfast:1 reserved ${Date.now() + 3_600_000} 1764401234567890 pabc/x`],
   ])('counts as over: %s', async ([, value], { site }) => {
     const locker = site.locker();

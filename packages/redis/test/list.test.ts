@@ -115,7 +115,7 @@ test('100,000 locks are listed in pages without a command above 5 ms of server t
   for (let from = 0; from < count; from += 10_000) {
     const pairs = Array.from({ length: 10_000 }, (_, index) => [
       `{many:${from + index}}`,
-      `holdfast:1 held ${ends} 1764401234567890 128 - id${from + index} pabc/me web-1 =`,
+      `holdfast:1 held ${ends} 000060000 1764401234567890 128 - id${from + index} pabc/me web-1 =`,
     ]);
     await client.mset(...pairs.flat());
   }

@@ -134,7 +134,7 @@ describe.each(Object.entries(minorities))('one of three servers is %s', (_, faul
     const client = clientOf(first);
     await client.set(
       `{${storedKey('holdfast', 'split')}}`,
-      `holdfast:1 held ${Date.now() + 3_000} 0 1 - x - y =`,
+      `holdfast:1 held ${Date.now() + 3_000} 3000 0 1 - x - y =`,
       'PX',
       3_000,
     );

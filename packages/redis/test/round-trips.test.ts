@@ -1,3 +1,4 @@
+import type { Locker } from '@holdfast/core';
 import { useRedis } from '@holdfast/test-servers';
 import { expect, test } from 'vitest';
 import { Bench, calls } from './kit.ts';
@@ -58,6 +59,18 @@ test('acquisitions and releases of one tick go together', async () => {
   expect((await calls(admin)) - before).toBeLessThanOrEqual(10);
 });
 
+test('a permit that passes to the next of the process takes three requests at most', async () => {
+  const admin = bench.client();
+  const locker = bench.locker();
+  await warmUp(locker);
+  const task = () => locker.withLock('round-trips:permits', { limit: 5 }, () => {});
+  await Promise.all(Array.from({ length: 10 }, task));
+  const before = await calls(admin);
+  await Promise.all(Array.from({ length: 100 }, task));
+  // Its release, the grant to the next, and the place in line of the one after that.
+  expect((await calls(admin)) - before).toBeLessThanOrEqual(310);
+});
+
 test('a hand-off within the process takes none', async () => {
   const admin = bench.client();
   const locker = bench.locker();
@@ -70,12 +83,15 @@ test('a hand-off within the process takes none', async () => {
   expect((await calls(admin)) - before).toBeLessThanOrEqual(5);
 });
 
-test('all renewals that are due take one request per 200', async () => {
+test.each([
+  ['locks', (locker: Locker, index: number) => locker.lock(`round-trips:renew:${index}`)],
+  ['permits', (locker: Locker) => locker.lock('round-trips:renew', { limit: 1_000 })],
+])('all renewals of %s that are due take one request per 200', async (_, take) => {
   const admin = bench.client();
   const locker = bench.locker(undefined, { ttl: 2_000 });
   await warmUp(locker);
-  const keys = Array.from({ length: 1_000 }, (_, index) => `round-trips:renew:${index}`);
-  const locks = await Promise.all(keys.map((key) => locker.lock(key)));
+  const wishes = Array.from({ length: 1_000 }, (_wish, index) => take(locker, index));
+  const locks = await Promise.all(wishes);
   const before = await calls(admin);
   let renewed = 0;
   locker.on('renewed', () => (renewed += 1));

@@ -33,6 +33,47 @@ describe.concurrent('the server works little', () => {
   });
 });
 
+describe.concurrent('a lock that one holds pays nothing for those that several may hold', () => {
+  test('has one key, with one value, and no other while somebody waits', async ({ site }) => {
+    const { admin } = site;
+    const lock = await site.locker({ label: 'host-1' }).lock('key');
+    expect(await admin.keys('*')).toEqual(['{holdfast:key}']);
+    const value = await admin.get('{holdfast:key}');
+    // Until when, the token, how many tokens, nobody waits, the id, the locker, the label, its own owner.
+    expect(value).toMatch(/^holdfast:1 held \d{13} \d{16} \d+ - \S+ \S+ host-1 =$/);
+    const other = site.locker();
+    const next = other.lock('key');
+    await until('it waits', async () => (await other.inspect('key'))?.waiters === 1);
+    expect((await admin.keys('*')).toSorted()).toEqual(['{holdfast:key}', '{holdfast:key}:queue']);
+    await lock.release();
+    await (await next).release();
+    expect(await admin.keys('*')).toEqual(['{holdfast:key}']);
+  });
+
+  test('is renewed, looked at and freed by the scripts that it had without them', async ({
+    site,
+  }) => {
+    const { admin } = site;
+    const locker = site.locker({ ttl: 60_000 });
+    const deeds = async (): Promise<void> => {
+      const lock = await locker.lock('key');
+      await lock.extend(90_000);
+      await locker.inspect('key');
+      await lock.release();
+    };
+    await deeds();
+    await admin.config('RESETSTAT');
+    await deeds();
+    const ran = await commands(admin);
+    expect(ran.get('evalsha')).toBe(4);
+    expect(ran.get('eval')).toBeUndefined();
+    // Nobody looks for holders, nor for their leases.
+    for (const name of ['hget', 'hset', 'hexists', 'hdel', 'zrevrange']) {
+      expect([name, ran.get(name)]).toEqual([name, undefined]);
+    }
+  });
+});
+
 /** Registrations of clients that have crashed, as their requests leave them. */
 async function deadWaiters(admin: Redis, count: number): Promise<void> {
   const queue = '{holdfast:key}:queue';
@@ -52,7 +93,7 @@ async function deadWaiters(admin: Redis, count: number): Promise<void> {
   if (held !== null)
     await admin.set(
       lock,
-      held.replace(/^(holdfast:1 held \d+ \d+ \d+) - /, '$1 queue '),
+      held.replace(/^(holdfast:1 held \d+ \d+ \d+ \d+) - /, '$1 queue '),
       'KEEPTTL',
     );
 }

@@ -31,8 +31,8 @@ export class Site extends TestSite {
     this.onEnd(() => this.admin.disconnect());
   }
 
-  static async start(args: readonly string[] = []): Promise<Site> {
-    const startServer = (): Promise<TestServer> => startRedis(redisBinary(), { args });
+  static async start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Site> {
+    const startServer = (): Promise<TestServer> => startRedis(redisBinary(), { args, env });
     const { target, proxy } = await serverBehindProxy(startServer);
     return new Site(target, proxy, startServer);
   }

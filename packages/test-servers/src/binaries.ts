@@ -42,6 +42,15 @@ export const CHROMIUM: ServerKind = {
   example: '/usr/bin/chromium',
 };
 
+/** For what is compiled for a test. The package brings the C library's headers too. */
+export const COMPILER: ServerKind = {
+  binaries: ['cc', 'gcc', 'clang'],
+  debian: 'g++',
+  brew: 'gcc',
+  variable: 'PATH',
+  example: '<the folder of a C compiler>:$PATH',
+};
+
 const run = promisify(execFile);
 
 async function onPath(names: readonly string[]): Promise<string | undefined> {

@@ -10,9 +10,12 @@ declare module 'vitest' {
 }
 
 export { ensureBinaries, howToGet, MEMCACHED, REDIS } from './binaries.ts';
+export { countedStore, type CountedStore } from './counted-store.ts';
 export { gate, type Gate } from './gate.ts';
 export { describeOutages, type LockerSite, type OutageTraits } from './outages.ts';
+export { unpack } from './packed.ts';
 export { fails, serverBehindProxy, TestSite, until } from './site.ts';
+export { hasOwnClock, ownClock, type OwnClock } from './own-clock.ts';
 export { startProxy, type FaultProxy } from './proxy.ts';
 export { makeCertificate, type TestCertificate } from './certificate.ts';
 export { redisCommand, type RedisAddress } from './redis-command.ts';

@@ -17,6 +17,8 @@ export interface TestServer {
   thaw(): void;
   /** Kills the process (SIGKILL) and waits for its end. */
   kill(): Promise<void>;
+  /** Starts it again after that: the same port, folder and arguments, and `more` of these. */
+  revive(more?: readonly string[]): Promise<void>;
   /** Kills it and removes its files. Safe any number of times. */
   stop(): Promise<void>;
 }
@@ -53,14 +55,33 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Starts a server's process, and resolves when it serves. */
+type Start = (more: readonly string[]) => Promise<ChildProcess>;
+
 class ServerProcess implements TestServer {
   readonly host = HOST;
 
-  constructor(
-    private readonly child: ChildProcess,
+  private constructor(
+    private child: ChildProcess,
     private readonly folder: string,
     readonly port: number,
+    private readonly start: Start,
   ) {}
+
+  /**
+   * Rejects, and removes the folder, if the process does not serve.
+   *
+   * @param port asked for when it serves
+   */
+  static async started(folder: string, port: () => number, start: Start): Promise<ServerProcess> {
+    try {
+      const child = await start([]);
+      return new ServerProcess(child, folder, port(), start);
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
 
   get pid(): number {
     return this.child.pid as number;
@@ -79,6 +100,11 @@ class ServerProcess implements TestServer {
     const gone = once(this.child, 'exit');
     this.child.kill('SIGKILL');
     await gone;
+  }
+
+  async revive(more: readonly string[] = []): Promise<void> {
+    await this.kill();
+    this.child = await this.start(more);
   }
 
   async stop(): Promise<void> {
@@ -103,7 +129,7 @@ function launch(
 }
 
 /** Resolves once `ready` matches the output, rejects if the process ends first. */
-async function untilOutput(child: ChildProcess, ready: RegExp): Promise<void> {
+async function untilOutput(child: ChildProcess, ready: RegExp): Promise<ChildProcess> {
   let output = '';
   await new Promise<void>((resolve, reject) => {
     const read = (chunk: Buffer): void => {
@@ -115,6 +141,7 @@ async function untilOutput(child: ChildProcess, ready: RegExp): Promise<void> {
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`The server ended with ${code}:\n${output}`)));
   });
+  return child;
 }
 
 /** What {@link startRedis} may be told. */
@@ -127,6 +154,8 @@ export interface RedisOptions {
   tls?: boolean | undefined;
   /** Instead of a folder of its own, which is removed with the server. */
   folder?: string | undefined;
+  /** More of the environment of its process. */
+  env?: NodeJS.ProcessEnv | undefined;
 }
 
 /** Starts a redis-server with nothing in it. */
@@ -138,13 +167,15 @@ export async function startRedis(binary: string, options: RedisOptions = {}): Pr
     const listen = ['--bind', HOST];
     if (options.tls === true) listen.push('--port', '0', '--tls-port', String(port));
     else listen.push('--port', String(port));
-    const child = launch(binary, [...listen, ...quiet, ...(options.args ?? [])], folder);
-    const server = new ServerProcess(child, folder, port);
+    const args = [...listen, ...quiet, ...(options.args ?? [])];
+    const start: Start = (more) =>
+      untilOutput(
+        launch(binary, [...args, ...more], folder, options.env),
+        /Ready to accept connections/,
+      );
     try {
-      await untilOutput(child, /Ready to accept connections/);
-      return server;
+      return await ServerProcess.started(folder, () => port, start);
     } catch (error) {
-      await server.stop();
       if (attempt === 3) throw error;
     }
   }
@@ -161,13 +192,11 @@ export async function startSentinel(
     const config = join(folder, 'sentinel.conf');
     const lines = [`bind ${HOST}`, `port ${port}`, `dir ${folder}`, ...directives];
     await writeFile(config, `${lines.join('\n')}\n`);
-    const child = launch(binary, [config, '--sentinel'], folder);
-    const server = new ServerProcess(child, folder, port);
+    const start: Start = (more) =>
+      untilOutput(launch(binary, [config, '--sentinel', ...more], folder), /Sentinel ID is/);
     try {
-      await untilOutput(child, /Sentinel ID is/);
-      return server;
+      return await ServerProcess.started(folder, () => port, start);
     } catch (error) {
-      await server.stop();
       if (attempt === 3) throw error;
     }
   }
@@ -182,15 +211,23 @@ export async function startMemcached(
   const portFile = join(folder, 'ports');
   const user = process.getuid?.() === 0 ? ['-u', 'root'] : [];
   // With -1 the kernel picks the port, and memcached writes it down.
-  const listen = ['-l', HOST, '-p', '-1', '-U', '0'];
+  let port = -1;
   const env = { MEMCACHED_PORT_FILENAME: portFile };
-  const child = launch(binary, [...listen, ...user, ...args], folder, env);
-  for (let waited = 0; waited < 5_000; waited += 5) {
-    const port = /TCP INET: (\d+)/.exec(await readFile(portFile, 'utf8').catch(() => ''))?.[1];
-    if (port !== undefined) return new ServerProcess(child, folder, Number(port));
-    if (child.exitCode !== null) break;
-    await sleep(5);
-  }
-  await new ServerProcess(child, folder, 0).stop();
-  throw new Error(`memcached did not start (exit code ${child.exitCode}).`);
+  const start: Start = async (more) => {
+    const listen = ['-l', HOST, '-p', String(port), '-U', '0'];
+    const child = launch(binary, [...listen, ...user, ...args, ...more], folder, env);
+    for (let waited = 0; waited < 5_000; waited += 5) {
+      const found = /TCP INET: (\d+)/.exec(await readFile(portFile, 'utf8').catch(() => ''))?.[1];
+      if (found !== undefined) {
+        port = Number(found);
+        await rm(portFile);
+        return child;
+      }
+      if (child.exitCode !== null) break;
+      await sleep(5);
+    }
+    child.kill('SIGKILL');
+    throw new Error(`memcached did not start (exit code ${child.exitCode}).`);
+  };
+  return ServerProcess.started(folder, () => port, start);
 }

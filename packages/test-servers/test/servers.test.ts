@@ -1,7 +1,18 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { howToGet, MEMCACHED, REDIS, useMemcached, useRedis } from '../src/index.ts';
+import {
+  howToGet,
+  MEMCACHED,
+  memcachedBinary,
+  REDIS,
+  redisBinary,
+  startMemcached,
+  startRedis,
+  useMemcached,
+  useRedis,
+  type TestServer,
+} from '../src/index.ts';
 
 async function ask(address: string, question: string): Promise<string> {
   const { hostname, port } = new URL(address);
@@ -29,4 +40,21 @@ describe('servers for tests', () => {
       expect(text).toContain(way);
     }
   });
+
+  test.for([
+    ['Redis', () => startRedis(redisBinary()), 'PING\r\n'],
+    ['memcached', () => startMemcached(memcachedBinary()), 'version\r\n'],
+  ] satisfies [string, () => Promise<TestServer>, string][])(
+    'a %s that was killed is revived where it was',
+    async ([, start, question]) => {
+      const server = await start();
+      const address = `tcp://${server.host}:${server.port}`;
+      const { pid } = server;
+      await server.kill();
+      await server.revive();
+      expect(server.pid).not.toBe(pid);
+      expect(await ask(address, question)).toMatch(/^\+PONG|^VERSION/);
+      await server.stop();
+    },
+  );
 });

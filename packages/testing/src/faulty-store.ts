@@ -77,14 +77,15 @@ export interface FaultyStore extends LockStore {
   heal(): void;
   /**
    * Gives a lock to a thief, who holds it for `ttl` ms (default 10 000). Its holder is not told; its
-   * next renewal finds it `stolen`.
+   * next renewal finds it `stolen`. Of a lock that several hold, only the newest permit can be stolen, and
+   * only if it has an `owner`.
    *
    * @returns false if nobody held it
    */
   steal(key: string, options?: StealOptions): Promise<boolean>;
   /**
-   * Lets the store forget a lock. Its holder is not told; its next renewal finds it `evicted`, or
-   * `stolen` if somebody else has acquired it meanwhile.
+   * Lets the store forget a lock, with all who hold it. Its holder is not told; its next renewal finds it
+   * `evicted`, or `stolen` if somebody else has acquired it meanwhile.
    *
    * @returns false if nobody held it
    */
@@ -136,6 +137,8 @@ class Faulty implements FaultyStore {
   private planned: PlannedFault[] = [];
   /** By stored key: what was granted, to be stolen or forgotten. */
   private readonly grants = new Map<string, AcquireRequest>();
+  /** By stored key: the ids of permits that were granted, and not released through this store. */
+  private readonly permits = new Map<string, Set<string>>();
   /** By stored key: the clients that may be registered. */
   private readonly waiting = new Map<string, Set<string>>();
   /** Ids of grants that a thief took. */
@@ -193,6 +196,8 @@ class Faulty implements FaultyStore {
     const victim = this.grants.get(stored);
     const grant = await this.inner.inspect({ key: stored, client: '' });
     if (victim === undefined || grant === null) return false;
+    // Nobody can take over the permit of another without its owner's name.
+    if (victim.sharing !== undefined && victim.owner === victim.id) return false;
     const id = `thief-${++this.thieves}-${victim.id}`;
     this.stolen.add(victim.id);
     // Under its owner's name it takes the lock over, past everybody who waits.
@@ -204,8 +209,9 @@ class Faulty implements FaultyStore {
   async evict(key: string, { namespace = 'holdfast' }: NamespaceOption = {}) {
     const stored = this.storedKey(namespace, key);
     const grant = this.grants.get(stored);
-    if (grant === undefined) return false;
-    return this.inner.release({ key: stored, id: grant.id });
+    const permits = await this.forgetPermits(stored);
+    if (grant === undefined) return permits;
+    return (await this.inner.release({ key: stored, id: grant.id })) || permits;
   }
 
   async forgetEverything(): Promise<void> {
@@ -213,6 +219,7 @@ class Faulty implements FaultyStore {
     for (const [key, clients] of this.waiting) {
       for (const client of clients) await this.inner.leave?.(client, key);
     }
+    for (const key of this.permits.keys()) await this.forgetPermits(key);
     for (const [key, { id }] of this.grants) await this.inner.release({ key, id });
     this.waiting.clear();
     this.grants.clear();
@@ -233,7 +240,10 @@ class Faulty implements FaultyStore {
       'acquire',
       () => this.inner.acquire(request),
       (reply) => {
-        if (reply.granted) this.grants.set(key, request);
+        if (!reply.granted) return;
+        this.grants.set(key, request);
+        if (request.sharing === undefined) return;
+        this.permits.set(key, (this.permits.get(key) ?? new Set()).add(request.id));
       },
     );
   }
@@ -249,7 +259,11 @@ class Faulty implements FaultyStore {
   }
 
   release(request: ReleaseRequest): MaybePromise<boolean> {
-    return this.run('release', () => this.inner.release(request));
+    return this.run(
+      'release',
+      () => this.inner.release(request),
+      () => this.permits.get(request.key)?.delete(request.id),
+    );
   }
 
   refresh(client: string, keys: readonly string[]): MaybePromise<readonly (number | Error)[]> {
@@ -273,6 +287,17 @@ class Faulty implements FaultyStore {
 
   forceRelease(key: string, owner?: string): MaybePromise<boolean> {
     return this.run('forceRelease', () => this.inner.forceRelease(key, owner));
+  }
+
+  /** @returns whether there was one */
+  private async forgetPermits(key: string): Promise<boolean> {
+    const ids = this.permits.get(key) ?? [];
+    this.permits.delete(key);
+    let found = false;
+    for (const id of ids) {
+      if (await this.inner.release({ key, id, permit: true })) found = true;
+    }
+    return found;
   }
 
   private storedKey(namespace: string, key: string): string {

@@ -11,6 +11,8 @@ export interface Bar {
   until: number;
   readonly renewals: number[];
   end: 'held' | 'released' | 'lost';
+  /** Whether others may hold the key beside this one. */
+  readonly shared: boolean;
   /** Which event began it. */
   readonly event: number;
 }
@@ -43,7 +45,12 @@ export interface Timeline {
   readonly waits: readonly Wait[];
   readonly marks: readonly Mark[];
   readonly violation:
-    | { readonly at: number; readonly keys: readonly string[]; readonly event: number }
+    | {
+        readonly at: number;
+        readonly event: number;
+        /** Those that were held when it was found that they must not be. */
+        readonly leases: ReadonlySet<number>;
+      }
     | undefined;
 }
 
@@ -62,9 +69,10 @@ export function timelineOf(events: readonly TraceEvent[]): Timeline {
         ({ processes, keys } = event);
         break;
       case 'held': {
-        const { lease, process, key, signalPoint, until } = event;
+        const { lease, process, key, signalPoint, until, sharing } = event;
         const times = { from: at, to: end, signalPoint, until, renewals: [] };
-        bars.set(lease, { lease, process, key, ...times, end: 'held', event: index });
+        const shared = sharing !== undefined;
+        bars.set(lease, { lease, process, key, ...times, end: 'held', shared, event: index });
         break;
       }
       case 'renewed': {
@@ -99,7 +107,7 @@ export function timelineOf(events: readonly TraceEvent[]): Timeline {
         break;
       }
       case 'violation':
-        violation = { at, keys: event.message.match(/\bkey-\d+/g) ?? [], event: index };
+        violation = { at, event: index, leases: wrongAt(event, bars.values()) };
         break;
       default:
     }
@@ -113,4 +121,16 @@ export function timelineOf(events: readonly TraceEvent[]): Timeline {
     bars: [...bars.values()],
     waits: [...waits.values()],
   };
+}
+
+/** The leases that a violation is about, as far as it names their key. */
+function wrongAt(
+  { invariant, message }: Extract<TraceEvent, { kind: 'violation' }>,
+  bars: Iterable<Bar>,
+): ReadonlySet<number> {
+  const words = new Set(message.slice(invariant.length + 1).match(/[\w-]+/g));
+  const held = [...bars].filter(({ key, end }) => end === 'held' && words.has(key));
+  // Several may hold a permit: which of them is meant is known only if it is all of them, or one alone.
+  const all = invariant === 'weight' || invariant === 'readers' || held.length === 1;
+  return new Set(held.filter(({ shared }) => all || !shared).map(({ lease }) => lease));
 }

@@ -1,4 +1,4 @@
-import type { LockInfo } from '@holdfast/core';
+import type { LockHolder, LockInfo } from '@holdfast/core';
 import { connect, type StoreFlags } from '../connect.ts';
 import { formatDuration } from '../durations.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -24,19 +24,27 @@ export async function inspect(key: string, flags: InspectFlags): Promise<number>
 
 const free = (key: string): string[] => [`'${printable(key)}' is free.`];
 
+/** All who hold a lock; of very many the first. */
+export function holdersOf(info: LockInfo | null): readonly LockHolder[] {
+  return info === null ? [] : (info.holders ?? [info]);
+}
+
 export function described(info: LockInfo): string[] {
-  const { key, label, owner, since, remaining, fencingToken, waiters = 0, queue = [] } = info;
-  const lines = [
+  const { key, waiters = 0, queue = [] } = info;
+  return [
     `key      ${printable(key)}`,
+    ...holdersOf(info).flatMap(holder),
+    `waiting  ${waiters}`,
+    ...queue.map((waiter) => `         ${printable(waiter.label)}, for ${ago(waiter.since)}`),
+  ];
+}
+
+function holder({ label, owner, since, remaining, fencingToken }: LockHolder): string[] {
+  return [
     `holder   ${printable(label)}`,
     `owner    ${printable(owner)}`,
     `since    ${since === undefined ? '?' : `${ago(since)} (${new Date(since).toISOString()})`}`,
     `left     ${remaining === undefined ? '?' : `${formatDuration(remaining)}, unless it is renewed`}`,
     `token    ${fencingToken}`,
-    `waiting  ${waiters}`,
-  ];
-  return [
-    ...lines,
-    ...queue.map((waiter) => `         ${printable(waiter.label)}, for ${ago(waiter.since)}`),
   ];
 }

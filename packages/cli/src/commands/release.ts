@@ -1,13 +1,17 @@
+import type { LockHolder, LockInfo } from '@holdfast/core';
 import { userInfo, hostname } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { connect, type StoreFlags } from '../connect.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
+import { heldBy } from '../lock-table.ts';
 import { printable } from '../text.ts';
-import { described } from './inspect.ts';
+import { described, holdersOf } from './inspect.ts';
 
 export interface ReleaseFlags extends StoreFlags {
   readonly json?: boolean | undefined;
   readonly reason: string;
+  /** The owner of one of several holders. */
+  readonly holder?: string | undefined;
   readonly yes?: boolean | undefined;
 }
 
@@ -18,12 +22,15 @@ export async function release(key: string, flags: ReleaseFlags): Promise<number>
     throw new UsageError('--reason: say why, for those who read the log tomorrow.');
   const { locker, close } = await connect(flags);
   try {
-    const holder = await locker.inspect(key);
-    if (holder !== null && !(await confirmed(described(holder), flags))) {
+    const info = await locker.inspect(key);
+    if (info !== null && !(await confirmed(described(info), flags))) {
       process.stderr.write('holdfast: not released.\n');
       return EXIT.failed;
     }
-    const released = await locker.forceRelease(key);
+    const { holder: owner } = flags;
+    const released = await locker.forceRelease(key, { owner });
+    const holder =
+      owner === undefined ? info : (holdersOf(info).find((one) => one.owner === owner) ?? null);
     const record = { at: new Date().toISOString(), by: whoami(), key, reason, released, holder };
     if (flags.json === true) process.stdout.write(`${JSON.stringify(record)}\n`);
     else process.stdout.write(`${text(record)}\n`);
@@ -51,11 +58,11 @@ function text(record: {
   key: string;
   reason: string;
   released: boolean;
-  holder: { label: string } | null;
+  holder: LockInfo | LockHolder | null;
 }): string {
   const { at, by, key, reason, released, holder } = record;
   if (!released) return `'${printable(key)}' was not held.`;
-  const from = holder === null ? '' : `, held by ${printable(holder.label)}`;
+  const from = holder === null ? '' : `, held by ${heldBy(holder)}`;
   return `${at} ${by} released '${printable(key)}'${from}: ${printable(reason)}`;
 }
 

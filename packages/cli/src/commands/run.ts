@@ -1,4 +1,4 @@
-import type { Lock, Locker, LockOptions } from '@holdfast/core';
+import type { Lock, Locker } from '@holdfast/core';
 import { hostname, constants } from 'node:os';
 import { basename } from 'node:path';
 import { connect, type StoreFlags } from '../connect.ts';
@@ -13,7 +13,9 @@ export interface RunFlags extends StoreFlags {
   readonly wait?: number | undefined;
   readonly try?: boolean | undefined;
   readonly shared?: boolean | undefined;
-  readonly limit?: number | undefined;
+  /** One for all keys, or one for each. */
+  readonly limit?: number | readonly number[] | undefined;
+  readonly weight?: number | undefined;
   readonly maxHold?: number | undefined;
   readonly label?: string | undefined;
   readonly json?: boolean | undefined;
@@ -82,9 +84,11 @@ async function acquire(
   flags: RunFlags,
   tell: Tell,
 ): Promise<Lock> {
-  const { ttl, maxHold, shared, limit, label } = flags;
+  const { ttl, maxHold, shared, limit, weight, label } = flags;
   const wait = flags.try === true ? 0 : flags.wait;
-  const options = { ttl, wait, maxHold, signal, shared, limit, label } as LockOptions;
+  // A loss is told by `hold`, also if the lock was lost before the command could be started.
+  const onLost = (): void => {};
+  const options = { ttl, wait, maxHold, signal, shared, limit, weight, label, onLost };
   const endWaiting = locker.on('waiting', ({ key }) => {
     tell('waiting', `waiting for '${printable(key)}'.`, { keys });
   });

@@ -8,13 +8,13 @@ import {
 } from '../errors.ts';
 import type { AsyncContext, NotAcquiredReason } from '../events.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
+import { announce, type Handle } from '../hold/lock-events.ts';
 import type { LockSettings } from '../options.ts';
-import type { Lock } from '../types.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
 import { shared } from '../util/process-state.ts';
 import { copyOf } from '../util/store-calls.ts';
-import type { Alarm } from '../util/time.ts';
+import type { Timeout } from '../util/timeouts.ts';
 import { withTrace, type Trace } from '../util/traces.ts';
 import type { Acquirer, Waiter } from './waiter.ts';
 
@@ -27,9 +27,18 @@ const GRACE = 50;
 /** How many acquisitions of this process have waited: each has its number. */
 const waiters = shared('waiters', () => ({ count: 0 }));
 
-/** A lock that can tell of its grant. */
-export interface Announced extends Lock {
-  announce(waited: number, waiter?: number, within?: AsyncContext): void;
+/** Ends an acquisition at its limit. */
+class Limit implements Timeout {
+  list: Timeout['list'] = undefined;
+  timeoutAt = 0;
+  earlier: Timeout | undefined = undefined;
+  later: Timeout | undefined = undefined;
+
+  constructor(private readonly acquisition: Acquisition) {}
+
+  timedOut(): void {
+    this.acquisition.limitReached(this);
+  }
 }
 
 /** One call for a lock that was not answered at once: until it has the lock or must give up. */
@@ -38,24 +47,21 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   next: Acquisition | undefined = undefined;
   readonly context: Context;
   abstract readonly owner: string | undefined;
-  readonly lock: Promise<Lock | null>;
+  readonly lock: Promise<Handle | null>;
   /** Whether it was told that a key is busy: from then on it counts as waiting. */
   waiting = false;
   protected settled = false;
-  /** Ends it at its limit. */
-  private alarm: Alarm | undefined = undefined;
+  private ownLimit: Limit | undefined = undefined;
   /** Of the call, for errors that end its wait. */
   private trace: Trace | undefined = undefined;
   /** Its number, once it was told that it waits. */
   private number: number | undefined = undefined;
   private readonly asyncContext: AsyncContext | undefined;
-  private resolve!: (lock: Lock | null) => void;
+  private resolve!: (lock: Handle | null) => void;
   private reject!: (error: unknown) => void;
 
   constructor(
     readonly settings: LockSettings,
-    /** As the caller gave them, without duplicates. */
-    protected readonly keys: readonly string[],
     /** Whether a lock that stays busy is an error; otherwise it is `null`. */
     private readonly demanding: boolean,
     readonly since: number,
@@ -67,6 +73,12 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
       this.reject = reject;
     });
   }
+
+  /** The first of its keys. */
+  abstract get key(): string;
+
+  /** As the caller gave them, without duplicates. */
+  abstract get keys(): readonly string[];
 
   abstract granted(waiter: Waiter, grant: Grant, now: number): Lease;
 
@@ -118,29 +130,31 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.end('store-error', () => this.rejectWith(copyOf(error, this.key)));
   }
 
-  get key(): string {
-    return this.keys[0] as string;
-  }
-
   /** Makes it known, before it asks for anything. */
   protected begin(): void {
-    this.context.queues.pending.append(this);
-    listen(this.settings.signal, this);
+    const { context, settings } = this;
+    context.queues.pending.append(this);
+    if (settings.signal !== undefined) listen(settings.signal, this);
   }
 
   /** It has asked, and was not answered at once. */
-  protected limit(): void {
-    const { wait, timing } = this.settings;
+  protected keepTrace(): void {
     if (!this.settled) this.trace = this.context.queues.traces.here(this.since);
-    // A single attempt may take as long as one request, however many keys it is for.
-    const limit = wait === 0 ? timing.storeTimeout : wait;
-    if (this.settled || limit === Infinity) return;
-    this.alarm = this.context.time.after(limit, () => this.limitReached(), false);
   }
 
-  protected succeed(lock: Announced, now: number): void {
+  /** From now on it ends at its limit, unless it does already. */
+  protected limit(): void {
+    const { wait, timing } = this.settings;
+    // A single attempt may take as long as one request, however many keys it is for.
+    const limit = wait === 0 ? timing.storeTimeout : wait;
+    if (this.settled || this.ownLimit !== undefined || limit === Infinity) return;
+    this.ownLimit = new Limit(this);
+    this.context.limits.start(this.ownLimit, limit, this.since);
+  }
+
+  protected succeed(lock: Handle, now: number): void {
     this.settle();
-    lock.announce(now - this.since, this.number, this.asyncContext);
+    announce(lock, now - this.since, this.number, this.asyncContext);
     this.resolve(lock);
   }
 
@@ -176,9 +190,9 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.reject(withTrace(error, this.trace));
   }
 
-  private limitReached(): void {
+  limitReached(limit: Limit): void {
     const { wait } = this.settings;
-    const { time, calls, queues } = this.context;
+    const { time, calls, queues, limits } = this.context;
     const { waiter } = this;
     const waiting = waiter === undefined ? 'busy' : queues.lastWordFor(waiter);
     const known = wait === 0 ? undefined : waiting;
@@ -187,7 +201,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     } else if (known !== undefined) {
       this.failed(known);
     } else if (wait > 0 && time.now() - this.since < wait + GRACE) {
-      this.alarm = time.after(GRACE, () => this.limitReached(), false);
+      limits.start(limit, GRACE, time.now());
     } else {
       const message = 'The store did not answer within the limit of the wait.';
       const error = new LockStoreError(message, { phase: 'acquire', key: waiter?.key ?? this.key });
@@ -195,18 +209,15 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     }
   }
 
-  private settle(): void {
-    const { time, queues } = this.context;
+  /** Nothing is to go on by itself any more. */
+  protected settle(): void {
+    const { limits, queues } = this.context;
     this.settled = true;
     queues.pending.remove(this);
     if (this.waiting) queues.waiting -= 1;
-    if (this.alarm !== undefined) time.cancel(this.alarm);
-    unlisten(this.settings.signal, this);
-    this.ended();
+    if (this.ownLimit !== undefined) limits.end(this.ownLimit);
+    if (this.settings.signal !== undefined) unlisten(this.settings.signal, this);
   }
-
-  /** Nothing is to go on by itself any more. */
-  protected ended(): void {}
 
   private about(): {
     key: string;

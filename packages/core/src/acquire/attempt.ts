@@ -2,7 +2,8 @@ import type { LockStoreError } from '../errors.ts';
 import { isFresh, type Grant } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { AcquireReply, MaybePromise } from '../store.ts';
-import { CAME_LATE, isPromiseLike } from '../util/store-calls.ts';
+import { isPromiseLike } from '../util/promises.ts';
+import { CAME_LATE, type Pending } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
 import type { Waiter } from './waiter.ts';
 
@@ -38,7 +39,7 @@ export function ask(
   const { ttl } = settings.timing;
   // A permit is not passed on: its next token would be smaller than that of a permit granted meanwhile.
   const tokens = sharing === undefined ? context.tokens : 1;
-  context.subscribe();
+  if (!context.subscribed) context.subscribe();
   try {
     return store.acquire({
       key: stored,
@@ -75,10 +76,12 @@ export interface AttemptListener {
  * asks once more for a grant that came late, which renews it (specification 3.4), and takes back what nobody
  * wants (3.3).
  */
-export class Attempt implements Timeout {
-  at = 0;
-  previous: Timeout | undefined = undefined;
-  next: Timeout | undefined = undefined;
+export class Attempt implements Pending<AcquireReply> {
+  list: Timeout['list'] = undefined;
+  timeoutAt = 0;
+  earlier: Timeout | undefined = undefined;
+  later: Timeout | undefined = undefined;
+  readonly phase = 'acquire';
   readonly id: string;
   sentAt = 0;
   private state: 'asked' | 'asked again' | 'failed' | 'over' = 'asked';
@@ -92,39 +95,41 @@ export class Attempt implements Timeout {
     this.id = waiter.id;
   }
 
+  get key(): string {
+    return this.waiter.key;
+  }
+
   /** @param sent the request, if it was sent already */
   start(sent?: Sent): void {
-    const { waiter } = this;
-    const { context } = waiter;
+    const { context, settings } = this.waiter;
     this.sentAt = sent?.sentAt ?? context.time.now();
-    const reply = sent?.reply ?? waiter.ask(this.registers);
-    if (!isPromiseLike(reply)) {
+    const reply = sent?.reply ?? this.waiter.ask(this.registers);
+    if (isPromiseLike(reply)) {
+      context.calls.await(this, reply, settings.timing.storeTimeout, this.sentAt);
+    } else if (this.state === 'over') {
+      // Abandoned by what the store told of meanwhile.
+      this.late(reply);
+    } else {
       this.answered(reply);
-      return;
     }
-    context.timeouts.of(waiter.settings.timing.storeTimeout).start(this);
-    const { notices } = context;
-    reply.then(
-      (answer) => {
-        notices.begin();
-        try {
-          if (this.isOpen) this.stopClock();
-          this.answered(answer);
-        } finally {
-          notices.end();
-        }
-      },
-      (error: unknown) => {
-        if (!this.isOpen) return;
-        notices.begin();
-        try {
-          this.stopClock();
-          this.fail(context.calls.errorFrom('acquire', waiter.key, error));
-        } finally {
-          notices.end();
-        }
-      },
-    );
+  }
+
+  /**
+   * Goes on with a request that somebody else sent.
+   *
+   * @param reply if that is still under way
+   */
+  takeOver(sentAt: number, reply?: PromiseLike<AcquireReply>): void {
+    const { context, settings } = this.waiter;
+    this.sentAt = sentAt;
+    if (reply !== undefined) {
+      context.calls.await(this, reply, settings.timing.storeTimeout, sentAt);
+    }
+  }
+
+  /** As who asks alone for a key. */
+  asAttempt(): this {
+    return this;
   }
 
   /**
@@ -132,36 +137,35 @@ export class Attempt implements Timeout {
    * serves in order undoes even a late grant.
    */
   abandon(): void {
-    if (this.isOpen) this.stopClock();
+    this.waiter.context.timeouts.end(this);
     this.state = 'over';
     this.waiter.takeBack(this.id);
   }
 
-  /** The answer did not come in time. */
-  missed(): void {
-    const { context, key, settings } = this.waiter;
-    this.fail(context.calls.timeoutError('acquire', key, settings.timing.storeTimeout));
-  }
-
-  private get isOpen(): boolean {
-    return this.state === 'asked' || this.state === 'asked again';
-  }
-
-  private stopClock(): void {
-    const { context, settings } = this.waiter;
-    context.timeouts.of(settings.timing.storeTimeout).met(this);
-  }
-
-  private answered(reply: AcquireReply): void {
-    if (!this.isOpen) {
-      if (reply.granted) this.grantedLate();
-    } else if (reply.granted) {
+  answered(reply: AcquireReply): void {
+    if (reply.granted) {
       this.granted(reply);
-    } else {
-      this.state = 'over';
-      if (reply.conflict === undefined) this.listener.busy(this, reply.retryAfter);
-      else this.listener.conflicts(this, reply.conflict);
+      return;
     }
+    this.state = 'over';
+    if (reply.conflict === undefined) this.listener.busy(this, reply.retryAfter);
+    else this.listener.conflicts(this, reply.conflict);
+  }
+
+  errored(error: LockStoreError): void {
+    this.state = 'failed';
+    this.listener.failed(this, error);
+  }
+
+  late(reply: AcquireReply): void {
+    if (!reply.granted) return;
+    if (this.state === 'failed' && this.waiter.wants(this.id)) this.listener.grantedLate(this);
+    else this.waiter.takeBack(this.id);
+  }
+
+  timedOut(): void {
+    const { context, key, settings } = this.waiter;
+    this.errored(context.calls.timeoutError('acquire', key, settings.timing.storeTimeout));
   }
 
   private granted(reply: Granted): void {
@@ -170,24 +174,15 @@ export class Attempt implements Timeout {
     const now = context.time.checkedNow();
     if (isFresh(sentAt, settings.timing, now)) {
       this.state = 'over';
-      const grant = context.queues.grantOf(waiter, reply, sentAt);
+      const owner = settings.owner === undefined ? waiter.owner : undefined;
+      const grant = context.queues.grantOf(this.id, reply, sentAt, owner);
       this.listener.granted(this, grant, now, reply.room ?? 0);
     } else if (this.state === 'asked') {
       this.state = 'asked again';
       this.start();
     } else {
       waiter.takeBack(this.id);
-      this.fail(context.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
+      this.errored(context.calls.errorFrom('acquire', key, new Error(CAME_LATE)));
     }
-  }
-
-  private grantedLate(): void {
-    if (this.state === 'failed' && this.waiter.wants(this.id)) this.listener.grantedLate(this);
-    else this.waiter.takeBack(this.id);
-  }
-
-  private fail(error: LockStoreError): void {
-    this.state = 'failed';
-    this.listener.failed(this, error);
   }
 }

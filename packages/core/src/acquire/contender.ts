@@ -2,12 +2,13 @@ import { LockStoreError } from '../errors.ts';
 import type { Grant } from '../hold/lease.ts';
 import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
-import { isPromiseLike } from '../util/store-calls.ts';
+import { isPromiseLike } from '../util/promises.ts';
 import type { Alarm } from '../util/time.ts';
 import { Attempt, type AttemptListener, type Sent } from './attempt.ts';
 import type { KeyQueue } from './key-queue.ts';
 import { OUTAGE_LIMIT, OutageLimit } from './outage-limit.ts';
 import { REFRESH_EVERY } from './registrations.ts';
+import type { SparePermits } from './spare-permit.ts';
 import type { Waiter } from './waiter.ts';
 
 /** Between attempts on a store that cannot notify, in ms, with decorrelated jitter. */
@@ -37,6 +38,8 @@ export class Contender implements AttemptListener {
   private registered = false;
   /** How much more weight the store had room for beside the last permit. */
   private room = 0;
+  /** What was asked for in addition: whoever is first next may be served by it. */
+  private spares: SparePermits | undefined = undefined;
   /** Whether {@link go} is at it. */
   private going = false;
   private alarm: Alarm | undefined = undefined;
@@ -77,7 +80,7 @@ export class Contender implements AttemptListener {
     const { room } = this;
     this.room = 0;
     // Most often it is granted, and then those behind it need not wait for the answer.
-    if (room > 1 && this.attempt !== undefined) queue.askForMore(room - 1);
+    if (room > 1 && this.attempt !== undefined) this.spares = queue.askForMore(room - 1);
   }
 
   /**
@@ -98,7 +101,7 @@ export class Contender implements AttemptListener {
   go(): void {
     if (this.going) return;
     this.going = true;
-    while (this.state === 'idle' && this.queue.head !== undefined) this.ask();
+    while (this.state === 'idle' && !this.awaitsSpares && this.queue.head !== undefined) this.ask();
     this.going = false;
   }
 
@@ -127,11 +130,16 @@ export class Contender implements AttemptListener {
     });
   }
 
-  /** A waiter has left the queue, perhaps with a request under way for it. */
-  left(waiter: Waiter): void {
+  /**
+   * A waiter has left the queue, perhaps with a request under way for it.
+   *
+   * @param room as the store told, if it has left with a permit that was asked for in addition
+   */
+  left(waiter: Waiter, room?: number): void {
+    if (room !== undefined) this.room = room;
     if (this.attempt?.waiter === waiter) {
       this.abandonAttempt();
-      this.ask();
+      if (!this.awaitsSpares) this.ask();
     } else if (waiter.unsure) {
       waiter.takeBack();
     }
@@ -194,6 +202,10 @@ export class Contender implements AttemptListener {
 
   grantedLate(): void {
     this.ask();
+  }
+
+  private get awaitsSpares(): boolean {
+    return this.spares !== undefined && this.spares.left > 0;
   }
 
   private abandonAttempt(): void {

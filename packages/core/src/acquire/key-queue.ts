@@ -5,7 +5,7 @@ import type { MaybePromise } from '../store.ts';
 import { LinkedList } from '../util/linked-list.ts';
 import type { Attempt } from './attempt.ts';
 import { Contender } from './contender.ts';
-import { askForMore } from './spare-permit.ts';
+import { askForMore, type SparePermits } from './spare-permit.ts';
 import type { Waiter } from './waiter.ts';
 
 /**
@@ -95,26 +95,27 @@ export class KeyQueue {
   /**
    * Gives the first in line a permit that was asked for in the name of another.
    *
+   * @param room as the store told with it
    * @returns whether it wants such a one
    */
-  serveLike(waiter: Waiter, grant: Grant, now: number): boolean {
+  serveLike(waiter: Waiter, grant: Grant, now: number, room: number): boolean {
     const { head } = this;
     if (head === undefined || !head.isLike(waiter)) return false;
     this.remove(head);
     head.grant(grant, now);
-    this.contender?.left(head);
+    this.contender?.left(head, room);
     this.review();
     return true;
   }
 
   /** Asks for more permits, for those behind the first in line who want the same as it does, in turn. */
-  askForMore(room: number): void {
+  askForMore(room: number): SparePermits | undefined {
     const { head } = this;
-    if (head === undefined) return;
+    if (head === undefined) return undefined;
     let count = 0;
     let { next } = head;
     for (; next !== undefined && next.isLike(head) && count < room; { next } = next) count += 1;
-    askForMore(this, head, count);
+    return count === 0 ? undefined : askForMore(this, head, count);
   }
 
   /** The store cannot serve this key: those in line that `concerned` picks get the error. */

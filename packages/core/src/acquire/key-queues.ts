@@ -8,6 +8,7 @@ import type { Alarm } from '../util/time.ts';
 import { Traces } from '../util/traces.ts';
 import type { Acquisition } from './acquisition.ts';
 import { Attempt, type AttemptListener, type Granted, type Sent } from './attempt.ts';
+import type { KeyAcquisition } from './key-acquisition.ts';
 import { KeyQueue } from './key-queue.ts';
 import { Registrations } from './registrations.ts';
 import type { Waiter } from './waiter.ts';
@@ -25,9 +26,10 @@ export class KeyQueues implements AttemptListener {
   readonly registrations: Registrations;
   /** Whether the store wakes those who wait. */
   readonly notifies: boolean;
-  private readonly queues = new SlotMap<KeyQueue>();
+  /** Those who wait, by stored key. */
+  readonly byKey = new SlotMap<KeyQueue>();
   /** By stored key, who asks the store while nobody else of this process wants the key. */
-  private readonly alone = new SlotMap<Waiter>();
+  readonly alone = new SlotMap<Attempt | KeyAcquisition>();
   /** The same for all but a few grants, and so one object. */
   private firstTenure: Tenure = { from: undefined, spare: 0 };
   private parkedKeys = 0;
@@ -40,21 +42,17 @@ export class KeyQueues implements AttemptListener {
 
   /** How many keys are asked or waited for. */
   get size(): number {
-    return this.queues.size + this.alone.size;
-  }
-
-  get(stored: string): KeyQueue | undefined {
-    return this.queues.get(stored);
+    return this.byKey.size + this.alone.size;
   }
 
   /** How many of this process wait for a key. */
   waitersFor(stored: string): number {
-    return this.alone.has(stored) ? 1 : (this.queues.get(stored)?.size ?? 0);
+    return this.alone.has(stored) ? 1 : (this.byKey.get(stored)?.size ?? 0);
   }
 
   /** The first of them; the others follow it. */
   firstFor(stored: string): Waiter | undefined {
-    return this.alone.get(stored) ?? this.queues.get(stored)?.head;
+    return this.alone.get(stored)?.waiter ?? this.byKey.get(stored)?.head;
   }
 
   /** Whether one more may wait: who may not is not to take a place in the store's queue either. */
@@ -67,8 +65,10 @@ export class KeyQueues implements AttemptListener {
   isTaken(stored: string, { sharing, wait }: LockSettings): boolean {
     if (sharing !== undefined && wait === 0) {
       // Those before us may have room beside them: only the store's word makes the key busy.
-      if (this.queues.get(stored)?.isHeldUp === true) return true;
-    } else if (this.queues.has(stored) || this.alone.has(stored)) {
+      if (this.byKey.get(stored)?.isHeldUp === true) return true;
+    } else if (this.byKey.size > 0 && this.byKey.has(stored)) {
+      return true;
+    } else if (this.alone.size > 0 && this.alone.has(stored)) {
       return true;
     }
     // By the clock: after a blocked event loop nobody may have noticed yet that a lease is over.
@@ -79,40 +79,45 @@ export class KeyQueues implements AttemptListener {
    * Starts a waiter on its way: a single attempt, or a place in line.
    *
    * @param sent its first request, if it was sent already
+   * @param taken see {@link isTaken}
    */
-  request(waiter: Waiter, sent?: Sent): void {
+  request(
+    waiter: Waiter,
+    sent?: Sent,
+    taken = sent === undefined && this.isTaken(waiter.stored, waiter.settings),
+  ): void {
     const { settings, stored } = waiter;
-    const taken = sent === undefined && this.isTaken(stored, settings);
     // Past those in line only goes an owner, to take over what is its own.
     if (taken && settings.owner === undefined) {
       this.foundBusy(waiter);
       return;
     }
     const alone = sent?.registers ?? (!taken && this.mayWait(settings));
-    if (alone) this.alone.set(stored, waiter);
-    waiter.attempt = new Attempt(waiter, this, alone);
-    waiter.attempt.start(sent);
+    const attempt = new Attempt(waiter, this, alone);
+    if (alone) this.alone.set(stored, attempt);
+    waiter.attempt = attempt;
+    attempt.start(sent);
   }
 
-  grantOf({ id, owner, settings }: Waiter, { token, tokens }: Granted, sentAt: number): Grant {
-    const own = settings.owner === undefined ? owner : undefined;
-    return { id, sentAt, token, tenure: this.tenureOf(token, tokens, own) };
-  }
-
-  /** @param owner what the store knows as the owner, where that is not the id of the grant */
-  tenureOf(token: number, tokens: number, owner?: string): Tenure {
+  /**
+   * What the store granted, at a request that was sent at `sentAt`.
+   *
+   * @param owner what the store knows as the owner, where nobody gave one and it is not the id
+   */
+  grantOf(id: string, { token, tokens }: Granted, sentAt: number, owner?: string): Grant {
     const most = this.context.tokens;
     const spare = (token === 0 ? most : Math.min(most, tokens)) - 1;
-    if (owner !== undefined) return { from: undefined, spare, owner };
+    if (owner !== undefined)
+      return { id, sentAt, token, tenure: { from: undefined, spare, owner } };
     if (this.firstTenure.spare !== spare) this.firstTenure = { from: undefined, spare };
-    return this.firstTenure;
+    return { id, sentAt, token, tenure: this.firstTenure };
   }
 
   /** A waiter wants no more. */
   withdraw(waiter: Waiter): void {
     const { attempt, stored } = waiter;
     if (waiter.queued) {
-      this.queues.get(stored)?.withdraw(waiter);
+      this.byKey.get(stored)?.withdraw(waiter);
     } else if (attempt !== undefined) {
       this.settled(attempt);
       attempt.abandon();
@@ -123,13 +128,13 @@ export class KeyQueues implements AttemptListener {
   /** What the store has said of the key since this waiter asked. */
   lastWordFor(waiter: Waiter): LockStoreError | 'busy' | undefined {
     if (waiter.attempt?.registers === true) return undefined;
-    const contender = this.queues.get(waiter.stored)?.contender;
+    const contender = this.byKey.get(waiter.stored)?.contender;
     return contender === undefined ? 'busy' : contender.lastWord;
   }
 
   /** The store woke this locker for a key. */
   woken(stored: string): void {
-    const contender = this.queues.get(stored)?.contender ?? this.openFor(stored)?.contender;
+    const contender = this.byKey.get(stored)?.contender ?? this.openFor(stored)?.contender;
     if (contender === undefined) this.leaveStore(stored);
     else contender.ask();
   }
@@ -150,7 +155,7 @@ export class KeyQueues implements AttemptListener {
 
   /** Nobody is in line. */
   forget(queue: KeyQueue): void {
-    if (this.queues.get(queue.stored) === queue) this.queues.delete(queue.stored);
+    if (this.byKey.get(queue.stored) === queue) this.byKey.delete(queue.stored);
   }
 
   /** Somebody waits, or nobody any more, without a timer or a request that keeps the process alive. */
@@ -201,9 +206,10 @@ export class KeyQueues implements AttemptListener {
     attempt.waiter.takeBack(attempt.id);
   }
 
-  private settled({ waiter }: Attempt): void {
+  private settled(attempt: Attempt): void {
+    const { waiter } = attempt;
     waiter.attempt = undefined;
-    if (this.alone.get(waiter.stored) === waiter) this.alone.vacate(waiter.stored);
+    if (this.alone.get(waiter.stored) === attempt) this.alone.vacate(waiter.stored);
   }
 
   /** A waiter found its key busy. */
@@ -226,7 +232,7 @@ export class KeyQueues implements AttemptListener {
 
   private lineUp(waiter: Waiter): void {
     const { stored } = waiter;
-    const before = this.queues.get(stored) ?? this.openFor(stored);
+    const before = this.byKey.get(stored) ?? this.openFor(stored);
     const full = this.fullFor(waiter, before);
     if (full !== undefined) {
       waiter.refuse(full);
@@ -251,7 +257,7 @@ export class KeyQueues implements AttemptListener {
 
   /** The queue behind the one who asks alone, if there is one. */
   private openFor(stored: string): KeyQueue | undefined {
-    const attempt = this.alone.get(stored)?.attempt;
+    const attempt = this.alone.get(stored)?.asAttempt();
     if (attempt === undefined) return undefined;
     this.settled(attempt);
     return this.open(attempt);
@@ -266,7 +272,7 @@ export class KeyQueues implements AttemptListener {
 
   private add(stored: string): KeyQueue {
     const queue = new KeyQueue(this.context, stored);
-    this.queues.set(stored, queue);
+    this.byKey.set(stored, queue);
     return queue;
   }
 }

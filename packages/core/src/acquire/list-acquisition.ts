@@ -1,8 +1,8 @@
 import type { LockLostError, LockStoreError } from '../errors.ts';
+import type { Handle } from '../hold/lock-events.ts';
 import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
 import { MultiLock, Part, type PartHolder } from '../hold/multi-lock.ts';
 import type { LockSettings } from '../options.ts';
-import type { Lock } from '../types.ts';
 import { CAME_LATE } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
 import { Acquisition } from './acquisition.ts';
@@ -27,17 +27,22 @@ export class ListAcquisition extends Acquisition implements PartHolder {
 
   constructor(
     settings: LockSettings,
-    keys: readonly string[],
+    readonly keys: readonly string[],
     private readonly ordered: readonly NamedKey[],
     demanding: boolean,
   ) {
-    super(settings, keys, demanding, settings.context.time.now());
+    super(settings, demanding, settings.context.time.now());
     this.owner = this.newOwner();
   }
 
-  start(): Promise<Lock | null> {
+  get key(): string {
+    return this.keys[0] as string;
+  }
+
+  start(): Promise<Handle | null> {
     this.begin();
     this.takeNext();
+    this.keepTrace();
     this.limit();
     return this.lock;
   }
@@ -67,7 +72,8 @@ export class ListAcquisition extends Acquisition implements PartHolder {
     this.owner = this.newOwner();
   }
 
-  protected override ended(): void {
+  protected override settle(): void {
+    super.settle();
     this.context.time.cancel(this.rest);
   }
 

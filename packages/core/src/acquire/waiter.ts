@@ -137,8 +137,8 @@ export class Waiter {
       this.unsure = false;
     }
     const keepUntil = lease?.id === id ? lease.keepUntil : 0;
-    const permit = settings.sharing && true;
-    context.releases.takeBack({ key, stored, id, timing: settings.timing, keepUntil, permit });
+    const busyUntil = (from: number): number => from + settings.timing.ttl;
+    context.releases.takeBack({ key, stored, id, settings, keepUntil, busyUntil });
   }
 
   /** Whether a permit for one is as good for the other. */

@@ -41,7 +41,7 @@ export class HeldLocks {
 
   /** A lease begins. */
   add(lease: Lease): void {
-    if (lease.permit === true) {
+    if (lease.settings.sharing !== undefined) {
       this.addPermit(lease);
     } else {
       const older = this.leases.set(lease.stored, lease);
@@ -55,18 +55,25 @@ export class HeldLocks {
   /** Its holder releases it: the lease passes to the next of this process, or ends on the store. */
   release(lease: Lease, now: number): MaybePromise<boolean> {
     const { queues, releases } = this.context;
-    const queue = queues.get(lease.stored);
-    const kept = lease.keepUntil > now;
-    if (lease.permit === true) this.removePermit(lease);
+    const isPermit = lease.settings.sharing !== undefined;
+    if (isPermit) this.removePermit(lease);
     else this.leases.vacate(lease.stored);
-    let freed = kept ? undefined : queue?.succeed(lease, now);
-    if (freed === undefined) {
+    let freed: MaybePromise<boolean> | undefined;
+    const queue = queues.byKey.get(lease.stored);
+    if (queue === undefined) {
       freed = releases.release(lease, now);
-      queue?.review();
-      // Most often there is room now, and the store need not tell of it first.
-      if (lease.permit === true && !kept) queue?.contender?.ask();
+    } else {
+      const kept = lease.keepUntil > now;
+      freed = kept ? undefined : queue.succeed(lease, now);
+      if (freed === undefined) {
+        // Most often there is room now, and the store need not tell of it first.
+        const asks = isPermit && !kept ? queue.contender : undefined;
+        freed = releases.release(lease, now, undefined, asks && true);
+        queue.review();
+        asks?.ask();
+      }
     }
-    if (this.size === 0) this.onIdle?.();
+    if (this.onIdle !== undefined && this.size === 0) this.onIdle();
     return freed;
   }
 
@@ -76,7 +83,7 @@ export class HeldLocks {
     if (lease.permit === true) this.removePermit(lease);
     else this.leases.delete(lease.stored);
     // Those in line have to ask the store now.
-    this.context.queues.get(lease.stored)?.review();
+    this.context.queues.byKey.get(lease.stored)?.review();
     if (this.size === 0) this.onIdle?.();
   }
 

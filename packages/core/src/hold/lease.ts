@@ -113,6 +113,11 @@ export abstract class Lease {
     return Math.max(timing.ttl, asked);
   }
 
+  /** Until when the store may keep the key busy, if it was last asked for it at `from`. */
+  busyUntil(from: number): number {
+    return Math.max(this.endsAt, from + this.longest, this.keepUntil);
+  }
+
   /** The end of the lease less the safety margin: from here on it is lost. */
   get signalPoint(): number {
     const { lease, margin } = this.settings.timing;

@@ -2,6 +2,7 @@ import type { Lock } from '../types.ts';
 import { LockArgumentError } from '../errors.ts';
 import type { inspect as Inspect } from 'node:util';
 import { INSPECT, inspected } from '../util/inspection.ts';
+import type { Handle } from './lock-events.ts';
 import { HANDLE, internalsOf, type HandleInternals } from './handle.ts';
 
 /** A lock as somebody else is to see it; whatever a subclass does not change is the lock's own. */
@@ -94,12 +95,11 @@ class HandedLock extends LockView {
 const dropped = new FinalizationRegistry<HandleInternals>((internals) => internals.dropped());
 
 /** Gives a lock to one who takes it by hand. */
-export function handOut(lock: Lock): Lock {
-  const internals = internalsOf(lock);
+export function handOut(lock: Handle | JoinedLock): Lock {
   // Whoever joins a lock of others does not keep it.
-  if (internals === undefined || lock instanceof JoinedLock) return lock;
+  if (lock instanceof JoinedLock) return lock;
   const handed = new HandedLock(lock);
-  internals.handed = handed;
+  lock.handed = handed;
   return handed;
 }
 

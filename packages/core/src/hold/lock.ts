@@ -1,15 +1,14 @@
 import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
-import { listen, unlisten } from '../util/abort-listeners.ts';
+import { listen } from '../util/abort-listeners.ts';
 import { LockArgumentError, type LockLostError } from '../errors.ts';
-import type { AsyncContext, HeldLockEvent } from '../events.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
-import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
-import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
+import { endLost, endReleased, tellAborted } from './lock-events.ts';
+import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
 /** The handle of a lock with one key, and its lease: one object, for there may be very many. */
@@ -22,7 +21,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   constructor(settings: LockSettings, key: string, stored: string, grant: Grant, now: number) {
     super(settings, stored, grant, now);
     this.key = key;
-    listen(settings.signal, this);
+    if (settings.signal !== undefined) listen(settings.signal, this);
     settings.context.held.add(this);
   }
 
@@ -122,23 +121,13 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return this.settings.sharing;
   }
 
-  /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */
-  announce(waited: number, waiter?: number, within?: AsyncContext): void {
-    const { events } = this.settings.context;
-    if (!events.heard('acquired')) return;
-    const about = { ...eventOf(this), waited, waiter };
-    events.emit('acquired', about, within ?? events.contextOfCall());
-  }
-
   /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
     const { notices } = this.settings.context;
     notices.begin();
     this.setRenewing(false);
-    // Made now if need be, so that a later release does not become its reason.
-    this.controller ??= newController();
-    fireSignal(this, notices);
+    tellAborted(this);
     notices.end();
   }
 
@@ -162,13 +151,7 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     if (this.isHeld(now)) {
       const { notices } = context;
       notices.begin();
-      unlisten(this.settings.signal, this);
-      this.ended = Released.done;
-      fireSignal(this, notices);
-      if (context.events.heard('released')) {
-        const heldFor = now - this.grantedAt;
-        context.events.emit('released', { ...eventOf(this), heldFor });
-      }
+      endReleased(this, now);
       const released = context.held.release(this, now);
       if (released instanceof Promise) this.ended = new Released(released);
       notices.end();
@@ -179,20 +162,6 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   }
 
   protected lost(error: LockLostError): void {
-    const { context, onLost, signal } = this.settings;
-    unlisten(signal, this);
-    fireSignal(this, context.notices);
-    if (context.events.heard('lost')) {
-      const { reason, heldFor } = error;
-      context.events.emit('lost', { ...eventOf(this), reason, heldFor });
-    }
-    if (onLost !== undefined) context.events.call(() => onLost(error));
-    if (isUnheard(this, this.renews)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
+    endLost(this, error, this.renews);
   }
-}
-
-/** What every event about a held lock tells. */
-export function eventOf(lock: Lock): Omit<HeldLockEvent, 'locker' | 'store'> {
-  const { key, keys, label, owner, fencingToken } = lock;
-  return { key, keys, label, owner, fencingToken };
 }

@@ -1,16 +1,14 @@
 import type { inspect as Inspect } from 'node:util';
 import type { Lock } from '../types.ts';
-import { listen, unlisten } from '../util/abort-listeners.ts';
+import { listen } from '../util/abort-listeners.ts';
 import { LockArgumentError, LockLostError } from '../errors.ts';
-import type { AsyncContext } from '../events.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
-import { isUnheard, LOSS_UNHEARD } from './unheard.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, Released, type Grant } from './lease.ts';
-import { eventOf } from './lock.ts';
-import { endReason, fireSignal, newController, signalOf, type Signalling } from './signal.ts';
+import { endLost, endReleased, tellAborted } from './lock-events.ts';
+import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
 /** To whom a part belongs. */
@@ -74,7 +72,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   controller: AbortController | undefined = undefined;
   running = false;
   handed: Lock | undefined = undefined;
-  private readonly grantedAt: number;
+  readonly grantedAt: number;
 
   constructor(
     readonly settings: LockSettings,
@@ -182,23 +180,13 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     return this.parts.find((part) => part.stored === stored)?.settings.sharing;
   }
 
-  /** Tells of the grant, after `waited` ms; `waiter`: if it was told to wait, its number. */
-  announce(waited: number, waiter?: number, within?: AsyncContext): void {
-    const { events } = this.settings.context;
-    if (!events.heard('acquired')) return;
-    const about = { ...eventOf(this), waited, waiter };
-    events.emit('acquired', about, within ?? events.contextOfCall());
-  }
-
   /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
     const { notices } = this.settings.context;
     notices.begin();
     for (const part of this.parts) part.setRenewing(false);
-    // Made now if need be, so that a later release does not become its reason.
-    this.controller ??= newController();
-    fireSignal(this, notices);
+    tellAborted(this);
     notices.end();
   }
 
@@ -227,17 +215,9 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   }
 
   private releaseAll(): MaybePromise<boolean> {
-    const { context, signal } = this.settings;
-    const held = this.isHeld();
-    if (held) {
-      unlisten(signal, this);
-      this.ended = Released.done;
-      fireSignal(this, context.notices);
-      if (context.events.heard('released')) {
-        const heldFor = context.time.now() - this.grantedAt;
-        context.events.emit('released', { ...eventOf(this), heldFor });
-      }
-    }
+    const now = this.settings.context.time.checkedNow();
+    const held = this.isHeld(now);
+    if (held) endReleased(this, now);
     const freed = this.parts.toReversed().map((part) => part.finish());
     if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
     const released = Promise.all(freed.map(async (one) => one)).then(
@@ -250,24 +230,15 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** Losing one loses all. */
   partLost(error: LockLostError): void {
     if (this.ended !== undefined) return;
-    const { context, onLost, signal } = this.settings;
-    const { key, reason } = error;
-    const heldFor = context.time.now() - this.grantedAt;
-    const lost = new LockLostError({ key, reason, heldFor, cause: error.cause });
+    const { key, reason, cause } = error;
+    const heldFor = this.settings.context.time.now() - this.grantedAt;
     const renewed = this.parts.every((part) => part.renews);
-    this.ended = lost;
-    unlisten(signal, this);
-    fireSignal(this, context.notices);
-    if (context.events.heard('lost')) {
-      context.events.emit('lost', { ...eventOf(this), reason, heldFor });
-    }
-    if (onLost !== undefined) context.events.call(() => onLost(lost));
+    endLost(this, new LockLostError({ key, reason, heldFor, cause }), renewed);
     for (const part of this.parts) {
       // These two end for all parts alike, and leave the holder what the leases have left.
       if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
       else if (part.ended === undefined) void part.finish();
     }
-    if (isUnheard(this, renewed)) context.events.warn('HOLDFAST_LOSS_UNHEARD', LOSS_UNHEARD);
   }
 
   private isHeld(now = this.settings.context.time.checkedNow()): boolean {

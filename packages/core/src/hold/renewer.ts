@@ -2,7 +2,7 @@ import type { Context } from '../context.ts';
 import type { Lock } from '../types.ts';
 import { LockLostError, LockStoreError } from '../errors.ts';
 import type { Lease } from './lease.ts';
-import { eventOf } from './lock.ts';
+import { eventOf } from './lock-events.ts';
 import { watch } from './lock-views.ts';
 import { copyOf } from '../util/store-calls.ts';
 import { traceHere, withTrace } from '../util/traces.ts';

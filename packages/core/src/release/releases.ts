@@ -1,12 +1,13 @@
 import type { Context } from '../context.ts';
+import type { LockStoreError } from '../errors.ts';
 import type { Lease } from '../hold/lease.ts';
-import type { LeaseTiming } from '../hold/lease-timing.ts';
+import type { LockSettings } from '../options.ts';
 import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
-import { LinkedList, type Linked } from '../util/linked-list.ts';
-import { isPromiseLike } from '../util/store-calls.ts';
+import { isPromiseLike } from '../util/promises.ts';
+import type { Pending } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
-import type { Timeout, TimeoutQueue } from '../util/timeouts.ts';
+import type { Timeout } from '../util/timeouts.ts';
 
 /** How long, in ms, `release()` waits for the store before it goes on in the background. */
 const RELEASE_LIMIT = 1_000;
@@ -17,143 +18,184 @@ export interface GrantRef {
   readonly key: string;
   readonly stored: string;
   readonly id: string;
-  readonly timing: LeaseTiming;
-  /** Until then the store keeps the key busy all the same; 0 if it is free at once. */
+  readonly settings: LockSettings;
+  /** Until then the store keeps the key busy all the same. */
   readonly keepUntil: number;
-  /** Whether others may hold the key beside it. */
-  readonly permit: true | undefined;
+  /** Until when the store may keep the key busy, if it was last asked for it at `from`. */
+  busyUntil(from: number): number;
 }
 
 /** Ends one grant, repeatedly, until the store confirms it or the grant has run out (specification 3.3, 4.7). */
-class Ending implements Linked<Ending> {
-  previous: Ending | undefined = undefined;
-  next: Ending | undefined = undefined;
+class Ending implements Pending<boolean> {
+  list: Timeout['list'] = undefined;
+  timeoutAt = 0;
+  earlier: Timeout | undefined = undefined;
+  later: Timeout | undefined = undefined;
+  readonly phase = 'release';
   /** Whether the store freed it; `undefined` while that is open. */
   freed: boolean | undefined = undefined;
-  private readonly backoff = new Backoff();
+  /** Answers the holder who releases, until that is done. */
+  private tell: ((freed: boolean) => void) | undefined = undefined;
+  /** Those who wait until it has finished. */
+  private onFinished: (() => void)[] | undefined = undefined;
+  private backoff: Backoff | undefined = undefined;
+  /** For the next request. */
   private alarm: Alarm | undefined = undefined;
+  /** For the answer to the holder. */
+  private limit: Alarm | undefined = undefined;
 
   constructor(
-    private readonly context: Context,
+    private readonly releases: Releases,
     readonly grant: GrantRef,
-    /** After this it has run out by itself. */
-    private readonly until: number,
-    private ended: (freed: boolean, ending: Ending) => void,
+    /** When its first request was sent. */
+    private readonly since: number,
   ) {}
 
-  /** Asks the store, or goes on with what it was asked already. */
-  attempt(sent?: PromiseLike<boolean>): void {
-    const { context, grant } = this;
-    const { key, timing } = grant;
-    context.calls.send({
+  get key(): string {
+    return this.grant.key;
+  }
+
+  /**
+   * Waits for the answer to the first request, for a holder who releases.
+   *
+   * @returns what to tell the holder, within {@link RELEASE_LIMIT}; false if it is not known by then
+   */
+  answer(reply: PromiseLike<boolean>): Promise<boolean> {
+    const answer = new Promise<boolean>((resolve) => {
+      this.tell = resolve;
+    });
+    // One timeout does for the holder and for the request, as long as it is not missed.
+    const timeout = Math.min(RELEASE_LIMIT, this.grant.settings.timing.storeTimeout);
+    this.releases.context.calls.await(this, reply, timeout, this.since);
+    return answer;
+  }
+
+  /** Asks the store. */
+  ask(): void {
+    const { context } = this.releases;
+    const { key, grant } = this;
+    context.calls.send<boolean>({
       phase: 'release',
       key,
-      timeout: timing.storeTimeout,
-      send: () => sent ?? endGrant(context, grant),
+      timeout: grant.settings.timing.storeTimeout,
+      send: () => endGrant(context, grant, context.time.now()),
       answered: (freed) => this.finish(freed),
-      failed: (error) => (error.permanent ? this.finish(false) : this.later()),
-      late: (freed) => {
-        if (freed) this.finish(true);
-      },
+      failed: (error) => this.errored(error),
+      late: (freed) => this.late(freed),
     });
+  }
+
+  answered(freed: boolean): void {
+    this.finish(freed);
+  }
+
+  errored(error: LockStoreError): void {
+    if (error.permanent) this.finish(false);
+    else this.askAgain();
+    const { tell, releases, since } = this;
+    if (tell === undefined || this.limit !== undefined) return;
+    const { time } = releases.context;
+    const left = since + RELEASE_LIMIT - time.now();
+    this.limit = time.after(left, () => this.tellHolder(false), true);
+  }
+
+  late(freed: boolean): void {
+    if (freed) this.finish(true);
+  }
+
+  /** The first request was not answered, or its holder has waited long enough. */
+  timedOut(): void {
+    const { calls, time, timeouts } = this.releases.context;
+    const { storeTimeout } = this.grant.settings.timing;
+    if (this.tell !== undefined && storeTimeout > RELEASE_LIMIT) {
+      this.tellHolder(false);
+      timeouts.start(this, storeTimeout - RELEASE_LIMIT, time.now());
+      return;
+    }
+    this.errored(calls.timeoutError('release', this.key, storeTimeout));
   }
 
   finish(freed: boolean): void {
     if (this.freed !== undefined) return;
     this.freed = freed;
-    this.context.time.cancel(this.alarm);
-    this.ended(freed, this);
+    if (this.alarm !== undefined) this.releases.context.time.cancel(this.alarm);
+    this.releases.ended(this);
+    if (this.tell !== undefined) this.tellHolder(freed);
+    for (const told of this.onFinished ?? []) told();
   }
 
   /** Resolves when it has finished. */
   finished(): Promise<void> {
-    const { ended } = this;
     return new Promise((resolve) => {
-      this.ended = (freed, ending) => {
-        ended(freed, ending);
-        resolve();
-      };
+      (this.onFinished ??= []).push(resolve);
     });
   }
 
-  private later(): void {
+  private tellHolder(freed: boolean): void {
+    const { tell, limit } = this;
+    if (tell === undefined) return;
+    this.tell = undefined;
+    if (limit !== undefined) this.releases.context.time.cancel(limit);
+    tell(freed);
+  }
+
+  private askAgain(): void {
     if (this.freed !== undefined) return;
-    const { time } = this.context;
-    const left = this.until - time.now();
+    const { time } = this.releases.context;
+    // A renewal that was not confirmed may have been executed any time until the release.
+    const left = this.grant.busyUntil(this.since) - time.now();
     if (left <= 0) {
       this.finish(false);
       return;
     }
     time.cancel(this.alarm);
-    this.alarm = time.after(Math.min(this.backoff.next(time), left), () => this.attempt(), true);
+    this.backoff ??= new Backoff();
+    this.alarm = time.after(Math.min(this.backoff.next(time), left), () => this.ask(), true);
   }
 }
 
 /** One request. What is kept is kept until a point in time, however often it is asked for. */
 function endGrant(
-  { store, time }: Context,
-  { stored, id, keepUntil, permit }: Pick<GrantRef, 'stored' | 'id' | 'keepUntil' | 'permit'>,
+  { store }: Context,
+  { stored, id, keepUntil, settings }: GrantRef,
+  now: number,
+  asks?: boolean,
 ): MaybePromise<boolean> {
-  const left = keepUntil === 0 ? 0 : keepUntil - time.now();
-  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit });
-}
-
-/** An answer that is given in time, whatever the store does. */
-class Limited implements Timeout {
-  at = 0;
-  previous: Timeout | undefined = undefined;
-  next: Timeout | undefined = undefined;
-  readonly answer: Promise<boolean>;
-  private resolve!: (freed: boolean) => void;
-  private open = true;
-
-  constructor(private readonly timeouts: TimeoutQueue) {
-    this.answer = new Promise((resolve) => {
-      this.resolve = resolve;
-    });
-    timeouts.start(this);
-  }
-
-  missed(): void {
-    this.open = false;
-    this.resolve(false);
-  }
-
-  give(freed: boolean): void {
-    if (!this.open) return;
-    this.open = false;
-    this.timeouts.met(this);
-    this.resolve(freed);
-  }
+  const left = keepUntil - now;
+  const permit = settings.sharing && true;
+  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit, asks });
 }
 
 /** All the grants of a locker that are being ended. */
 export class Releases {
-  private readonly pending = new LinkedList<Ending>();
+  private readonly pending = new Set<Ending>();
   /** Those who wait until nothing is pending. */
   private onSettled: (() => void)[] = [];
 
-  constructor(private readonly context: Context) {}
+  constructor(readonly context: Context) {}
 
   /**
    * Releases what a holder holds or held. Answers within {@link RELEASE_LIMIT}, false if not confirmed.
    *
    * @param sent the request that ends it, if it was sent already
+   * @param asks whether the key is asked for right after this
    */
-  release(lease: Lease, now: number, sent?: MaybePromise<boolean>): MaybePromise<boolean> {
-    const { keepUntil } = lease;
+  release(
+    lease: Lease,
+    now: number,
+    sent?: MaybePromise<boolean>,
+    asks?: boolean,
+  ): MaybePromise<boolean> {
     let reply: MaybePromise<boolean>;
     try {
-      reply = sent ?? endGrant(this.context, lease);
+      reply = sent ?? endGrant(this.context, lease, now, asks);
     } catch (error) {
       reply = Promise.reject(error);
     }
     if (!isPromiseLike(reply)) return reply;
-    // A renewal that was not confirmed may have been executed any time until now.
-    const until = Math.max(lease.endsAt, now + lease.longest, keepUntil);
-    const limited = new Limited(this.context.timeouts.of(RELEASE_LIMIT));
-    this.run(refOf(lease), until, (freed) => limited.give(freed), reply);
-    return limited.answer;
+    const ending = new Ending(this, lease, now);
+    this.pending.add(ending);
+    return ending.answer(reply);
   }
 
   /** Frees what might still be ours of a lock that was lost. */
@@ -164,7 +206,7 @@ export class Releases {
 
   /** Frees a lost lock that a renewal, answered late or not at all, may have prolonged. */
   undo(lease: Lease): void {
-    this.run(refOf(lease), this.context.time.now() + lease.longest);
+    this.end(lease);
   }
 
   /**
@@ -172,17 +214,17 @@ export class Releases {
    * or be granted any moment.
    */
   takeBack(grant: GrantRef): void {
-    this.run(grant, this.context.time.now() + grant.timing.ttl);
+    this.end(grant);
   }
 
   /** Asks once more for all that is under way: an answer may be lost, and there is little time left. */
   hurry(): void {
-    for (const ending of this.all()) ending.attempt();
+    for (const ending of this.pending) ending.ask();
   }
 
   /** Resolves when nothing is under way any more for a grant. */
   async confirmed(id: string): Promise<void> {
-    const concerned = this.all().filter(({ grant }) => grant.id === id);
+    const concerned = [...this.pending].filter(({ grant }) => grant.id === id);
     await Promise.all(concerned.map((ending) => ending.finished()));
   }
 
@@ -197,41 +239,21 @@ export class Releases {
 
   /** Gives up what is still under way. */
   stop(): void {
-    for (const ending of this.all()) ending.finish(false);
+    for (const ending of this.pending) ending.finish(false);
   }
 
-  private all(): Ending[] {
-    const all: Ending[] = [];
-    for (let ending = this.pending.first; ending !== undefined; ending = ending.next) {
-      all.push(ending);
-    }
-    return all;
-  }
-
-  private run(
-    grant: GrantRef,
-    until: number,
-    answered: (freed: boolean) => void = () => {},
-    sent?: PromiseLike<boolean>,
-  ): void {
-    const ended = (freed: boolean, ending: Ending): void => {
-      this.pending.remove(ending);
-      answered(freed);
-      if (this.pending.size === 0) this.tellSettled();
-    };
-    const ending = new Ending(this.context, grant, until, ended);
-    this.pending.append(ending);
-    ending.attempt(sent);
-  }
-
-  private tellSettled(): void {
+  /** One of them has finished. */
+  ended(ending: Ending): void {
+    this.pending.delete(ending);
+    if (this.pending.size > 0 || this.onSettled.length === 0) return;
     const waiting = this.onSettled;
-    if (waiting.length === 0) return;
     this.onSettled = [];
     for (const resolve of waiting) resolve();
   }
-}
 
-function refOf({ key, stored, id, settings, keepUntil, permit }: Lease): GrantRef {
-  return { key, stored, id, timing: settings.timing, keepUntil, permit };
+  private end(grant: GrantRef): void {
+    const ending = new Ending(this, grant, this.context.time.now());
+    this.pending.add(ending);
+    ending.ask();
+  }
 }

@@ -2,6 +2,7 @@ import {
   MAX_QUEUE_SHOWN,
   REGISTRATION,
   RESERVATION,
+  type AcquireRequest,
   type QueuedClient,
   type Sharing,
 } from '../store.ts';
@@ -13,6 +14,12 @@ interface Registration {
   /** What it waits for: a permit, or the key alone. */
   sharing: Sharing | undefined;
   readonly since: number;
+}
+
+/** What an acquisition waits for. */
+interface Wish {
+  readonly id: string;
+  readonly sharing: Sharing;
 }
 
 /** The clients that wait for one key. */
@@ -30,6 +37,11 @@ interface Queue {
  */
 export class MemoryQueues {
   private readonly queues = new Map<string, Queue>();
+  /**
+   * By client and key, what a client waits for, if not for the key alone: also while it is in no queue, for
+   * its next refresh.
+   */
+  private readonly wanted = new Map<string, Map<string, Wish>>();
 
   constructor(private readonly wake: (client: string, key: string) => void) {}
 
@@ -68,9 +80,9 @@ export class MemoryQueues {
   /**
    * Registers a client, at the end unless it is there already.
    *
-   * @param label who waits; without one it stays as it was, and so does what it waits for
+   * @param asked who waits, and what for; absent: as it was
    */
-  register(key: string, client: string, now: number, label?: string, sharing?: Sharing): void {
+  register(key: string, client: string, now: number, asked?: AcquireRequest): void {
     let queue = this.queues.get(key);
     if (queue === undefined) {
       queue = { registered: new Map(), reservedFor: undefined, reservedUntil: 0 };
@@ -79,13 +91,14 @@ export class MemoryQueues {
     this.first(queue, now);
     const until = now + REGISTRATION;
     const registration = queue.registered.get(client);
+    if (asked !== undefined) this.wants(asked);
+    const sharing = this.wanted.get(client)?.get(key)?.sharing;
     if (registration === undefined) {
-      queue.registered.set(client, { until, label: label ?? '', sharing, since: now });
+      queue.registered.set(client, { until, label: asked?.label ?? '', sharing, since: now });
     } else {
       registration.until = until;
-      if (label === undefined) return;
-      registration.label = label;
       registration.sharing = sharing;
+      if (asked !== undefined) registration.label = asked.label;
     }
   }
 
@@ -103,6 +116,23 @@ export class MemoryQueues {
     queue.registered.delete(client);
     if (queue.reservedFor === client) queue.reservedFor = undefined;
     if (queue.registered.size === 0) this.queues.delete(key);
+  }
+
+  has(key: string, client: string): boolean {
+    return this.queues.get(key)?.registered.has(client) === true;
+  }
+
+  /**
+   * A client waits for a key no more, or for none at all any more.
+   *
+   * @param id of the acquisition that was granted: another may wait meanwhile
+   */
+  forget(client: string, key?: string, id?: string): void {
+    const wishes = this.wanted.get(client);
+    if (wishes === undefined) return;
+    if (key !== undefined && id !== undefined && wishes.get(key)?.id !== id) return;
+    if (key !== undefined) wishes.delete(key);
+    if (key === undefined || wishes.size === 0) this.wanted.delete(client);
   }
 
   /** How long after a holder's lease a client should ask: the first in line goes first. */
@@ -141,6 +171,16 @@ export class MemoryQueues {
       const reserved = queue.reservedFor !== undefined && now < queue.reservedUntil;
       if (!reserved && this.first(queue, now) === undefined) this.queues.delete(key);
     }
+  }
+
+  private wants({ key, client, id, sharing }: AcquireRequest): void {
+    if (sharing === undefined) {
+      this.forget(client, key);
+      return;
+    }
+    const wishes = this.wanted.get(client);
+    if (wishes === undefined) this.wanted.set(client, new Map([[key, { id, sharing }]]));
+    else wishes.set(key, { id, sharing });
   }
 
   private of(key: string): Queue | undefined {

@@ -136,13 +136,13 @@ class MemoryStore implements LockStore {
         : this.decideShared(request, sharing, now);
     if (!reply.granted && wait) {
       if (reply.conflict === undefined) {
-        this.queues.register(key, client, now, request.label, sharing);
+        this.queues.register(key, client, now, request);
       } else {
-        this.queues.remove(key, client);
+        this.waitsNoMore(key, client);
         this.serve(key, now);
       }
     }
-    this.flush();
+    if (this.outbox.length > 0) this.flush();
     return replaced === undefined ? reply : { ...reply, replaced };
   }
 
@@ -159,11 +159,11 @@ class MemoryStore implements LockStore {
     });
   }
 
-  release({ key, id, keepFor = 0 }: ReleaseRequest): boolean {
+  release({ key, id, keepFor = 0, asks = false }: ReleaseRequest): boolean {
     // What has run out, and was taken by nobody, is ended all the same: no need to look at the clock.
     const entry = this.entries.get(key);
     if (entry?.id !== id) {
-      return entry instanceof SharedKey && this.releasePermit(key, entry, id, keepFor);
+      return entry instanceof SharedKey && this.releasePermit(key, entry, id, keepFor, asks);
     }
     if (keepFor > 0) {
       entry.expiresAt = Math.ceil(this.clock.now() + keepFor);
@@ -182,7 +182,8 @@ class MemoryStore implements LockStore {
       this.queues.register(key, client, now);
       if (shared !== undefined) {
         this.serve(key, now);
-        if (shared.reserved.has(client)) return 0;
+        // It has its turn, or is to hear that others hold the key with another limit.
+        if (shared.reserved.has(client) || !this.queues.has(key, client)) return 0;
         return shared.nextEnd - now + this.queues.delay(key, client, now);
       }
       const entry = this.live(key, now);
@@ -196,7 +197,7 @@ class MemoryStore implements LockStore {
 
   leave(client: string, key: string): void {
     const now = this.clock.now();
-    this.queues.remove(key, client);
+    this.waitsNoMore(key, client);
     this.shared(key, now)?.unreserve(client);
     this.serve(key, now);
     this.flush();
@@ -206,6 +207,7 @@ class MemoryStore implements LockStore {
     this.listeners.set(client, listener);
     return () => {
       this.listeners.delete(client);
+      this.queues.forget(client);
     };
   }
 
@@ -238,7 +240,7 @@ class MemoryStore implements LockStore {
     const now = this.clock.now();
     const entry = this.live(key, now);
     if (entry === undefined) return false;
-    if (entry instanceof SharedKey) return this.forceReleasePermits(key, entry, owner, now);
+    if (entry instanceof SharedKey) return this.forceReleasePermits(key, owner, now);
     if (owner !== undefined && owner !== entry.owner) return false;
     this.endEarly(key, entry, 'forced');
     this.free(key);
@@ -265,7 +267,7 @@ class MemoryStore implements LockStore {
   private decide(request: AcquireRequest, entry: Entry | undefined, now: number): AcquireReply {
     const { key, id, owner, client, wait, ttl } = request;
     if (entry === undefined) {
-      const turn = this.queues.turn(key, now);
+      const turn = this.queues.isEmpty ? undefined : this.queues.turn(key, now);
       if (turn === undefined || (turn === client && wait)) return this.grant(request, now);
       return { granted: false, retryAfter: this.queues.reservedUntil(key) - now };
     }
@@ -286,7 +288,7 @@ class MemoryStore implements LockStore {
 
   private grant(request: AcquireRequest, now: number): AcquireReply {
     const { key, id, owner, ttl, tokens, client, wait } = request;
-    if (wait) this.queues.remove(key, client);
+    if (wait && !this.queues.isEmpty) this.queues.remove(key, client);
     // How an earlier grant of the same acquisition has ended is of no interest any more.
     if (this.ended.size > 0) this.ended.delete(id);
     const token = this.lastToken + 1;
@@ -354,11 +356,16 @@ class MemoryStore implements LockStore {
     now: number,
   ): AcquireReply {
     const { key, id, owner, client, wait, ttl } = request;
+    // Its turn is over with this request, whatever comes of it.
+    const woken = wait && shared.unreserve(client);
     if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
     const same = shared.permits.get(id);
     if (same !== undefined && !same.kept) {
       same.expiresAt = Math.max(same.expiresAt, Math.ceil(now) + ttl);
       shared.endsAt(same.expiresAt);
+      // A request that came late: another acquisition of its client may be in line.
+      if (wait) this.queues.forget(client, key, id);
+      if (woken) this.serve(key, now);
       return { granted: true, token: same.token, tokens: 1 };
     }
     const own = shared.of(owner);
@@ -367,7 +374,6 @@ class MemoryStore implements LockStore {
       shared.remove(own);
       return this.grantPermit(request, sharing, shared, now);
     }
-    const woken = wait && shared.unreserve(client);
     const head = this.queues.head(key, now);
     const itsTurn = woken || head === undefined || (wait && head.client === client);
     if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
@@ -383,6 +389,7 @@ class MemoryStore implements LockStore {
   ): AcquireReply {
     const { key, id, owner, ttl, client, wait } = request;
     if (wait) this.queues.remove(key, client);
+    if (wait) this.queues.forget(client, key, id);
     this.ended.delete(id);
     const token = this.lastToken + 1;
     this.lastToken = token;
@@ -414,7 +421,13 @@ class MemoryStore implements LockStore {
     return 'renewed';
   }
 
-  private releasePermit(key: string, shared: SharedKey, id: string, keepFor: number): boolean {
+  private releasePermit(
+    key: string,
+    shared: SharedKey,
+    id: string,
+    keepFor: number,
+    asks: boolean,
+  ): boolean {
     const permit = shared.permits.get(id);
     if (permit === undefined) return false;
     const now = this.clock.now();
@@ -425,23 +438,19 @@ class MemoryStore implements LockStore {
       return true;
     }
     shared.remove(permit);
-    this.serve(key, now);
+    this.serve(key, now, asks ? permit.client.id : undefined);
     this.flush();
     return true;
   }
 
-  private forceReleasePermits(
-    key: string,
-    shared: SharedKey,
-    owner: string | undefined,
-    now: number,
-  ): boolean {
+  private forceReleasePermits(key: string, owner: string | undefined, now: number): boolean {
+    const shared = this.shared(key, now);
     let found = false;
-    for (const permit of shared.permits.values()) {
-      if (permit.expiresAt <= now || (owner !== undefined && permit.owner !== owner)) continue;
+    for (const permit of shared?.permits.values() ?? []) {
+      if (owner !== undefined && permit.owner !== owner) continue;
       found = true;
       this.endEarly(key, permit, 'forced');
-      shared.remove(permit);
+      shared?.remove(permit);
     }
     this.serve(key, now);
     this.flush();
@@ -456,8 +465,12 @@ class MemoryStore implements LockStore {
     return this.entries.get(key) === entry ? entry : undefined;
   }
 
-  /** Serves those who wait for a key, as far as there is room. */
-  private serve(key: string, now: number): void {
+  /**
+   * Serves those who wait for a key, as far as there is room.
+   *
+   * @param asking the client that asks by itself, and need not be woken
+   */
+  private serve(key: string, now: number, asking?: string): void {
     const entry = this.live(key, now);
     if (!(entry instanceof SharedKey)) {
       if (entry === undefined) this.queues.turn(key, now);
@@ -477,8 +490,13 @@ class MemoryStore implements LockStore {
       this.queues.remove(key, client);
       // One with another limit is to ask, and hear of it.
       if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
-      this.tell(client, { type: 'wake', key });
+      if (client !== asking) this.tell(client, { type: 'wake', key });
     }
+  }
+
+  private waitsNoMore(key: string, client: string): void {
+    this.queues.remove(key, client);
+    this.queues.forget(client, key);
   }
 
   /** Lockers come again and again, so their records are shared. */
@@ -500,7 +518,7 @@ class MemoryStore implements LockStore {
   private free(key: string): void {
     this.entries.vacate(key);
     if (!this.queues.isEmpty) this.queues.turn(key, this.clock.now());
-    this.flush();
+    if (this.outbox.length > 0) this.flush();
   }
 
   private endEarly(key: string, entry: Entry | Permit, reason: StoreLoss): void {
@@ -514,7 +532,6 @@ class MemoryStore implements LockStore {
 
   /** Listeners call back into the store, so they are told when it is done with its own state. */
   private flush(): void {
-    if (this.outbox.length === 0) return;
     for (let message = this.outbox.shift(); message !== undefined; message = this.outbox.shift()) {
       this.listeners.get(message.client)?.(message.event);
     }

@@ -8,15 +8,12 @@ const SPARE_PLACES = 64;
  */
 export class SlotMap<V> {
   private places = new Map<string, V | undefined>();
-  private occupied = 0;
-
-  get size(): number {
-    return this.occupied;
-  }
+  /** How many entries there are; it is changed here alone. */
+  size = 0;
 
   get(key: string): V | undefined {
     // Often there is nothing at all, which shows without a look at the key.
-    return this.occupied === 0 ? undefined : this.places.get(key);
+    return this.size === 0 ? undefined : this.places.get(key);
   }
 
   has(key: string): boolean {
@@ -25,8 +22,8 @@ export class SlotMap<V> {
 
   /** @returns what was there before */
   set(key: string, value: V): V | undefined {
-    const before = this.get(key);
-    if (before === undefined) this.occupied += 1;
+    const before = this.size === 0 ? undefined : this.places.get(key);
+    if (before === undefined) this.size += 1;
     this.places.set(key, value);
     return before;
   }
@@ -38,9 +35,9 @@ export class SlotMap<V> {
   /** As {@link delete}, for a key that is known to be there. */
   vacate(key: string): void {
     this.places.set(key, undefined);
-    this.occupied -= 1;
-    const vacant = this.places.size - this.occupied;
-    if (vacant > SPARE_PLACES && vacant > this.occupied) this.tidy();
+    this.size -= 1;
+    const vacant = this.places.size - this.size;
+    if (vacant > SPARE_PLACES && vacant > this.size) this.tidy();
   }
 
   /**

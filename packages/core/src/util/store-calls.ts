@@ -1,8 +1,9 @@
-import type { Timeout, TimeoutQueue, Timeouts } from './timeouts.ts';
+import type { Timeout, Timeouts } from './timeouts.ts';
 import { LockStoreError, type StorePhase } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { MaybePromise } from '../store.ts';
 import type { Notices } from './notices.ts';
+import { isPromiseLike } from './promises.ts';
 import type { Time } from './time.ts';
 import { traceHere, withTrace } from './traces.ts';
 
@@ -11,6 +12,17 @@ const ERROR_EVENT_EVERY = 1_000;
 
 /** Of a grant with too little of its time left. */
 export const CAME_LATE = 'The lock was granted too late to be used safely.';
+
+/** A request whose answer is awaited. Nobody is told of it any more once its timeout was ended. */
+export interface Pending<T> extends Timeout {
+  readonly phase: StorePhase;
+  /** The user's key, where the request is about one. */
+  readonly key: string | undefined;
+  answered(reply: T): void;
+  errored(error: LockStoreError): void;
+  /** An answer that came after the end of its timeout. */
+  late(reply: T): void;
+}
 
 /** One request to the store. */
 export interface StoreCall<T> {
@@ -25,20 +37,6 @@ export interface StoreCall<T> {
   readonly failed: (error: LockStoreError) => void;
   /** An answer after the time-out. */
   readonly late?: ((reply: T) => void) | undefined;
-}
-
-/**
- * For adapters: whether a value is a promise, of whatever make.
- *
- * @example
- * ```ts
- * if (isPromiseLike(result)) result.then(done, failed);
- * ```
- */
-export function isPromiseLike<T>(value: MaybePromise<T>): value is PromiseLike<T>;
-export function isPromiseLike(value: unknown): value is PromiseLike<unknown>;
-export function isPromiseLike(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
 /** The same failure, as one who asked for `key` is told of it. */
@@ -71,8 +69,12 @@ export class StoreCalls {
       this.fail(call, error);
       return;
     }
-    if (isPromiseLike(reply)) this.await(call, reply);
-    else call.answered(reply);
+    if (!isPromiseLike(reply)) {
+      call.answered(reply);
+      return;
+    }
+    const pending = new PendingCall(call, this);
+    this.await(pending, reply, call.timeout, this.time.now());
   }
 
   /** As {@link send}, as a promise. */
@@ -102,32 +104,32 @@ export class StoreCalls {
     return this.errorFrom(phase, key, new LockStoreError(message, { phase, key }));
   }
 
-  private await<T>(call: StoreCall<T>, reply: PromiseLike<T>): void {
-    const pending = new PendingCall(() => this.timedOut(call));
-    const timeouts = this.timeouts.of(call.timeout);
-    timeouts.start(pending);
+  /**
+   * Waits for the answer to a request that was sent at `sentAt`, for `timeout` ms.
+   */
+  await<T>(pending: Pending<T>, reply: PromiseLike<T>, timeout: number, sentAt: number): void {
+    const { timeouts, notices } = this;
+    timeouts.start(pending, timeout, sentAt);
     reply.then(
-      (value) => {
-        this.notices.begin();
+      (answer) => {
+        notices.begin();
         try {
-          if (pending.settle(timeouts)) call.answered(value);
-          else call.late?.(value);
+          if (timeouts.end(pending)) pending.answered(answer);
+          else pending.late(answer);
         } finally {
-          this.notices.end();
+          notices.end();
         }
       },
       (error: unknown) => {
-        if (!pending.settle(timeouts)) return;
-        this.notices.begin();
-        this.fail(call, error);
-        this.notices.end();
+        if (!timeouts.end(pending)) return;
+        notices.begin();
+        try {
+          pending.errored(this.errorFrom(pending.phase, pending.key, error));
+        } finally {
+          notices.end();
+        }
       },
     );
-  }
-
-  private timedOut<T>(call: StoreCall<T>): void {
-    const { phase, key, timeout } = call;
-    call.failed(this.timeoutError(phase, key, timeout));
   }
 
   private fail<T>(call: StoreCall<T>, cause: unknown): void {
@@ -142,25 +144,40 @@ export class StoreCalls {
   }
 }
 
-/** A request whose answer is awaited. */
-class PendingCall implements Timeout {
-  at = 0;
-  previous: Timeout | undefined = undefined;
-  next: Timeout | undefined = undefined;
-  private open = true;
+/** A request that somebody else than its maker waits for. */
+class PendingCall<T> implements Pending<T> {
+  list: Timeout['list'] = undefined;
+  timeoutAt = 0;
+  earlier: Timeout | undefined = undefined;
+  later: Timeout | undefined = undefined;
 
-  constructor(private readonly onMissed: () => void) {}
+  constructor(
+    private readonly call: StoreCall<T>,
+    private readonly calls: StoreCalls,
+  ) {}
 
-  missed(): void {
-    this.open = false;
-    this.onMissed();
+  get phase(): StorePhase {
+    return this.call.phase;
   }
 
-  /** @returns whether the answer came in time */
-  settle(timeouts: TimeoutQueue): boolean {
-    const { open } = this;
-    if (open) timeouts.met(this);
-    this.open = false;
-    return open;
+  get key(): string | undefined {
+    return this.call.key;
+  }
+
+  answered(reply: T): void {
+    this.call.answered(reply);
+  }
+
+  errored(error: LockStoreError): void {
+    this.call.failed(error);
+  }
+
+  late(reply: T): void {
+    this.call.late?.(reply);
+  }
+
+  timedOut(): void {
+    const { phase, key, timeout } = this.call;
+    this.errored(this.calls.timeoutError(phase, key, timeout));
   }
 }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { LinkedList, type Linked } from './linked-list.ts';
 import type { Clock, ClockTimer } from '../clock.ts';
 import type { Notices } from './notices.ts';
 
@@ -13,10 +12,8 @@ const LONGEST_DELAY = 2 ** 31 - 1;
 const ALARM = 500;
 
 /** A timer of {@link Time}, which may outlast what one timer of the clock can. */
-export interface Alarm extends Linked<Alarm> {
+export interface Alarm {
   timer: ClockTimer | undefined;
-  /** Whether it keeps the process alive. */
-  vital: boolean;
 }
 
 /**
@@ -30,12 +27,10 @@ export class Time {
   private noticeable = ALARM;
   private wallOffset: number;
   private bootOffset: number | undefined;
-  /**
-   * The alarms that keep the process alive: in a list, because they come and go with every request,
-   * for which a `Set` is slow.
-   */
-  private readonly vital = new LinkedList<Alarm>();
-  private mayKeepAlive = true;
+  /** The alarms that keep the process alive. */
+  private readonly vital = new Set<Alarm>();
+  /** Whether an alarm may keep the process alive. */
+  mayKeepAlive = true;
 
   constructor(
     readonly clock: Clock,
@@ -70,9 +65,8 @@ export class Time {
 
   /** Calls back in `ms`, however long that is; `Infinity` never does. */
   after(ms: number, callback: () => void, keepsAlive: boolean): Alarm {
-    const vital = keepsAlive && this.mayKeepAlive;
-    const alarm: Alarm = { timer: undefined, vital, previous: undefined, next: undefined };
-    if (vital) this.vital.append(alarm);
+    const alarm: Alarm = { timer: undefined };
+    if (keepsAlive && this.mayKeepAlive) this.vital.add(alarm);
     const arm = (left: number): void => {
       const delay = Math.min(Math.max(left, 0), LONGEST_DELAY);
       alarm.timer = this.clock.setTimeout(() => {
@@ -80,7 +74,7 @@ export class Time {
           arm(left - delay);
           return;
         }
-        this.demote(alarm);
+        this.vital.delete(alarm);
         this.notices.begin();
         try {
           callback();
@@ -88,7 +82,7 @@ export class Time {
           this.notices.end();
         }
       }, delay);
-      if (!alarm.vital) alarm.timer.unref?.();
+      if (!this.vital.has(alarm)) alarm.timer.unref?.();
     };
     arm(ms);
     return alarm;
@@ -97,29 +91,14 @@ export class Time {
   cancel(alarm: Alarm | undefined): void {
     if (alarm === undefined) return;
     if (alarm.timer !== undefined) this.clock.clearTimeout(alarm.timer);
-    this.demote(alarm);
-  }
-
-  /** Changes whether an alarm keeps the process alive. */
-  keepAlive(alarm: Alarm, keepsAlive: boolean): void {
-    if (!this.mayKeepAlive || keepsAlive === alarm.vital) return;
-    if (keepsAlive) {
-      alarm.vital = true;
-      this.vital.append(alarm);
-      alarm.timer?.ref?.();
-    } else {
-      this.demote(alarm);
-      alarm.timer?.unref?.();
-    }
+    this.vital.delete(alarm);
   }
 
   /** From now on no alarm keeps the process alive. */
   letGo(): void {
     this.mayKeepAlive = false;
-    for (let { first } = this.vital; first !== undefined; first = this.vital.first) {
-      first.timer?.unref?.();
-      this.demote(first);
-    }
+    for (const { timer } of this.vital) timer?.unref?.();
+    this.vital.clear();
   }
 
   random(): number {
@@ -131,13 +110,6 @@ export class Time {
     if (this.clock.random === undefined) return randomBytes(12).toString('base64url');
     const word = (): string => Math.floor(this.random() * 2 ** 32).toString(36);
     return Array.from({ length: 3 }, () => word().padStart(7, '0')).join('');
-  }
-
-  /** It is over, or no longer keeps the process alive. */
-  private demote(alarm: Alarm): void {
-    if (!alarm.vital) return;
-    alarm.vital = false;
-    this.vital.remove(alarm);
   }
 
   private jumped(monotonic: number, jump: number): void {

@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, realpath, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll } from 'vitest';
+import { unpack } from '@holdfast/test-servers';
 
 const run = promisify(execFile);
 const packages = join(import.meta.dirname, '..', '..', '..');
@@ -26,7 +26,7 @@ export interface Consumer {
   remove(): Promise<void>;
 }
 
-/** Packs `@holdfast/core` and `@holdfast/nestjs`, and installs them beside one version of Nest. */
+/** Installs the packed `@holdfast/core` and `@holdfast/nestjs` beside one version of Nest. */
 export async function installPacked(nest: (typeof MAJORS)[number]): Promise<Consumer> {
   // Of which nothing above has a node_modules folder.
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'holdfast-nestjs-')));
@@ -41,35 +41,6 @@ export async function installPacked(nest: (typeof MAJORS)[number]): Promise<Cons
     join(modules, '@types', 'node'),
   );
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
-}
-
-/** Where a package is packed, once for a test file. */
-const archives = new Map<string, Promise<string>>();
-
-afterAll(async () => {
-  for (const archive of await Promise.allSettled(archives.values())) {
-    if (archive.status !== 'fulfilled') continue;
-    await rm(dirname(archive.value), { recursive: true, force: true });
-  }
-});
-
-async function unpack(name: string, to: string): Promise<void> {
-  const archive = archives.get(name) ?? pack(name);
-  archives.set(name, archive);
-  await mkdir(to, { recursive: true });
-  await run('tar', ['-xzf', await archive, '--strip-components=1', '-C', to]);
-}
-
-async function pack(name: string): Promise<string> {
-  const from = join(packages, name);
-  await stat(join(from, 'dist', 'index.js')).catch(() => {
-    throw new Error(`${name} is not built: run \`turbo run build\` first.`);
-  });
-  const to = await mkdtemp(join(tmpdir(), 'holdfast-packed-'));
-  const packing = ['pack', '--json', '--ignore-scripts', '--pack-destination', to];
-  const { stdout } = await run('npm', packing, { cwd: from });
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  return join(to, filename);
 }
 
 async function link(target: string, path: string): Promise<void> {
@@ -104,9 +75,10 @@ export async function compileIn(
   types: readonly string[] = ['--types', 'node'],
 ): Promise<Compilation> {
   const flags = '--noEmit --strict --exactOptionalPropertyTypes --experimentalDecorators';
-  const values =
-    '--module nodenext --target es2022 --lib es2022 --pretty false --skipLibCheck false';
-  const options = [...types, ...flags.split(' '), ...values.split(' ')];
+  const values = '--module nodenext --target es2022 --lib es2022 --pretty false';
+  // All types but those of the compiler itself, which would take most of the time.
+  const checked = '--skipLibCheck false --skipDefaultLibCheck';
+  const options = [...types, ...[flags, values, checked].flatMap((some) => some.split(' '))];
   const finished = run(process.execPath, [compilerOf(version), ...options, ...files], {
     cwd: folder,
     maxBuffer: 2 ** 26,

@@ -10,24 +10,17 @@ import { gate, type Gate } from '@holdfast/test-servers';
 import type { INestApplication, LoggerService, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { afterEach, expect, vi } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { LockModule } from '@holdfast/nestjs';
-
-// Machines may be slow: a test that fails does not take its time, and one that passes need not hurry.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 /** The major version of Nest that the tests run on, see the root's vitest.config.ts. */
 export const onNest = Number(process.env['ON_NEST'] ?? 12);
 
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-/** Is called at the end of the test that runs. */
+/** Is called at the end of the test that runs; the last comes first. */
 export function atEnd(cleanup: () => unknown): void {
-  cleanups.push(cleanup);
+  onTestFinished(async () => {
+    await cleanup();
+  });
 }
 
 export { gate, type Gate };

@@ -62,16 +62,18 @@ export let service: Service;
 /** What is logged as a warning. */
 export let warn: ReturnType<typeof vi.fn<(message: string) => void>>;
 
-beforeEach(async () => {
-  lock = new TimedLock();
-  service = (await compile(lock.locker, { providers: [Service] })).get(Service);
-  warn = vi.fn<(message: string) => void>();
-  Logger.overrideLogger({ log() {}, error() {}, warn });
-});
-
-afterEach(() => {
-  Logger.overrideLogger(true);
-});
+/** All of them anew for each test of the file. */
+export function useService(): void {
+  beforeEach(async () => {
+    lock = new TimedLock();
+    service = (await compile(lock.locker, { providers: [Service] })).get(Service);
+    warn = vi.fn<(message: string) => void>();
+    Logger.overrideLogger({ log() {}, error() {}, warn });
+  });
+  afterEach(() => {
+    Logger.overrideLogger(true);
+  });
+}
 
 /** An iterable that says under which lock its values are made. */
 export async function* rows(log: string[] = [], wait: Promise<void> = Promise.resolve()) {

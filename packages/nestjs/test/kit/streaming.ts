@@ -34,9 +34,12 @@ class Stage extends TimedLock {
 
 export let stage: Stage;
 
-beforeEach(() => {
-  stage = new Stage();
-});
+/** A new one for each test of the file. */
+export function useStage(): void {
+  beforeEach(() => {
+    stage = new Stage();
+  });
+}
 
 async function* rows(): AsyncGenerator<string> {
   try {

@@ -1,13 +1,13 @@
 import type { AcquireReply, AcquireRequest } from '@holdfast/core';
 import type { ScriptCalls, Outcome } from './script-calls.ts';
-import { ACQUISITIONS, type AcquireWriter, type Wanted } from '../scripts/acquire.ts';
+import { ACQUISITIONS, type AcquireTerms, type Wanted } from '../scripts/acquire.ts';
 import { RELEASES, type EndedGrant } from '../scripts/release.ts';
 
 /** So many promises may be between tasks that were woken together and what they ask for. */
 const HOPS = 24;
 
 /** An acquisition that is sent. */
-interface SentAcquire extends Wanted {
+export interface SentAcquire extends Wanted {
   /** Whether messages arrived then. */
   heard: boolean;
 }
@@ -27,13 +27,15 @@ class Queued<R> {
 }
 
 class QueuedAcquire extends Queued<AcquireReply> implements SentAcquire {
+  readonly key: string;
   heard = false;
 
   constructor(
     readonly request: AcquireRequest,
-    readonly writer: AcquireWriter,
+    readonly terms: AcquireTerms,
   ) {
     super();
+    this.key = request.key;
   }
 }
 
@@ -104,26 +106,27 @@ export class Batcher {
 
   constructor(
     private readonly calls: ScriptCalls,
-    private readonly isHeard: () => boolean,
+    private readonly messages: { readonly live: boolean },
     private readonly onAnswer: OnAnswer,
   ) {}
 
-  acquire(request: AcquireRequest, writer: AcquireWriter): Promise<AcquireReply> {
-    if (this.isIdle()) {
+  acquire(request: AcquireRequest, terms: AcquireTerms): Promise<AcquireReply> {
+    if (this.open === 0 && !this.scheduled) {
       this.open = 1;
-      const sent: SentAcquire = { request, writer, heard: this.isHeard() };
-      return this.calls.alone(ACQUISITIONS, sent, this.acquired);
+      const { key } = request;
+      const sent: SentAcquire = { key, request, terms, heard: this.messages.live };
+      return this.calls.one(ACQUISITIONS, sent, this.acquired);
     }
-    const queued = new QueuedAcquire(request, writer);
+    const queued = new QueuedAcquire(request, terms);
     this.acquires.push(queued);
     this.schedule();
     return queued.answer;
   }
 
   release(request: EndedGrant): Promise<boolean> {
-    if (this.isIdle()) {
+    if (this.open === 0 && !this.scheduled) {
       this.open = 1;
-      return this.calls.alone(RELEASES, request, this.released);
+      return this.calls.one(RELEASES, request, this.released);
     }
     // Releases go before acquisitions, but for one that takes an acquisition back.
     if (this.isUnsent(request.id)) this.flush();
@@ -131,11 +134,6 @@ export class Batcher {
     this.releases.push(queued);
     this.schedule();
     return queued.answer;
-  }
-
-  /** Whether nothing is under way, and nothing is to be sent. */
-  private isIdle(): boolean {
-    return this.open === 0 && !this.scheduled;
   }
 
   private isUnsent(id: string): boolean {
@@ -173,8 +171,7 @@ export class Batcher {
       this.acquires = [];
       if (this.idsKnown > 0) this.ids = new Set();
       this.idsKnown = 0;
-      const heard = this.isHeard();
-      for (const queued of acquires) queued.heard = heard;
+      for (const queued of acquires) queued.heard = this.messages.live;
       this.calls.many(ACQUISITIONS, acquires, this.acquiredTogether);
     }
   }

@@ -56,6 +56,11 @@ export function isCrossSlot(error: unknown): boolean {
   return error instanceof Error && /\bCROSSSLOT\b/.test(error.message);
 }
 
+/** Whether the server does not know a script by its name. */
+export function isNoScript(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('NOSCRIPT');
+}
+
 /** Whether the server is a replica, which takes no writes. */
 export function isReadOnly(error: unknown): boolean {
   return error instanceof Error && /\bREADONLY\b/.test(error.message);

@@ -10,7 +10,8 @@ const FAILOVER = 1_000;
  * the client is told to connect anew.
  */
 export class ReadOnlyWatch {
-  private since: number | undefined;
+  /** The first refusal since the last grant; whoever is granted a lock sets it back. */
+  refusedSince: number | undefined;
   private told = false;
 
   constructor(
@@ -21,18 +22,13 @@ export class ReadOnlyWatch {
   failed(error: unknown): void {
     if (this.told || !isReadOnly(error)) return;
     const now = performance.now();
-    this.since ??= now;
+    this.refusedSince ??= now;
     const { readOnlyRemedy } = this.client;
-    if (now - this.since < FAILOVER || readOnlyRemedy === undefined) return;
+    if (now - this.refusedSince < FAILOVER || readOnlyRemedy === undefined) return;
     this.told = true;
     const message =
       'The Redis client is connected to a replica, which refuses locks (READONLY): after a failover it ' +
       `stays there. ${readOnlyRemedy}`;
     this.tell({ type: 'warning', code: 'HOLDFAST_REDIS_READONLY', message });
-  }
-
-  /** The server takes writes. */
-  succeeded(): void {
-    this.since = undefined;
   }
 }

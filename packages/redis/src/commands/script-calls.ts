@@ -1,9 +1,8 @@
 import type { ClientPort } from '../connection/port.ts';
 import { lockKey } from '../redis-keys.ts';
-import type { ManyCall } from '../scripts/script.ts';
+import type { ManyCall, Script } from '../scripts/script.ts';
 import { GroupWait } from './group-wait.ts';
-import { isCrossSlot, isForeign, toStoreError } from './errors.ts';
-import { ScriptSender, watchScripts } from './script-sender.ts';
+import { isCrossSlot, isForeign, isNoScript, toStoreError } from './errors.ts';
 import { slotOf } from './slots.ts';
 
 /** The most locks in one script call: while it runs, the server serves nobody else. */
@@ -21,11 +20,17 @@ interface Group<Q> {
   readonly placeOf: (index: number) => number;
 }
 
-/** Sends scripts to the server: the one, or in a cluster the one that has the slot. */
+/**
+ * Sends scripts to the server: the one, or in a cluster the one that has the slot. They go by their
+ * names, and by their texts where the server does not know them: also without asking, as long as it is
+ * not known that it does, because a round trip more may cost a lock.
+ */
 export class ScriptCalls {
-  private readonly sender: ScriptSender;
   /** Whether one request may be about one slot only. */
   private bySlot: boolean;
+  /** By server: the scripts that it knows, as long as its connection lasts. Nothing is known while nobody watches that. */
+  private readonly loaded = new Map<string, Set<string>>();
+  private isWatched = false;
 
   /** @param onError told what the client failed with, before it is looked at */
   constructor(
@@ -33,28 +38,29 @@ export class ScriptCalls {
     private readonly onError: (error: unknown) => void = () => {},
   ) {
     this.bySlot = client.isCluster;
-    const serverOf = (lock: string): string => client.primaryOf(slotOf(client.keyPrefix + lock));
-    this.sender = new ScriptSender(client, false, client.isCluster ? serverOf : undefined);
   }
 
   /** Looks after the connection of the client until the returned function is called. */
   watch(): () => void {
-    return watchScripts(this.client, this.sender);
+    // Another server may take the place of the one that the connection was to.
+    const forget = (): void => this.loaded.clear();
+    const unwatch = this.client.watch({ away: forget, closed: forget, primaryGone: forget });
+    this.isWatched = true;
+    return () => {
+      unwatch();
+      this.isWatched = false;
+      forget();
+    };
   }
 
-  /** About one lock. */
-  one<Q, R>(call: ManyCall<Q, R>, request: Q): Promise<R> {
-    return this.alone(call, request, () => {});
-  }
-
-  /** As {@link many}, for one request, as a promise. `ended` is told first, without a reply if it failed. */
-  alone<Q, R>(
-    call: ManyCall<Q, R>,
-    request: Q,
-    ended: (request: Q, reply?: R) => void,
-  ): Promise<R> {
+  /**
+   * About one lock.
+   *
+   * @param ended told first, without a reply if it failed
+   */
+  one<Q, R>(call: ManyCall<Q, R>, request: Q, ended?: (request: Q, reply?: R) => void): Promise<R> {
     const failed = (error: unknown): never => {
-      ended(request);
+      ended?.(request);
       throw this.errorOf(error, call);
     };
     const answered = (answer: unknown): R => {
@@ -62,12 +68,13 @@ export class ScriptCalls {
       try {
         reply = call.read(answer, 0, request, 1);
       } catch (error) {
+        // No answer of ours, from whatever stands between us and the server.
         return failed(error);
       }
-      ended(request, reply);
+      ended?.(request, reply);
       return reply;
     };
-    return this.ask(call, [request], answered, failed);
+    return this.run(call, [request], answered, failed);
   }
 
   /** About many locks, in as few calls as may be. */
@@ -151,17 +158,20 @@ export class ScriptCalls {
         try {
           reply = call.read(answer, index, request, count);
         } catch (error) {
-          // No answer of ours, from whatever stands between us and the server.
           failed(error, index);
           return;
         }
         outcome.answered(request, reply, group.placeOf(index));
       }
     };
-    void this.ask(call, requests, answered, failed);
+    void this.run(call, requests, answered, failed);
   }
 
-  private ask<Q, R, T>(
+  /**
+   * @param answered told the answer; what it returns is the result
+   * @param failed told the error, where there is none
+   */
+  private run<Q, R, T>(
     call: ManyCall<Q, R>,
     requests: readonly Q[],
     answered: (answer: unknown) => T,
@@ -170,7 +180,41 @@ export class ScriptCalls {
     const words: string[] = [];
     for (const request of requests) call.writeKeys(request, words);
     call.writeArgs(requests, words);
-    return this.sender.run(call.script, requests.length * call.keysEach, words, answered, failed);
+    const { client } = this;
+    const { script, keysEach } = call;
+    const keys = requests.length * keysEach;
+    const server = client.isCluster ? this.serverOf(words[0] as string) : '';
+    const known = this.loaded.get(server);
+    if (this.isWatched && known?.has(script.sha) !== true) {
+      return this.load(server, script, keys, words).then(answered, failed);
+    }
+    return client.evalsha(script.sha, keys, words).then(answered, (error: unknown) => {
+      if (!isNoScript(error)) return failed(error);
+      this.loaded.delete(server);
+      return client.eval(script.source, keys, words).then(answered, failed);
+    });
+  }
+
+  /** Runs a script by its text. A connection serves in order: what comes behind this finds the script. */
+  private async load(
+    server: string,
+    { sha, source }: Script,
+    keys: number,
+    words: string[],
+  ): Promise<unknown> {
+    const known = this.loaded.get(server);
+    if (known === undefined) this.loaded.set(server, new Set([sha]));
+    else known.add(sha);
+    try {
+      return await this.client.eval(source, keys, words);
+    } catch (error) {
+      this.loaded.get(server)?.delete(sha);
+      throw error;
+    }
+  }
+
+  private serverOf(lock: string): string {
+    return this.client.primaryOf(slotOf(this.client.keyPrefix + lock));
   }
 
   private errorOf<Q, R>(error: unknown, { phase }: ManyCall<Q, R>): unknown {

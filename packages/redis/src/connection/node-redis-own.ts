@@ -152,10 +152,6 @@ export class NodeRedisWaiting implements WaitingConnection {
     });
   }
 
-  evalsha(sha: string, keys: number, words: string[]): Promise<unknown> {
-    return this.send(this.argsOf(['EVALSHA', sha], keys, words));
-  }
-
   eval(source: string, keys: number, words: string[]): Promise<unknown> {
     return this.send(this.argsOf(['EVAL', source], keys, words));
   }

@@ -3,7 +3,14 @@
  * nothing outside of it knows which one is used. A port stands for the user's own connection, which is
  * never closed here; what it opens is Holdfast's own.
  */
-export interface ClientPort extends ScriptClient {
+export interface ClientPort {
+  /**
+   * Runs a script by its name. `words` are the KEYS, so many, and then the ARGV. What the server refuses
+   * has its own words as the message.
+   */
+  evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
+  /** Runs a script by its text. */
+  eval(source: string, keys: number, words: string[]): Promise<unknown>;
   /** What the client itself puts before every key. */
   readonly keyPrefix: string;
   /** Whether the keys of one call must be in one slot. */
@@ -31,14 +38,6 @@ export interface ClientPort extends ScriptClient {
   primaries(): Promise<readonly Primary[]>;
   /** In a cluster: the address of a primary, from the one that the cluster itself tells (`MOVED`). */
   addressOf(told: string): string;
-}
-
-/** What runs scripts. What fails has the server's own words as its message, where the server has failed it. */
-export interface ScriptClient {
-  /** Runs a script by its name. `words` are the KEYS, so many, and then the ARGV. */
-  evalsha(sha: string, keys: number, words: string[]): Promise<unknown>;
-  /** Runs a script by its text. */
-  eval(source: string, keys: number, words: string[]): Promise<unknown>;
 }
 
 /**
@@ -87,8 +86,10 @@ export interface Primary {
 }
 
 /** A connection for requests that keep it busy. It lives once, until it is `closed`. */
-export interface WaitingConnection extends ScriptClient {
+export interface WaitingConnection {
   readonly state: ClientState;
+  /** Runs a script by its text, as {@link ClientPort.eval}. */
+  eval(source: string, keys: number, words: string[]): Promise<unknown>;
   /** Resolves with the number of replicas that have all that was written on this connection. */
   wait(replicas: number, ms: number): Promise<number>;
   close(): void;

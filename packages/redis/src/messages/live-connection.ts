@@ -132,6 +132,11 @@ export class LiveConnection {
   }
 
   private ping(connection: MessageConnection): void {
+    // Not every client tells when its user closes it. Without it, this would keep the process alive.
+    if (this.port.state === 'closed') {
+      this.close();
+      return;
+    }
     this.after(PING_EVERY, () => this.failed('The server does not answer.'));
     connection.ping().then(
       () => {

@@ -25,7 +25,8 @@ export class Subscriber {
   /** Unguessable: who knows it can send messages to this store. */
   private readonly id = randomBytes(12).toString('base64url');
   private readonly listeners = new Map<string, Listener>();
-  private readonly connection: LiveConnection;
+  /** The connection for messages, which tells whether they arrive. */
+  readonly connection: LiveConnection;
   private readonly waits = new Waits();
   private readonly losses: LossChecks;
   private holdTimer: NodeJS.Timeout | undefined;
@@ -54,11 +55,6 @@ export class Subscriber {
       message: (text) => this.heard(text),
       dead: (reason) => this.warn(reason),
     });
-  }
-
-  /** Whether messages arrive. */
-  get live(): boolean {
-    return this.connection.live;
   }
 
   /** Whether no locker uses the store. */
@@ -95,16 +91,17 @@ export class Subscriber {
     const registration = { member, key };
     const unheard = this.listenFor(key) || !heard;
     this.connection.open();
-    this.waits.registered(registration, unheard && !this.live);
-    if (unheard && this.live) this.lookUp([registration]);
+    this.waits.registered(registration, unheard && !this.connection.live);
+    if (unheard && this.connection.live) this.lookUp([registration]);
   }
 
   /** As {@link registered}, for a grant. */
   granted(member: string, key: string, id: string, heard: boolean): void {
-    if (this.isIdle) return;
-    this.waits.ended(member, key);
+    // Each lock comes by here, and most often nobody waits.
+    if (this.listeners.size === 0) return;
+    if (this.waits.all.size > 0) this.waits.ended(member, key);
     if (!this.listenFor(key) && heard) return;
-    if (this.live) {
+    if (this.connection.live) {
       this.losses.ask([{ member, key, id }]);
     } else if (!this.givenUp) {
       this.unheard.set(id, { member, key, id });

@@ -21,17 +21,18 @@ interface Wait {
  * most, and those that lead to nothing soon cost none.
  */
 export class Waits {
-  private readonly waits = new Map<string, Wait>();
+  /** By locker and lock. */
+  readonly all = new Map<string, Wait>();
 
   constructor(private readonly now: () => number = () => performance.now()) {}
 
   /** The server has answered that a locker has to wait. */
   registered(registration: QueuePlace, unheard: boolean): void {
     const name = nameOf(registration);
-    const wait = this.waits.get(name);
+    const wait = this.all.get(name);
     if (wait === undefined) {
       const believedFrom = -Infinity;
-      this.waits.set(name, { registration, unheard, woken: false, refusals: 0, believedFrom });
+      this.all.set(name, { registration, unheard, woken: false, refusals: 0, believedFrom });
       return;
     }
     wait.unheard = unheard;
@@ -44,7 +45,7 @@ export class Waits {
 
   /** It waits no longer. */
   ended(member: string, key: string): void {
-    if (this.waits.size > 0) this.waits.delete(nameOf({ member, key }));
+    this.all.delete(nameOf({ member, key }));
   }
 
   /**
@@ -54,7 +55,7 @@ export class Waits {
    */
   woken(registration: QueuePlace): boolean {
     // Who is not known may have been woken sooner than it was answered.
-    const wait = this.waits.get(nameOf(registration));
+    const wait = this.all.get(nameOf(registration));
     if (wait === undefined) return true;
     if (wait.woken || this.now() < wait.believedFrom) return false;
     wait.woken = true;
@@ -63,13 +64,13 @@ export class Waits {
 
   /** Those who may have missed a message; from now on they are taken to be told. */
   takeUnheard(): readonly QueuePlace[] {
-    const unheard = [...this.waits.values()].filter((wait) => wait.unheard);
+    const unheard = [...this.all.values()].filter((wait) => wait.unheard);
     for (const wait of unheard) wait.unheard = false;
     return unheard.map(({ registration }) => registration);
   }
 
   clear(): void {
-    this.waits.clear();
+    this.all.clear();
   }
 }
 

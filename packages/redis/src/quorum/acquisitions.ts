@@ -24,6 +24,7 @@ export class QuorumAcquisition implements NodeGrantTiming {
     nodes: readonly QuorumNode[],
     clock: QuorumClock,
     known: boolean,
+    readonly nextAttempt: () => number,
     private readonly onClear: (acquisition: QuorumAcquisition) => void,
   ) {
     this.nodeGrants = nodes.map((node) => new NodeGrant(node, clock, this, !known));
@@ -68,6 +69,8 @@ export class QuorumAcquisition implements NodeGrantTiming {
 export class QuorumAcquisitions {
   private readonly known = new Map<string, QuorumAcquisition>();
   private sweepAt = SWEEP_EVERY;
+  /** How many requests for grants were made. */
+  private attempts = 0;
 
   constructor(
     private readonly nodes: readonly QuorumNode[],
@@ -104,7 +107,9 @@ export class QuorumAcquisitions {
   }
 
   private add(key: string, id: string, known: boolean): QuorumAcquisition {
-    const acquisition = new QuorumAcquisition(key, id, this.nodes, this.clock, known, (clear) => {
+    const { nodes, clock } = this;
+    const next = (): number => ++this.attempts;
+    const acquisition = new QuorumAcquisition(key, id, nodes, clock, known, next, (clear) => {
       if (this.get(key, id) === clear) this.known.delete(nameOf(key, id));
     });
     if (this.known.size >= this.sweepAt) this.sweep();

@@ -16,6 +16,8 @@ export interface NodeGrantTiming {
   readonly id: string;
   /** Until when a released key is kept busy, if at all. */
   readonly keepUntil: number | undefined;
+  /** Grows from request to request, also when an acquisition was forgotten and is asked for again. */
+  nextAttempt(): number;
   /** One server holds nothing of it any more. */
   cleared(): void;
 }
@@ -31,6 +33,8 @@ export class NodeGrant {
   until = 0;
   /** How many requests to acquire have no answer yet, and when all will. */
   private unanswered = 0;
+  /** The number of the last request for it. */
+  private attempt: number | undefined;
   private allAnswered: Promise<void> | undefined;
   /** Whether its end was asked for and is not confirmed. */
   private owed = false;
@@ -66,7 +70,10 @@ export class NodeGrant {
     this.mayHold = true;
     this.freed = false;
     this.keep(request.ttl);
-    const answer = await this.track(this.node.acquire(request), request.ttl);
+    const attempt = this.terms.nextAttempt();
+    this.attempt = attempt;
+    const asked = this.node.acquire({ ...request, attempt });
+    const answer = await this.track(asked, request.ttl);
     if (!answer.granted && this.unanswered === 0 && !this.owed) {
       this.clear();
       this.terms.cleared();
@@ -139,6 +146,7 @@ export class NodeGrant {
         key,
         id,
         keepFor === undefined ? undefined : Math.max(1, keepFor),
+        this.attempt,
       );
       // What is not there may still come, from a request that has no answer yet.
       if (freed || unanswered === 0) {

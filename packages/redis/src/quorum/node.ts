@@ -25,7 +25,13 @@ export interface QuorumNode {
   opened(): Promise<void>;
   acquire(request: NodeAcquireRequest): Promise<NodeAcquireReply>;
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]>;
-  release(key: string, id: string, keepFor: number | undefined): Promise<boolean>;
+  /** @param attempt the last whose grant is to be ended: a request that comes late ends no later one */
+  release(
+    key: string,
+    id: string,
+    keepFor: number | undefined,
+    attempt: number | undefined,
+  ): Promise<boolean>;
   inspect(key: string): Promise<NodeHolder | null>;
   forceRelease(key: string): Promise<boolean>;
   /** A policy that may drop locks, if the server has one. */

@@ -69,10 +69,15 @@ export class RedisNode implements QuorumNode {
     return this.stalls.during(renewAll(this.calls, RENEWALS, requests));
   }
 
-  async release(key: string, id: string, keepFor: number | undefined): Promise<boolean> {
+  async release(
+    key: string,
+    id: string,
+    keepFor: number | undefined,
+    attempt: number | undefined,
+  ): Promise<boolean> {
     // Also to a server that does not answer: what it was asked before may still be executed.
     if (this.client.state !== 'ready') throw this.unconnected('release');
-    return this.stalls.during(this.calls.one(RELEASES, { key, id, keepFor }));
+    return this.stalls.during(this.calls.one(RELEASES, { key, id, keepFor, attempt }));
   }
 
   async inspect(key: string): Promise<NodeHolder | null> {

@@ -1,16 +1,16 @@
 import { RESERVATION, type AcquireReply, type AcquireRequest } from '@holdfast/core';
-import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { toWord, writeKeys } from '../redis-keys.ts';
 import {
   END_EARLY,
   FIRST_TOKEN,
   FORMAT,
   LAST_TOKEN,
+  leaseWord,
   MARK,
   OUTLIVES,
   QUEUE,
   READ,
   TELL,
-  TIME,
 } from './lua.ts';
 import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
 
@@ -23,9 +23,9 @@ import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
  * that has lost its data starts above them.
  *
  * KEYS per lock: lock, queue.
- * ARGV per lock: `<ttl> <tokens> <1 to wait> <id to replace, or => <ms to keep> <id> <client> <label>
- * <owner, = if that is the id>`; or just the id, if all else is as with the one before. The key is kept
- * so many ms, for its tokens.
+ * ARGV per lock: `<lease> <ms to keep> <1 to wait> <id to replace, or => <tokens> - <id> <client> <label>
+ * <owner, = if that is the id>`, of which all from the tokens on is what a lock's key holds; or just the id,
+ * if all else is as with the one before. The key is kept so many ms, for its tokens.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
  * the first token and the number of tokens, or the ms until the lock could be free; or 4 and the limit
@@ -33,54 +33,56 @@ import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
  */
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
-${TIME}
--- As "%.0f" would print it, for less.
-local stamp = clock[1] .. string.sub('00000' .. clock[2], -6)
+local clock = call('TIME')
+local fraction = clock[2]
+if #fraction < 6 then fraction = string.sub('00000' .. fraction, -6) end
+-- The time in digits, so that most often no number is printed.
+local stamp = clock[1] .. fraction
+local micros = tonumber(stamp)
+local now = (micros - micros % 1000) / 1000
+local lease, kept, how, grant, ends, asked, who
 local replies = {}
-local ttl, asked, wait, replaces, kept, id, who, ends
-
--- Grants it after the last token that is known.
-local function grant(lock, last, awaited, get)
-  local token, tokens, first = micros, asked, stamp
-  if last >= micros then
-    token, tokens = last + 1, '1'
-    first = string.format('%.0f', token)
-  end
-  local value = '${FORMAT} held ' .. ends .. ' ' .. first .. ' ' .. tokens .. awaited .. id .. who
-  if get then
-    call('SET', lock, value, 'PX', kept, get)
-  else
-    call('SET', lock, value, 'PX', kept)
-  end
-  return token, tokens
-end
 
 for i = 1, #ARGV do
   local ask, lock, queue = ARGV[i], KEYS[2 * i - 1], KEYS[2 * i]
   if i == 1 or string.find(ask, ' ', 1, true) then
-    ttl, asked, wait, replaces, kept, id, who = match(ask, '^(%d+) (%d+) (%d) (%S+) (%d+) (%S+)( .+)$')
-    ends = now + ttl .. ''
+    lease, kept, how, grant = match(ask, '^(%d+) (%d+) (%d %S+) (.+)$')
+    ends = now + lease
+    if #ARGV > 1 then asked, who = match(grant, '^(%d+ %- )%S+( .+)$') end
   else
-    id = ask
+    grant = asked .. ask .. who
   end
   local value = call('GET', lock)
-  local reply, token, tokens
-  local last = value and tonumber(value)
+  local last = value and tonumber(value) or 0
+  local reply
   if not value then
     -- With GET, so that a server that is too old for the other scripts refuses here already.
-    token, tokens = grant(lock, 0, ' - ', 'GET')
-  elseif last and last >= ${FIRST_TOKEN} and last <= ${LAST_TOKEN} then
-    token, tokens = grant(lock, last, ' - ')
+    call('SET', lock, '${FORMAT} held ' .. ends .. ' ' .. lease .. ' ' .. stamp .. ' ' .. grant, 'PX', kept, 'GET')
+    reply = micros
+  elseif last >= ${FIRST_TOKEN} and last < micros then
+    call('SET', lock, '${FORMAT} held ' .. ends .. ' ' .. lease .. ' ' .. stamp .. ' ' .. grant, 'PX', kept)
+    reply = micros
   else
     -- It is not simply free. All that is about that is in here, so that most locks need not wait for it.
     ${READ}${TELL}${QUEUE}${MARK}${END_EARLY}
-    local client, label, owner = match(who, '^ (%S+) (%S+) (%S+)$')
+    local wait, replaces = match(how, '^(%d) (%S+)$')
+    local tokens, id, client, label, owner = match(grant, '^(%d+) %- (%S+) (%S+) (%S+) (%S+)$')
     local replaced = 0
-    local held = read(value)
+    local held
 
-    local function take()
+    -- Grants it after the last token that is known.
+    local function take(awaited)
+      local token, count = micros, tokens
+      if held.last >= micros then token, count = held.last + 1, '1' end
+      local words = { '${FORMAT} held', ends, lease, string.format('%.0f', token), count, awaited, id, client, label, owner }
+      call('SET', lock, table.concat(words, ' '), 'PX', kept)
+      if replaced == 2 then return { 3, token, tonumber(count) } end
+      return count == tokens and token or -token
+    end
+
+    local function takeTurn()
       if wait == '1' then leave(queue, client) end
-      return grant(lock, held.last, first(queue) and ' queue ' or ' - ')
+      return take(first(queue) and 'queue' or '-')
     end
 
     local function busy(left)
@@ -91,11 +93,10 @@ for i = 1, #ARGV do
       return { replaced, left }
     end
 
-    -- Answers a refusal, or nothing and the tokens.
     local function contend()
       if held.id == replaces and held.kind ~= 'free' then held.kind, replaced = 'free', 2 end
       if held.kind == 'reserved' then
-        if wait == '1' and held.client == client then return nil, take() end
+        if wait == '1' and held.client == client then return takeTurn() end
         return busy(held.ends - now)
       end
       tidy(queue)
@@ -110,84 +111,80 @@ for i = 1, #ARGV do
           held.awaited = 'queue'
           return busy(${RESERVATION})
         end
-        return nil, take()
+        return takeTurn()
       end
       if held.kind == 'held' and held.id == id then
-        prolong(lock, math.max(held.ends, now + ttl), kept)
+        prolong(lock, math.max(held.ends, ends), kept)
         return { 1, held.token, held.count }
       end
       if held.kind == 'held' and held.owner == (owner == '=' and id or owner) then
         endEarly(lock, queue, held, 'superseded')
-        return nil, take()
+        return takeTurn()
       end
       local behind = turn and turn ~= client
-      return busy(held.ends - now + (behind and ${RESERVATION} or 0))
+      local refusal = busy(held.ends - now + (behind and ${RESERVATION} or 0))
+      correct(lock, held)
+      return refusal
     end
 
-    reply, token, tokens = contend()
-    if not reply and replaced == 2 then reply = { 3, token, tonumber(tokens) } end
+    if last >= ${FIRST_TOKEN} and last <= ${LAST_TOKEN} then
+      -- Free, but its tokens have caught up with the clock.
+      held = { last = last }
+      reply = take('-')
+    else
+      held = read(value)
+      reply = contend()
+    end
   end
-  if not reply then reply = tokens == asked and token or -token end
   if #ARGV == 1 then return reply end
   replies[i] = reply
 end
 return replies
 `);
 
-/** What the script is told of an acquisition, around its id. */
-interface Terms {
-  /** The first that they were written for. */
-  readonly request: AcquireRequest;
+/** What the script is told of an acquisition around its id: most often the same as of the one before. */
+export class AcquireTerms {
   readonly before: string;
   readonly after: string;
-}
-
-/** Writes the acquisitions of one locker. */
-export class AcquireWriter {
-  private readonly words: string;
-  private terms: Terms | undefined;
 
   /**
-   * @param member what the server calls the locker
+   * @param request the first that has them
+   * @param member what the server calls its locker
    * @param retention how long a key remembers its last token, in ms
    */
   constructor(
-    readonly client: string,
-    readonly label: string,
+    private readonly request: AcquireRequest,
     readonly member: string,
-    private readonly retention: number,
+    retention: number,
   ) {
-    this.words = `${member} ${toWord(label)}`;
-  }
-
-  /** Most often the same as those before. */
-  termsOf(request: AcquireRequest): Terms {
-    if (this.terms !== undefined && areAlike(request, this.terms.request)) return this.terms;
-    const { id, owner, ttl, tokens, wait, replaces } = request;
+    const { id, owner, label, ttl, tokens, wait, replaces } = request;
+    const kept = Math.ceil(Math.max(retention, 2 * ttl, ttl + OUTLIVES));
     const replaced = replaces === undefined ? '=' : toWord(replaces);
-    const kept = Math.ceil(Math.max(this.retention, 2 * ttl, ttl + OUTLIVES));
-    const before = `${ttl} ${tokens} ${wait ? 1 : 0} ${replaced} ${kept} `;
-    const after = ` ${this.words} ${owner === id ? '=' : toWord(owner)}`;
-    return (this.terms = { request, before, after });
+    this.before = `${leaseWord(ttl)} ${kept} ${wait ? 1 : 0} ${replaced} ${tokens} - `;
+    this.after = ` ${member} ${toWord(label)} ${owner === id ? '=' : toWord(owner)}`;
+  }
+
+  /** Whether they are those of another acquisition too; not for an owner that was given. */
+  fit(other: AcquireRequest): boolean {
+    const { request } = this;
+    return (
+      request.client === other.client &&
+      request.ttl === other.ttl &&
+      request.label === other.label &&
+      request.tokens === other.tokens &&
+      request.wait === other.wait &&
+      request.replaces === other.replaces &&
+      request.owner === request.id &&
+      other.owner === other.id
+    );
   }
 }
 
-/** But for their ids, and without a look at owners that were given. */
-function areAlike(one: AcquireRequest, other: AcquireRequest): boolean {
-  return (
-    one.owner === one.id &&
-    other.owner === other.id &&
-    one.ttl === other.ttl &&
-    one.tokens === other.tokens &&
-    one.wait === other.wait &&
-    one.replaces === other.replaces
-  );
-}
-
-/** An acquisition and who asks for it. */
+/** An acquisition and how it is asked for. */
 export interface Wanted {
+  readonly key: string;
   readonly request: AcquireRequest;
-  readonly writer: AcquireWriter;
+  readonly terms: AcquireTerms;
 }
 
 export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
@@ -195,15 +192,12 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   script: ACQUIRE,
   most: AWAITED,
   keysEach: 2,
-  keyOf: ({ request }) => request.key,
-  writeKeys: ({ request: { key } }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  keyOf: ({ key }) => key,
+  writeKeys,
   writeArgs: (all, words) => {
-    let last: Terms | undefined;
-    for (const { request, writer } of all) {
+    let last: AcquireTerms | undefined;
+    for (const { request, terms } of all) {
       const id = toWord(request.id);
-      const terms = writer.termsOf(request);
       words.push(terms === last ? id : terms.before + id + terms.after);
       last = terms;
     }
@@ -211,7 +205,7 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   read: (answers, index, { request }, count) => {
     const answer = count === 1 ? answers : toList(answers)[index];
     if (!Array.isArray(answer)) {
-      const token = toNumber(answer);
+      const token = typeof answer === 'number' ? answer : toNumber(answer);
       return { granted: true, token: Math.abs(token), tokens: token < 0 ? 1 : request.tokens };
     }
     const [kind = 0, first = 0, tokens = 1] = answer.map(toNumber);

@@ -10,7 +10,7 @@ import { script, toNumber, type ManyCall } from './script.ts';
  */
 const CONFIRM = script(/* lua */ `
 ${GET}
-if string.match(get(KEYS[1]) or '', '^${FORMAT} held %d+ %d+ %d+ %S+ (%S+) ') ~= ARGV[1] then return 0 end
+if string.match(get(KEYS[1]) or '', '^${FORMAT} held %d+ %d+ %d+ %d+ %S+ (%S+) ') ~= ARGV[1] then return 0 end
 local left = redis.call('PTTL', KEYS[1])
 return left > 0 and redis.call('PEXPIRE', KEYS[1], left) or 0
 `);

@@ -1,4 +1,4 @@
-import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { toWord, writeKeys } from '../redis-keys.ts';
 import { END_EARLY, QUEUE, READ, TELL, TIME } from './lua.ts';
 import { script, toNumber, type ManyCall } from './script.ts';
 
@@ -36,9 +36,7 @@ export const FORCED_RELEASES: ManyCall<OwnedLock, boolean | 'several'> = {
   most: 1,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: ([lock], words) => {
     if (lock?.owner !== undefined) words.push(toWord(lock.owner));
   },

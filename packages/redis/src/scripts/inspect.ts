@@ -1,5 +1,5 @@
 import { MAX_QUEUE_SHOWN, REGISTRATION, type QueuedClient, type StoredGrant } from '@holdfast/core';
-import { fromWord, lockKey, queueKey } from '../redis-keys.ts';
+import { fromWord, writeKeys } from '../redis-keys.ts';
 import { READ, TIME } from './lua.ts';
 import { script, toList, toNumber, toText, type ManyCall } from './script.ts';
 
@@ -76,9 +76,7 @@ function inspections(shown: boolean): ManyCall<Inspected, StoredGrant | 'several
     most: shown ? 1 : 100,
     keysEach: 2,
     keyOf: ({ key }) => key,
-    writeKeys: ({ key }, words) => {
-      words.push(lockKey(key), queueKey(key));
-    },
+    writeKeys,
     writeArgs: ([first], words) => {
       words.push(first?.member ?? '-', shown ? '1' : '0');
     },

@@ -1,4 +1,4 @@
-import { lockKey, queueKey } from '../redis-keys.ts';
+import { writeKeys } from '../redis-keys.ts';
 import { QUEUE, READ, TELL, TIME } from './lua.ts';
 import type { QueuePlace } from './reserved.ts';
 import { script, toList, toNumber, type ManyCall } from './script.ts';
@@ -30,9 +30,7 @@ export const LEAVES: ManyCall<QueuePlace, boolean> = {
   script: LEAVE,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: (all, words) => {
     for (const { member } of all) words.push(member);
   },

@@ -1,5 +1,5 @@
 import type { StoreLoss } from '@holdfast/core';
-import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { toWord, writeKeys } from '../redis-keys.ts';
 import { READ, TIME } from './lua.ts';
 import type { QueuePlace } from './reserved.ts';
 import { script, toList, toText, type ManyCall } from './script.ts';
@@ -43,9 +43,7 @@ export const LOSSES: ManyCall<{ readonly key: string; readonly id: string }, Sto
   script: LOSS,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: (all, words) => {
     for (const { id } of all) words.push(toWord(id));
   },

@@ -15,8 +15,14 @@ export const FORMAT = 'holdfast:1';
 /** A day, in ms. */
 const DAY = 86_400_000;
 
-/** No lease ends later than this from now, in ms: what says so is broken, and has run out. */
+/** No lease is longer than this, in ms: what says so is broken, and has run out. */
 const LONGEST_LEASE = 2 * DAY;
+
+/** How many digits the length of a lease is padded to, so that what is behind it stays in its place. */
+const LEASE_DIGITS = 9;
+
+/** The length of a lease, in ms, as the key of a lock has it. */
+export const leaseWord = (ms: number): string => String(ms).padStart(LEASE_DIGITS, '0');
 
 /** Where the end of a lease is in what a lock's key holds, behind `held` or `kept`. */
 const ENDS_AT = `${FORMAT} held `.length;
@@ -53,7 +59,7 @@ local now = math.floor(micros / 1000)
 export const PROLONG = /* lua */ `
 local function prolong(lock, ends, kept)
   redis.call('PEXPIRE', lock, math.max(kept, ends - now))
-  redis.call('SETRANGE', lock, ${ENDS_AT}, string.format('%.0f', ends))
+  redis.call('SETRANGE', lock, ${ENDS_AT}, string.format('%.0f %0${LEASE_DIGITS}.0f', ends, ends - now))
 end
 `;
 
@@ -74,7 +80,8 @@ end
  * `read(value)`: what the key of a lock holds, as a table with a `kind`:
  *
  * - `held`, with `ends`, `token` (the first), `count`, `awaited` (`queue` if clients are registered, else
- *   `-`), `id`, `client`, `label` and `owner`,
+ *   `-`), `id`, `client`, `label` and `owner`; and with `ahead` if the clock was set back since its end was
+ *   written, which says until when it lasts by the new time,
  * - `kept`: the same, released by its holder but busy until it ends,
  * - `reserved`, with `ends` and `client`: free, for this client to ask,
  * - `several`, with `ends`, `limit` and `used`: held by permits, of which two more keys tell,
@@ -86,7 +93,10 @@ end
  * `touch(lock, least)`: keeps its key for at least so many ms.
  * `free(lock, last)`: remembers nothing but the last token.
  * `prolong(lock, ends, kept)`: sets when a held lock ends, and keeps its key for so many ms. Its first
- * write is one that a server at `maxmemory` allows, and so allows the other.
+ * write is one that a server at `maxmemory` allows, and so allows the other. With the end it writes how
+ * long the lease is, so that a clock that is set back makes no lease longer.
+ * `correct(lock, held)`: writes when a held lock ends by the new time, if the clock was set back. Until then it
+ * would seem to last a whole lease longer each time somebody looks.
  */
 export const READ = /* lua */ `
 ${GET}
@@ -100,30 +110,36 @@ local function read(value)
     if last < ${FIRST_TOKEN} or last > ${LAST_TOKEN} then foreign() end
     return { kind = 'free', last = last }
   end
-  local kind, ends, token, rest = string.match(value, '^${FORMAT} (%l+) (%d+) (%d+) (.+)$')
+  local kind, ends, rest = string.match(value, '^${FORMAT} (%l+) (%d+) (.+)$')
+  ends = tonumber(ends)
+  -- No lease or reservation lasts longer.
+  local most = ${LONGEST_LEASE}
   if kind == 'held' or kind == 'kept' then
-    local count, awaited, id, client, label, owner =
-      string.match(rest, '^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+    local lease, token, count, awaited, id, client, label, owner =
+      string.match(rest, '^(%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
     if not owner then foreign() end
     if owner == '=' then owner = id end
     state = {
       kind = kind, awaited = awaited, id = id, client = client, label = label, owner = owner,
       token = tonumber(token), count = tonumber(count), last = tonumber(token) + count - 1,
     }
+    lease = tonumber(lease)
+    if lease <= most and ends > now + lease then ends, state.ahead = now + lease, true end
   elseif kind == 'reserved' then
-    state = { kind = kind, awaited = 'queue', client = rest, last = tonumber(token) }
+    local last, client = string.match(rest, '^(%d+) (.+)$')
+    if not client then foreign() end
+    state = { kind = kind, awaited = 'queue', client = client, last = tonumber(last) }
+    most = ${RESERVATION}
   elseif kind == 'several' then
-    local limit, used = string.match(rest, '^(%d+) (%d+)$')
+    local last, limit, used = string.match(rest, '^(%d+) (%d+) (%d+)$')
     if not used then foreign() end
-    state = { kind = kind, awaited = 'queue', last = tonumber(token) }
+    state = { kind = kind, awaited = 'queue', last = tonumber(last) }
     state.limit, state.used = tonumber(limit), tonumber(used)
   else
     foreign()
   end
-  state.ends = tonumber(ends)
-  -- A clock that was set back does not make a reservation longer.
-  local most = kind == 'reserved' and ${RESERVATION} or ${LONGEST_LEASE}
-  if state.ends <= now or state.ends > now + most then state.kind = 'free' end
+  state.ends = ends
+  if ends <= now or ends > now + most then state.kind = 'free' end
   return state
 end
 
@@ -142,6 +158,10 @@ local function touch(lock, least)
   left = math.max(left, least)
   redis.call('PEXPIRE', lock, left)
   return left
+end
+
+local function correct(lock, held)
+  if held.ahead then prolong(lock, held.ends, touch(lock, 1)) end
 end
 
 local function free(lock, last)
@@ -281,7 +301,7 @@ end
  */
 export const MARK = /* lua */ `
 local function mark(lock, value)
-  local head, tail = string.match(value, '^(${FORMAT} %l+ %d+ %d+ %d+ )%- (.+)$')
+  local head, tail = string.match(value, '^(${FORMAT} %l+ %d+ %d+ %d+ %d+ )%- (.+)$')
   if head then redis.call('SET', lock, head .. 'queue ' .. tail, 'KEEPTTL') end
 end
 `;

@@ -1,5 +1,5 @@
 import { RESERVATION } from '@holdfast/core';
-import { lockKey, queueKey, toWord } from '../redis-keys.ts';
+import { toWord, writeKeys } from '../redis-keys.ts';
 import { MARK, QUEUE, READ, TELL, TIME } from './lua.ts';
 import type { QueuePlace } from './reserved.ts';
 import { script, toList, toNumber, type ManyCall } from './script.ts';
@@ -28,6 +28,7 @@ local function refresh(lock, queue, label)
     return turn == client and 0 or ${RESERVATION}
   end
   if held.awaited == '-' then mark(lock, value) end
+  correct(lock, held)
   local left = held.ends - now
   if turn == client or held.kind == 'reserved' then return left end
   return left + ${RESERVATION}
@@ -57,9 +58,7 @@ export const REFRESHES: ManyCall<Refreshed, number> = {
   script: REFRESH,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: (all, words) => {
     words.push((all[0] as Refreshed).member);
     for (const place of all) words.push(tagOf(place));

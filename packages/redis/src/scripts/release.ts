@@ -1,12 +1,12 @@
 import type { ReleaseRequest } from '@holdfast/core';
-import { lockKey, queueKey, toWord } from '../redis-keys.ts';
-import { FORMAT, OUTLIVES, QUEUE, READ, TELL, TIME } from './lua.ts';
-import { AWAITED, script, toText, type ManyCall } from './script.ts';
+import { toWord, writeKeys } from '../redis-keys.ts';
+import { FORMAT, leaseWord, OUTLIVES, QUEUE, READ, TELL, TIME } from './lua.ts';
+import { AWAITED, script, type ManyCall } from './script.ts';
 
 const ONE = 49;
 
-/** Where the number of tokens is in what a lock's key holds: behind two numbers of fixed length. */
-const COUNT_AT = `${FORMAT} held 1764401234567 1764401234567890 `.length;
+/** Where the number of tokens is in what a lock's key holds: behind numbers of fixed length. */
+const COUNT_AT = `${FORMAT} held 1764401234567 ${leaseWord(1)} 1764401234567890 `.length;
 
 /**
  * Ends grants and serves the next in line, as `LockStore.release` has it.
@@ -17,58 +17,55 @@ const COUNT_AT = `${FORMAT} held 1764401234567 1764401234567890 `.length;
  * allows all that follows.
  *
  * KEYS per grant: lock, queue. ARGV per grant: its id; its last token, or `-` if that is not known, or
- * `-<ms>` to keep the lock busy for so long.
+ * `-<ms>` to keep the lock busy for so long; of a quorum `#<attempt>` behind that, whose grant, or that of an
+ * earlier one, is to be ended.
  * Answers a string with a digit per grant, 1 for each that was there.
  */
 const RELEASE = script(/* lua */ `
 local call, find = redis.call, string.find
-
--- Ends a grant with all that belongs to it, if the lock was not simply freed.
-local function endGrant(lock, queue, id, keepFor)
-  ${TIME}${READ}${TELL}${QUEUE}
-  local value = get(lock)
-  local ours, held = pcall(read, value)
-  -- Data of somebody else is no grant of ours.
-  if not ours or held.id ~= id then return '0' end
-  local left = touch(lock, 1)
-  if keepFor > 0 then
-    local kept, count = string.gsub(value, '^${FORMAT} held ', '${FORMAT} kept ')
-    if count == 1 then
-      call('SET', lock, kept, 'KEEPTTL')
-      prolong(lock, now + keepFor, math.max(left, keepFor + ${OUTLIVES}))
-    end
-    return '1'
-  end
-  free(lock, held.last)
-  -- Whatever is the matter with the queue: the lock is free, and that is the answer.
-  if held.awaited == 'queue' then pcall(serve, lock, queue, held.last) end
-  return '1'
-end
-
 local replies = ''
 for i = 1, #ARGV, 2 do
-  local lock, queue, id, last = KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1]
-  local reply
+  local lock, id, last, reply = KEYS[i], ARGV[i], ARGV[i + 1], nil
   if string.byte(last) ~= 45 then
     local value = redis.pcall('SET', lock, last, 'KEEPTTL', 'GET')
     if not value then
       call('DEL', lock)
       reply = '0'
-    elseif type(value) == 'string' then
-      -- Where the id is if nobody is registered: behind the ends, the token and the count.
-      local at = find(value, ' - ' .. id .. ' ', ${COUNT_AT}, true)
-      if at and at <= ${COUNT_AT + 5} and find(value, '${FORMAT} ', 1, true) == 1 then
-        reply = '1'
-      else
-        call('SET', lock, value, 'KEEPTTL')
-      end
-    elseif find(value.err, 'READONLY', 1, true) then
-      return value
+    elseif type(value) == 'table' then
+      if find(value.err, 'READONLY', 1, true) then return value end
+    -- Where the id is if nobody is registered. No other lock's key holds it there.
+    elseif find(value, ' - ' .. id .. ' ', ${COUNT_AT}, true) then
+      reply = '1'
+    else
+      call('SET', lock, value, 'KEEPTTL')
     end
   end
   if not reply then
-    local keepFor = string.match(last, '^%-(%d+)$')
-    reply = endGrant(lock, queue, id, tonumber(keepFor or 0))
+    -- The lock was not simply freed: ends the grant with all that belongs to it.
+    ${TIME}${READ}${TELL}${QUEUE}
+    local queue = KEYS[i + 1]
+    local keepFor, attempt = string.match(last, '^%-(%d*)#?(%d*)$')
+    keepFor, attempt = tonumber(keepFor) or 0, tonumber(attempt) or math.huge
+    local value = get(lock)
+    local ours, held = pcall(read, value)
+    -- Data of somebody else is no grant of ours, nor is a newer one to be ended.
+    if not ours or held.id ~= id or attempt < (tonumber(string.match(held.awaited, '^#(%d+)$')) or 0) then
+      reply = '0'
+    else
+      reply = '1'
+      local left = touch(lock, 1)
+      if keepFor == 0 then
+        free(lock, held.last)
+        -- Whatever is the matter with the queue: the lock is free, and that is the answer.
+        if held.awaited == 'queue' then pcall(serve, lock, queue, held.last) end
+      else
+        local kept, count = string.gsub(value, '^${FORMAT} held ', '${FORMAT} kept ')
+        if count == 1 then
+          call('SET', lock, kept, 'KEEPTTL')
+          prolong(lock, now + keepFor, math.max(left, keepFor + ${OUTLIVES}))
+        end
+      end
+    end
   end
   replies = replies .. reply
 end
@@ -79,6 +76,8 @@ return replies
 export interface EndedGrant extends ReleaseRequest {
   /** The last of its tokens, where it is known. */
   readonly lastToken?: number | undefined;
+  /** Of a quorum: the last attempt whose grant is to be ended. */
+  readonly attempt?: number | undefined;
 }
 
 export const RELEASES: ManyCall<EndedGrant, boolean> = {
@@ -87,14 +86,13 @@ export const RELEASES: ManyCall<EndedGrant, boolean> = {
   most: AWAITED,
   keysEach: 2,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => {
-    words.push(lockKey(key), queueKey(key));
-  },
+  writeKeys,
   writeArgs: (all, words) => {
-    for (const { id, keepFor = 0, lastToken } of all) {
-      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}`);
-      else words.push(toWord(id), lastToken === undefined ? '-' : String(lastToken));
+    for (const { id, keepFor = 0, lastToken, attempt } of all) {
+      const until = attempt === undefined ? '' : `#${attempt}`;
+      if (keepFor > 0) words.push(toWord(id), `-${Math.ceil(keepFor)}${until}`);
+      else words.push(toWord(id), lastToken === undefined ? `-${until}` : String(lastToken));
     }
   },
-  read: (answer, index) => toText(answer).charCodeAt(index) === ONE,
+  read: (answer, index) => String(answer).charCodeAt(index) === ONE,
 };

@@ -19,11 +19,14 @@ ${TIME}${GET}${PROLONG}
 local usual, retention, other, replies = tonumber(ARGV[1]), tonumber(ARGV[2]), nil, {}
 
 local function renew(lock, id, ttl)
-  local ends, holder = string.match(get(lock) or '', '^${FORMAT} held (%d+) %d+ %d+ %S+ (%S+) ')
+  local ends, lease, holder = string.match(get(lock) or '', '^${FORMAT} held (%d+) (%d+) %d+ %d+ %S+ (%S+) ')
   ends = tonumber(ends)
   if holder ~= id or ends <= now then return '0' end
-  if ttl > 0 and now + ttl > ends then
-    prolong(lock, now + ttl, retention > 0 and math.max(retention, 2 * ttl, ttl + ${OUTLIVES}) or ttl)
+  -- Later than the lease can last: the clock was set back.
+  local ahead = ends > now + lease
+  if ahead then ends = now + lease end
+  if ttl > 0 and (ahead or now + ttl > ends) then
+    prolong(lock, math.max(ends, now + ttl), retention > 0 and math.max(retention, 2 * ttl, ttl + ${OUTLIVES}) or ttl)
   end
   return '1'
 end

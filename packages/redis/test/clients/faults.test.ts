@@ -1,12 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLocker, LockStoreError, type Locker, type LockerOptions } from '@holdfast/core';
-import { redisQuorum, redisScripts, redisStore, type AnyRedisClient } from '@holdfast/redis';
-import { redisBinary, redisCommand, startRedis, startRedisSentinel } from '@holdfast/test-servers';
-import { describe, expect, test as plain } from 'vitest';
+import { redisScripts, redisStore, type AnyRedisClient } from '@holdfast/redis';
+import { redisCommand } from '@holdfast/test-servers';
+import { describe, expect } from 'vitest';
 import { isFree } from '../kit.ts';
 import { fails, test, until, waiting, type Site } from '../site.ts';
 import { clientKind, type SingleOptions } from './index.ts';
 
-// What befalls a client of another library than ioredis, which has tests of its own for all of this.
+// What befalls a client, of whichever library: one suite for all.
 
 const { name } = clientKind;
 
@@ -29,8 +30,12 @@ async function lockerOf(
 /** A busy machine is not what these are about: a cut is an error at once, and not a time-out. */
 const CALM = { ttl: 60_000, storeTimeout: 15_000 };
 
-async function warm(site: Site, options: LockerOptions = CALM): Promise<Locker> {
-  const locker = await lockerOf(site, options);
+async function warm(
+  site: Site,
+  options: LockerOptions = CALM,
+  how: Partial<SingleOptions> = {},
+): Promise<Locker> {
+  const locker = await lockerOf(site, options, how);
   await locker.withLock('warm-up', () => {});
   return locker;
 }
@@ -51,53 +56,89 @@ const cuts: Record<string, (site: Site) => void> = {
   'in the middle of the reply': ({ proxy }) => proxy.truncateNextReply(3),
 };
 
-describe.concurrent.each(Object.entries(cuts))(
-  `a connection of ${name} that is cut %s`,
-  (_, cut) => {
-    test('while a lock is acquired: it is granted once', async ({ site }) => {
-      const locker = await warm(site);
-      cut(site);
-      const lock = await locker.lock('key', { wait: 20_000 });
-      expect(lock.state).toBe('held');
-      expect(await locker.inspect('key')).toMatchObject({ fencingToken: lock.fencingToken });
-      await lock.extend();
-      expect(await site.locker(CALM).tryLock('key')).toBeNull();
-      expect(await lock.release()).toBe(true);
-      expect((await site.locker(CALM).tryLock('key'))?.state).toBe('held');
-    });
+const ways: readonly [how: string, Partial<SingleOptions>][] = clientKind.maySendAgain
+  ? [
+      [', and what has no answer is sent again', { resends: true }],
+      [', and nothing is sent again', { resends: false }],
+    ]
+  : [['', {}]];
 
-    test('while a lock is tried: it is held, or an error and free', async ({ site }) => {
-      const locker = await warm(site);
-      cut(site);
-      const lock = await locker.tryLock('key').catch((error: unknown) => {
-        expect(error).toBeInstanceOf(LockStoreError);
-      });
-      expect(lock).not.toBeNull();
-      if (lock instanceof Object) expect(await lock.release()).toBe(true);
-      expect((await site.locker().lock('key', { wait: 20_000 })).state).toBe('held');
-    });
+describe.concurrent.each(
+  Object.entries(cuts).flatMap(([where, cut]) =>
+    ways.map(([how, options]) => [`${where}${how}`, cut, options] as const),
+  ),
+)(`a connection of ${name} that is cut %s`, (_, cut, options) => {
+  const connect = (site: Site): Promise<Locker> => warm(site, CALM, options);
 
-    test('while a lock is renewed: it stays held', async ({ site }) => {
-      const locker = await warm(site);
-      const lock = await locker.lock('key');
-      cut(site);
-      await lock.extend(80_000).catch((error: unknown) => {
-        expect(error).toBeInstanceOf(LockStoreError);
-      });
-      expect(lock.state).toBe('held');
-      await until('it is renewed', async () => (await fails(lock.extend())).error === undefined);
-      expect(await lock.release()).toBe(true);
-    });
+  test('while a lock is acquired: it is granted once', async ({ site }) => {
+    const locker = await connect(site);
+    cut(site);
+    const lock = await locker.lock('key', { wait: 20_000 });
+    expect(lock.state).toBe('held');
+    expect(await locker.inspect('key')).toMatchObject({ fencingToken: lock.fencingToken });
+    await lock.extend();
+    expect(await site.locker(CALM).tryLock('key')).toBeNull();
+    expect(await lock.release()).toBe(true);
+    expect((await site.locker(CALM).tryLock('key'))?.state).toBe('held');
+  });
 
-    test('while a lock is released: it is free', async ({ site }) => {
-      const locker = await warm(site);
-      const lock = await locker.lock('key');
-      cut(site);
-      expect((await fails(lock.release())).error).toBeUndefined();
-      expect((await site.locker().lock('key', { wait: 20_000 })).state).toBe('held');
+  test('while a lock is tried: it is held, or an error and free', async ({ site }) => {
+    const locker = await connect(site);
+    cut(site);
+    const lock = await locker.tryLock('key').catch((error: unknown) => {
+      expect(error).toBeInstanceOf(LockStoreError);
     });
-  },
-);
+    expect(lock).not.toBeNull();
+    if (lock instanceof Object) expect(await lock.release()).toBe(true);
+    expect((await site.locker().lock('key', { wait: 20_000 })).state).toBe('held');
+  });
+
+  test('while a lock is renewed: it stays held', async ({ site }) => {
+    const locker = await connect(site);
+    const lock = await locker.lock('key');
+    cut(site);
+    await lock.extend(80_000).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(LockStoreError);
+    });
+    expect(lock.state).toBe('held');
+    await until('it is renewed', async () => (await fails(lock.extend())).error === undefined);
+    expect(await lock.release()).toBe(true);
+  });
+
+  test('while a lock is released: it is free', async ({ site }) => {
+    const locker = await connect(site);
+    const lock = await locker.lock('key');
+    cut(site);
+    expect((await fails(lock.release())).error).toBeUndefined();
+    expect((await site.locker().lock('key', { wait: 20_000 })).state).toBe('held');
+  });
+
+  test('while others wait: they are served', async ({ site }) => {
+    const lock = await (await connect(site)).lock('key');
+    const other = await connect(site);
+    const { taken } = await waiting(other, () => other.lock('key', { wait: 30_000 }));
+    cut(site);
+    // Whatever comes next: a refresh, or the subscription.
+    await sleep(700);
+    await lock.release();
+    expect((await taken).state).toBe('held');
+  });
+
+  test('while a waiter leaves: the next is served', async ({ site }) => {
+    const lock = await (await connect(site)).lock('key');
+    const [leaving, other] = [await connect(site), await connect(site)];
+    const controller = new AbortController();
+    const { taken: left } = await waiting(leaving, () =>
+      leaving.lock('key', { signal: controller.signal }),
+    );
+    const { taken } = await waiting(other, () => other.lock('key', { wait: 30_000 }));
+    cut(site);
+    controller.abort();
+    await fails(left);
+    await lock.release();
+    expect((await taken).state).toBe('held');
+  });
+});
 
 describe.concurrent(`with ${name}`, () => {
   test('a request that a frozen server never answers is given up, and its late grant taken back', async ({
@@ -110,6 +151,19 @@ describe.concurrent(`with ${name}`, () => {
       expect(error).toBeInstanceOf(LockStoreError);
     }
     site.server.thaw();
+    await nothingIsLeft(site);
+  });
+
+  test('a request that is under way when its caller gives up leaves nothing behind', async ({
+    site,
+  }) => {
+    const locker = await warm(site, { ttl: 60_000 });
+    site.proxy.delayRequests(300);
+    const controller = new AbortController();
+    const attempt = fails(locker.lock('key', { signal: controller.signal }));
+    setTimeout(() => controller.abort(new Error('enough')), 100);
+    expect((await attempt).error).toMatchObject({ message: 'enough' });
+    await sleep(700);
     await nothingIsLeft(site);
   });
 
@@ -243,31 +297,6 @@ describe.concurrent(`with ${name}`, () => {
       expect((error as Error).message).toMatch(/not connected/);
     }
   });
-
-  plain('a quorum of three servers outlives one of them', async () => {
-    const all = await Promise.all([1, 2, 3].map(() => startRedis(redisBinary())));
-    const clients = await Promise.all(
-      all.map(({ host, port }) => clientKind.single({ host, port })),
-    );
-    const store = redisQuorum(
-      clients.map(({ client }) => client),
-      { nodeTimeout: 5_000 },
-    );
-    const locker = createLocker({ store });
-    try {
-      const first = await locker.lock('key');
-      await all[0]?.kill();
-      await first.extend();
-      expect(await first.release()).toBe(true);
-      const second = await locker.lock('key', { wait: 10_000 });
-      expect(await createLocker({ store }).tryLock('key')).toBeNull();
-      expect(await second.release()).toBe(true);
-    } finally {
-      await locker.close();
-      for (const made of clients) await made.close();
-      for (const server of all) await server.stop();
-    }
-  });
 });
 
 describe(`giving up, with ${name}`, () => {
@@ -302,53 +331,4 @@ describe(`a burst, with ${name}`, () => {
     await Promise.all(locks.map(async (lock) => lock?.release()));
     await until('all are free', async () => (await locker.list()).locks.length === 0);
   });
-});
-
-const hasSentinel = !('Sentinel with passwords on both' in clientKind.cannot);
-
-// A client that has none says so in the matrix of environments.
-describe.runIf(hasSentinel)(`behind a Sentinel, with ${name}`, () => {
-  plain(
-    'a lock that was replicated is still held after a failover, and passed on',
-    async () => {
-      const sentinel = await startRedisSentinel(redisBinary());
-      const { host, port, name: primaryName } = sentinel;
-      const made = await Promise.all(
-        [1, 2].map(() => clientKind.sentinel({ host, port, name: primaryName })),
-      );
-      const [holder, other] = made.map(({ client }) =>
-        createLocker({ store: redisStore(client), ttl: 30_000 }),
-      ) as [Locker, Locker];
-      try {
-        const lock = await holder.lock('key');
-        const { taken } = await waiting(other, () => other.lock('key'));
-        const [primary, replica] = sentinel.servers;
-        await until('it is replicated', async () =>
-          (await redisCommand(primary, 'WAIT', '1', '1000')).startsWith(':1'),
-        );
-        await primary.kill();
-        await until(
-          'the replica is the primary',
-          async () => (await sentinel.primaryPort()) === replica.port,
-          40_000,
-        );
-        await until(
-          'it is renewed',
-          async () => (await fails(lock.extend())).error === undefined,
-          40_000,
-        );
-        expect(lock.state).toBe('held');
-        expect(await lock.release()).toBe(true);
-        const next = await taken;
-        expect(next.fencingToken).toBeGreaterThan(lock.fencingToken);
-        await next.extend();
-        expect(await next.release()).toBe(true);
-      } finally {
-        for (const locker of [holder, other]) await locker.close();
-        for (const one of made) await one.close();
-        await sentinel.stop();
-      }
-    },
-    120_000,
-  );
 });

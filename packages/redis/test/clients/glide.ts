@@ -36,6 +36,8 @@ export const glide: ClientKind = {
     'a key prefix': PREFIX,
     'Sentinel with passwords on both': 'GLIDE has no Sentinel',
   },
+  maySendAgain: false,
+  canWait: false,
 
   async single({ host, port, db, username, password, tls }) {
     const client = await made(() =>

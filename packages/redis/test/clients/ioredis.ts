@@ -11,11 +11,17 @@ function made<C extends Redis | Cluster>(client: C): MadeClient<C> {
   };
 }
 
+/** By default ioredis sends again, so the server may get it twice. */
+const NEVER_AGAIN = { autoResendUnfulfilledCommands: false, maxRetriesPerRequest: 0 };
+
 /** ioredis, in whichever version the tests run on, and iovalkey. */
 export const ioredis: ClientKind = {
   name: 'ioredis',
   cannot: {},
-  single: async (options) => made(new Redis({ ...options })),
+  maySendAgain: true,
+  canWait: true,
+  single: async ({ resends = true, ...options }) =>
+    made(new Redis({ ...options, ...(resends ? {} : NEVER_AGAIN) })),
   cluster: async ({ nodes, keyPrefix, password, tls, natMap, readsFromReplicas }) =>
     made(
       new Cluster([...nodes], {

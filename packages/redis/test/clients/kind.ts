@@ -9,6 +9,8 @@ export interface SingleOptions {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly tls?: { readonly ca: string } | undefined;
+  /** Whether the client sends again what it has no answer to, where it can be told. */
+  readonly resends?: boolean | undefined;
 }
 
 /** How a client reaches a Cluster. */
@@ -44,6 +46,10 @@ export interface ClientKind {
   readonly name: string;
   /** What it cannot do, by the name of an environment, with the reason. */
   readonly cannot: Readonly<Record<string, string>>;
+  /** Whether it can be told to send again, or not, what it has no answer to. */
+  readonly maySendAgain: boolean;
+  /** Whether replicas can be waited for on a connection of it (`durability`). */
+  readonly canWait: boolean;
 
   single(options: SingleOptions): Promise<MadeClient>;
   cluster(options: ClusterOptions): Promise<MadeClient<AnyRedisCluster>>;

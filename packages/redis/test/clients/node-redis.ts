@@ -33,6 +33,8 @@ async function connected<C extends { connect(): Promise<unknown>; destroy(): unk
 export const nodeRedis: ClientKind = {
   name: 'node-redis',
   cannot: hasKeyPrefix ? {} : NO_PREFIX,
+  maySendAgain: false,
+  canWait: true,
 
   async single({ host, port, db, keyPrefix, username, password, tls }) {
     const client = createClient({

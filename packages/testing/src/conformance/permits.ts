@@ -304,6 +304,21 @@ export const permitCases: Record<string, CaseBody> = {
     await bench.client().refused(key, permit(2));
   },
 
+  'a take-over gives back the room that was kept for it': async (bench) => {
+    const key = bench.key();
+    const { id } = await bench.client().take(key, { ...permit(3, 3), ttl: 60_000 });
+    const mine = { ...permit(3), owner: 'permit-owner', wait: true, ttl: 60_000 };
+    const [first, second] = [bench.client(), bench.client()];
+    await first.refused(key, mine);
+    await second.refused(key, mine);
+    await release(bench, key, id);
+    await woken(bench, key, first);
+    await first.take(key, mine);
+    await woken(bench, key, second);
+    await second.take(key, mine);
+    await bench.client().take(key, permit(3, 2));
+  },
+
   'an owner turns its writer into a reader in one step': async (bench) => {
     const key = bench.key();
     const first = await bench.client().take(key, { owner: 'writer-owner' });

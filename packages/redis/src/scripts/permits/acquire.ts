@@ -52,6 +52,9 @@ local function conflict(current)
 end
 
 local function beside()
+  -- Its turn is over with this request, whatever comes of it.
+  local woken = waits and call('HEXISTS', holders, '=' .. client) == 1
+  if woken then drop(held, '=' .. client) end
   if limit ~= held.limit then return conflict(held.limit) end
   local token, state = match(call('HGET', holders, id) or '', '^(%d+) %d+ (%l+)')
   if state == 'held' then
@@ -66,8 +69,6 @@ local function beside()
     drop(held, own)
     return grant(held)
   end
-  local woken = waits and call('HEXISTS', holders, '=' .. client) == 1
-  if woken then drop(held, '=' .. client) end
   tidy(queue)
   local head = first(queue)
   local turn = woken or not head or waits and head == client

@@ -8,7 +8,8 @@ import { PERMITS } from './lua.ts';
  * Ends a permit and serves those who wait. Its first write is PEXPIRE, which a server at `maxmemory` allows,
  * and then the rest.
  *
- * KEYS: lock, queue, holders, leases. ARGV: id, ms to keep its room. Answers 1 if it was there.
+ * KEYS: lock, queue, holders, leases. ARGV: id, ms to keep its room, 1 if its client asks right after this.
+ * Answers 1 if it was there.
  */
 const RELEASE_PERMIT = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${PERMITS}
@@ -27,7 +28,7 @@ if call('HEXISTS', holders, id) == 1 then
     drop(held, id)
   end
 end
-settle(held, 1)
+settle(held, 1, ARGV[3] == '1' and match(rest, '^(%S+)'))
 return 1
 `);
 
@@ -36,6 +37,7 @@ export interface EndedPermit {
   readonly key: string;
   readonly id: string;
   readonly keepFor?: number | undefined;
+  readonly asks?: boolean | undefined;
 }
 
 /** Whether the permit was there. */
@@ -47,8 +49,8 @@ export const PERMIT_RELEASES: ManyCall<EndedPermit, boolean> = {
   keyOf: ({ key }) => key,
   writeKeys: ({ key }, words) => writePermitKeys(key, words),
   writeArgs: ([permit], words) => {
-    const { id, keepFor = 0 } = permit as EndedPermit;
-    words.push(toWord(id), String(Math.ceil(keepFor)));
+    const { id, keepFor = 0, asks } = permit as EndedPermit;
+    words.push(toWord(id), String(Math.ceil(keepFor)), asks === true ? '1' : '0');
   },
   read: (answer) => toNumber(answer) === 1,
 };
@@ -76,15 +78,21 @@ else
   ids = { call('HGET', holders, 'owner ' .. owner) or owner }
 end
 local found = 0
-for _, id in ipairs(ids) do
-  local state, client = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+)')
-  if state == 'held' or state == 'kept' then
-    local ends = tonumber(call('ZSCORE', leases, id))
-    endEarly(lock, queue, { ends = ends, id = id, client = client }, 'forced')
-    drop(held, id)
-    found = 1
+local function finish(all)
+  for _, id in ipairs(all) do
+    local state, client, its = match(call('HGET', holders, id) or '', '^%d+ %d+ (%l+) (%S+) %S+ (%S+)$')
+    local named = owner == '=' or its == (id == owner and '=' or owner)
+    if named and (state == 'held' or state == 'kept') then
+      local ends = tonumber(call('ZSCORE', leases, id))
+      endEarly(lock, queue, { ends = ends, id = id, client = client }, 'forced')
+      drop(held, id)
+      found = 1
+    end
   end
 end
+finish(ids)
+-- One that is kept is its owner's no more when that owner has come back.
+if found == 0 and owner ~= '=' then finish(call('ZRANGE', leases, 0, -1)) end
 settle(held, 1)
 return found == 1 and #ids == ${AT_ONCE} and 2 or found
 `);

@@ -24,8 +24,8 @@ const ANY_NUMBER = 1_000;
  * - `fits(held, limit, weight, kind, spare)`,
  * - `put(held, id, ends, token, weight, rest)` and `drop(held, id)`: one permit or reservation more or less,
  * - `endExpired(held)`: drops what has run out,
- * - `settle(held, least)`: serves those who wait as far as there is room, and writes what has become of the
- *   lock, whose key stays for at least so many ms.
+ * - `settle(held, least, asking)`: serves those who wait as far as there is room, and writes what has become of
+ *   the lock, whose key stays for at least so many ms; a client that asks by itself is not woken.
  */
 export const PERMITS = /* lua */ `
 local call, match, format = redis.call, string.match, string.format
@@ -69,7 +69,7 @@ local function wanted(client)
   return 1, 1, 'alone'
 end
 
-local function admit(held)
+local function admit(held, asking)
   tidy(queue)
   for _ = 1, ${AT_ONCE} do
     local client = first(queue)
@@ -81,12 +81,12 @@ local function admit(held)
     if limit == held.limit then
       put(held, '=' .. client, now + ${RESERVATION}, 0, weight, 'reserved ' .. client .. ' - =')
     end
-    tell(client, lock, 'wake ' .. client .. ' ' .. lock)
+    if client ~= asking then tell(client, lock, 'wake ' .. client .. ' ' .. lock) end
   end
 end
 
-local function settle(held, least)
-  if call('ZCARD', leases) > 0 then admit(held) end
+local function settle(held, least, asking)
+  if call('ZCARD', leases) > 0 then admit(held, asking) end
   local last = call('ZREVRANGE', leases, 0, 0, 'WITHSCORES')
   if not last[1] then
     call('UNLINK', holders, leases)

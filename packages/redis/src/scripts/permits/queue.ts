@@ -25,7 +25,8 @@ end
 settle(held, 1)
 local reserved = read(call('GET', lock))
 if reserved.kind ~= 'several' then return reserved.client == client and 0 or ${RESERVATION} end
-if call('HEXISTS', holders, '=' .. client) == 1 then return 0 end
+-- It has its turn, or is to hear that others hold the lock with another limit.
+if call('HEXISTS', holders, '=' .. client) == 1 or not call('ZSCORE', queue, client) then return 0 end
 return nextEnd() + (first(queue) == client and 0 or ${RESERVATION})
 `);
 

@@ -1,0 +1,205 @@
+import type { Lease } from '../../../packages/core/src/hold/lease.ts';
+import { marginOf, passes, timeOf } from '../invariants.ts';
+import type { Process } from '../process.ts';
+import { violated, type Invariant } from '../violation.ts';
+import type { World } from '../world.ts';
+import { readHeld, type Held, type KnownGrant, type Register } from './register.ts';
+import type { RedisServer } from './server.ts';
+import type { Topology } from './topology.ts';
+
+/** A lease whose holder passes `assertHeld()`. */
+interface Holder {
+  readonly lease: Lease;
+  readonly process: Process;
+  readonly grant: KnownGrant;
+  /** ms until its end by the clocks of its process, less what it has slept without noticing. */
+  readonly believed: number;
+}
+
+/** A key that is free although somebody waits for it may stay so for so long, in ms. */
+const LONGEST_IDLE = 2_500;
+/** After the last fault it takes so long until all is as it should be, in ms. */
+const RECOVERY = 5_000;
+/** For so long a primary that was replaced may go on as one, in ms. */
+export const LONGEST_SPLIT = 3_000;
+
+export const lockOf = (stored: string): string => `{${stored}}`;
+
+/** Checks after every step what must be true of all processes and servers together. */
+export class Checks {
+  /** Of leases that the servers have nothing of any more: until when their holders may believe in them. */
+  private readonly goneUntil = new WeakMap<Lease, number>();
+  private readonly known = new WeakMap<Lease, KnownGrant>();
+  /** The last token that was seen of each grant. */
+  private readonly tokens = new WeakMap<KnownGrant, number>();
+  private readonly idleSince = new Map<string, number>();
+  private lastFaultAt = -Infinity;
+  /** The longest that a key was free while somebody waited, in ms. */
+  longestIdle = 0;
+
+  constructor(
+    private readonly world: World,
+    private readonly topology: Topology,
+    private readonly register: Register,
+    private readonly blind: ReadonlySet<Invariant>,
+  ) {}
+
+  /** Something has gone wrong, or has been put right. */
+  disturbed(): void {
+    this.lastFaultAt = this.world.now;
+  }
+
+  check(processes: readonly Process[]): void {
+    const holders = this.holdersOf(processes);
+    for (const [lock, all] of holders) {
+      if (all.length > 1 && !this.blind.has('exclusion')) checkOverlap(lock, all);
+      for (const holder of all) {
+        const copies = this.copiesOf(lock, holder.lease.id);
+        if (!this.blind.has('belief')) this.checkBelief(lock, holder, copies);
+        this.checkTold(lock, holder, copies);
+      }
+    }
+  }
+
+  /** Nobody who wants a free key waits for long. */
+  checkIdle(processes: readonly Process[]): void {
+    const { world } = this;
+    const wanted = new Set<string>();
+    for (const { machine, pending, closing } of processes) {
+      if (machine.paused || closing) continue;
+      for (const { keys, wait, abortAfter } of pending.keys()) {
+        const [key = ''] = keys;
+        if (keys.length === 1 && wait === Infinity && abortAfter === undefined) wanted.add(key);
+      }
+    }
+    for (const key of this.idleSince.keys()) if (!wanted.has(key)) this.idleSince.delete(key);
+    for (const key of wanted) {
+      if (this.isBusy(lockOf(`holdfast:${key}`))) {
+        this.idleSince.delete(key);
+        continue;
+      }
+      const since = this.idleSince.get(key) ?? world.now;
+      this.idleSince.set(key, since);
+      const idle = world.now - Math.max(since, this.lastFaultAt + RECOVERY);
+      this.longestIdle = Math.max(this.longestIdle, idle);
+      if (idle > LONGEST_IDLE) violated('prompt', `${key} is free, and waited for, for ${idle} ms`);
+    }
+  }
+
+  /** What is held survives the failover to this server. */
+  checkDurable(server: RedisServer, processes: readonly Process[]): void {
+    for (const [lock, all] of this.holdersOf(processes)) {
+      const { entry } = server.data.copyOf(lock);
+      for (const { lease, grant } of all) {
+        if (grant.excuse !== undefined || readHeld(entry?.value)?.id === lease.id) continue;
+        violated('durable', `${lock}: the new primary does not have what is held`);
+      }
+    }
+  }
+
+  private holdersOf(processes: readonly Process[]): Map<string, Holder[]> {
+    const holders = new Map<string, Holder[]>();
+    for (const process of processes) {
+      if (process.context.held.size === 0) continue;
+      const { now, unnoticed } = timeOf(process);
+      for (const lease of process.context.held.values()) {
+        if (!passes({ lease, now })) continue;
+        if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
+          violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
+        }
+        const lock = lockOf(lease.stored);
+        const believed = lease.endsAt - now - unnoticed;
+        const holder = { lease, process, grant: this.grantOf(lock, lease), believed };
+        const others = holders.get(lock);
+        if (others === undefined) holders.set(lock, [holder]);
+        else others.push(holder);
+      }
+    }
+    return holders;
+  }
+
+  /** A new holder has a token of its grant, larger than all that were seen of it before. */
+  private grantOf(lock: string, lease: Lease): KnownGrant {
+    const known = this.known.get(lease);
+    if (known !== undefined) return known;
+    const { id, token } = lease;
+    const grant = this.register.grantOf(lock, id, token);
+    if (grant === undefined)
+      violated('token-of-grant', `${lock}: ${token} was never granted to it`);
+    const last = this.tokens.get(grant) ?? 0;
+    if (token > 0 && token <= last) violated('token-of-grant', `${lock}: ${token} after ${last}`);
+    this.tokens.set(grant, token);
+    this.register.holds(lock, grant, token);
+    this.known.set(lease, grant);
+    const keepFor = lease.keepUntil - lease.grantedAt;
+    if (keepFor > 0) grant.keepUntil = this.world.now + keepFor;
+    return grant;
+  }
+
+  /** What the servers that count have of a grant. */
+  private copiesOf(lock: string, id: string): Copy[] {
+    const copies: Copy[] = [];
+    for (const server of this.topology.authoritiesOf(lock)) {
+      const held = readHeld(server.data.get(lock));
+      if (held?.id === id && held.kind === 'held') copies.push({ server, held });
+    }
+    return copies;
+  }
+
+  private get majority(): number {
+    return this.topology.name === 'quorum' ? 2 : 1;
+  }
+
+  /** What a holder believes to have, the servers grant; unless nobody can help it. */
+  private checkBelief(lock: string, { grant, believed }: Holder, copies: readonly Copy[]): void {
+    if (grant.excuse !== undefined) return;
+    const { majority } = this;
+    if (copies.length < majority) violated('belief', `${lock} is believed to be held, and is not`);
+    const left = copies
+      .map(({ server, held }) => held.ends - server.now() + server.jumped)
+      .toSorted((a, b) => b - a)[majority - 1] as number;
+    if (left < believed - 2) {
+      violated('belief', `${lock}: ${believed} ms are believed, ${left} are left`);
+    }
+  }
+
+  /** Who has lost a lock that nobody could keep for it learns of it, at the latest when its lease ends. */
+  private checkTold(
+    lock: string,
+    { lease, grant, believed }: Holder,
+    copies: readonly Copy[],
+  ): void {
+    if (grant.excuse === undefined || copies.length >= this.majority) {
+      this.goneUntil.delete(lease);
+      return;
+    }
+    const { now } = this.world;
+    const split = grant.excuse === 'split' || grant.excuse === 'failover' ? LONGEST_SPLIT : 0;
+    // A request that was carried out before may be confirmed now.
+    const until = this.goneUntil.get(lease) ?? now + split + Math.max(believed, lease.longest);
+    this.goneUntil.set(lease, until);
+    const late = now - until;
+    if (late > 0)
+      violated('told', `${lock} is gone (${grant.excuse}), and is held for ${late} ms more`);
+  }
+
+  /** Whether somebody holds a lock, as the servers that count have it. */
+  isBusy(lock: string): boolean {
+    return this.topology.authoritiesOf(lock).some((server) => {
+      const held = readHeld(server.data.get(lock));
+      return held !== undefined && held.ends > server.now();
+    });
+  }
+}
+
+interface Copy {
+  readonly server: RedisServer;
+  readonly held: Held;
+}
+
+/** Two hold a lock only where one of them cannot help it. */
+function checkOverlap(lock: string, holders: readonly Holder[]): void {
+  const [one, other] = holders.filter(({ grant }) => grant.excuse === undefined);
+  if (one === undefined || other === undefined) return;
+  violated('exclusion', `${lock} is held with ${one.lease.token} and ${other.lease.token}`);
+}

@@ -1,0 +1,177 @@
+import { crowdOf, LONGEST_HOLD, taskOf, type Task } from '../schedule.ts';
+import type { World } from '../world.ts';
+import type { OldPrimary } from './replica-group.ts';
+import type { TopologyName } from './topology.ts';
+
+/** Something that happens to a process or to a server. */
+export type Disturbance = { readonly at: number } & (
+  | { readonly kind: 'pause' | 'suspend' | 'crash'; readonly process: number; readonly ms: number }
+  | { readonly kind: 'step'; readonly process: number; readonly ms: number }
+  | { readonly kind: 'close' | 'force'; readonly process: number; readonly key: string }
+  | {
+      readonly kind: 'silence';
+      readonly process: number;
+      readonly server: number;
+      readonly ms: number;
+    }
+  | { readonly kind: 'freeze' | 'full' | 'stall'; readonly server: number; readonly ms: number }
+  | {
+      readonly kind: 'restart';
+      readonly server: number;
+      readonly ms: number;
+      readonly loading: number;
+    }
+  | { readonly kind: 'lose-data'; readonly server: number; readonly ms: number }
+  | { readonly kind: 'flush-scripts' | 'delete'; readonly server: number; readonly key: string }
+  | { readonly kind: 'clock'; readonly server: number; readonly ms: number }
+  | {
+      readonly kind: 'failover';
+      readonly server: number;
+      readonly old: OldPrimary;
+      readonly ms: number;
+    }
+  | {
+      readonly kind: 'slot-move';
+      readonly server: number;
+      readonly key: string;
+      readonly ms: number;
+    }
+);
+
+type DisturbanceKind = Disturbance['kind'];
+
+/** What happens in one simulation of the whole stack. */
+export interface StackSchedule {
+  readonly processes: number;
+  readonly keys: readonly string[];
+  /** From here on nothing goes wrong any more. */
+  readonly calmAt: number;
+  /** How probable a fault is for each request. */
+  readonly faults: number;
+  /** The longest trip of a request or an answer, in ms. */
+  readonly latency: number;
+  /** The longest that a write is on its way to a replica, in ms. */
+  readonly lag: number;
+  readonly reconnectsOnReadOnly: boolean;
+  readonly tasks: readonly Task[];
+  readonly disturbances: readonly Disturbance[];
+}
+
+const KINDS: readonly DisturbanceKind[] = [
+  ...(['pause', 'pause', 'suspend', 'crash', 'crash', 'step', 'close', 'force'] as const),
+  ...(['silence', 'silence', 'freeze', 'freeze', 'full', 'restart', 'restart'] as const),
+  ...(['lose-data', 'flush-scripts', 'delete', 'clock', 'clock'] as const),
+];
+const OF_REPLICAS: readonly DisturbanceKind[] = ['failover', 'failover', 'failover', 'stall'];
+
+const EXTRA: Readonly<Record<TopologyName, readonly DisturbanceKind[]>> = {
+  single: [],
+  quorum: [],
+  failover: OF_REPLICAS,
+  durability: OF_REPLICAS,
+  cluster: ['failover', 'stall', 'slot-move', 'slot-move', 'slot-move'],
+};
+
+/** Pauses are short most of the time, and sometimes minutes. */
+function pauseOf(world: World): number {
+  return world.chance(0.06) ? world.between(10_000, 120_000) : world.between(1, 2_500);
+}
+
+function disturbanceOf(
+  world: World,
+  topology: TopologyName,
+  { processes, keys, calmAt }: Pick<StackSchedule, 'processes' | 'keys' | 'calmAt'>,
+): Disturbance {
+  const at = world.between(0, calmAt - 1_500);
+  const process = world.between(0, processes - 1);
+  const server = world.between(0, 2);
+  const key = world.pick(keys);
+  const kind = world.pick([...KINDS, ...EXTRA[topology]]);
+  switch (kind) {
+    case 'pause':
+      return { kind, at, process, ms: pauseOf(world) };
+    case 'suspend':
+      return { kind, at, process, ms: world.between(20, world.pick([600, 3_000])) };
+    case 'crash':
+      return { kind, at, process, ms: world.between(1, 1_500) };
+    case 'step': {
+      const most = world.pick([1_000, 60_000, 7_200_000]);
+      return { kind, at, process, ms: world.pick([-1, 1]) * world.between(501, most) };
+    }
+    case 'close':
+    case 'force':
+      return { kind, at, process, key };
+    case 'silence':
+      return { kind, at, process, server, ms: world.between(50, 3_000) };
+    case 'freeze':
+    case 'full':
+    case 'stall':
+      return { kind, at, server, ms: world.between(50, world.pick([400, 3_000])) };
+    case 'restart': {
+      const loading = world.chance(0.3) ? world.between(50, 600) : 0;
+      return { kind, at, server, ms: world.between(1, 800), loading };
+    }
+    case 'lose-data':
+      return { kind, at, server, ms: world.between(1, 800) };
+    case 'flush-scripts':
+    case 'delete':
+      return { kind, at, server, key };
+    case 'clock': {
+      const [low, high] = world.pick([
+        [-2_000, -1],
+        [1, 40],
+        [1, 40],
+        [41, 30_000],
+      ] as const);
+      return { kind, at, server, ms: world.between(low, high) };
+    }
+    case 'failover': {
+      const old = world.pick(['dies', 'demoted', 'isolated'] as const);
+      return { kind, at, server, old, ms: world.between(100, 2_000) };
+    }
+    default:
+      return { kind, at, server, key, ms: world.between(20, 400) };
+  }
+}
+
+/** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
+export function draw(world: World, topology: TopologyName): StackSchedule {
+  const processes = world.between(2, 4);
+  const keys = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
+  const calmAt = world.between(4_000, 7_000);
+  const process = (): number => world.between(0, processes - 1);
+  const scattered = Array.from({ length: world.between(16, 28) }, () =>
+    taskOf(world, world.between(0, world.chance(0.5) ? 1_500 : calmAt), process(), keys),
+  );
+  const crowds = Array.from({ length: world.between(1, 3) }, () =>
+    crowdOf(world, calmAt, process(), keys),
+  );
+  const site = { processes, keys, calmAt };
+  return {
+    ...site,
+    faults: world.pick([0, 0, 0.01, 0.03, 0.1]),
+    latency: world.pick([1, 2, 20]),
+    // Replicas that are late for every grant would leave no lock to look at.
+    lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
+    reconnectsOnReadOnly: world.chance(0.5),
+    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
+    disturbances: Array.from({ length: world.between(2, 8) }, () =>
+      disturbanceOf(world, topology, site),
+    ),
+  };
+}
+
+/** Some hold a lock for longer, so that there are leases to be lost. A quorum has no short ones. */
+function fitting(world: World, planned: Task, topology: TopologyName): Task {
+  const isLong = world.chance(0.1);
+  // Whole processes crash here.
+  const stays = { ...planned, crashes: false };
+  const task = isLong ? { ...stays, hold: world.between(800, LONGEST_HOLD) } : stays;
+  if (topology !== 'quorum') return task;
+  const { ttl, extendTo } = task;
+  return {
+    ...task,
+    ttl: Math.max(ttl, 500),
+    extendTo: extendTo === undefined ? undefined : Math.max(extendTo, 500),
+  };
+}

@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { simulateStacks, STACK_DEEDS } from '../src/stack/many.ts';
+import { simulateStack } from '../src/stack/simulate.ts';
+import { StackTally } from '../src/stack/tally.ts';
+import { TOPOLOGIES } from '../src/stack/topology.ts';
+
+/** Of each topology: 3,000 in all. */
+const SEEDS = 600;
+const MISBEHAVING_SEEDS = 50;
+
+describe('the whole stack', { timeout: 1_200_000 }, () => {
+  const tally = new StackTally();
+
+  // Connections are lost here all the time, and stores warn of it.
+  beforeAll(() => {
+    vi.spyOn(process, 'emitWarning').mockReturnValue();
+  });
+  afterAll(() => {
+    vi.restoreAllMocks();
+  });
+
+  test.each(TOPOLOGIES)(`keeps its promises in ${SEEDS} random schedules: %s`, async (topology) => {
+    tally.add(await simulateStacks([topology], 1, SEEDS));
+  });
+
+  test('has seen all that can go wrong', () => {
+    console.log(`${SEEDS * TOPOLOGIES.length} schedules: ${tally.toString()}`);
+    // What never happened was not tested either.
+    expect(tally.missing(STACK_DEEDS)).toEqual([]);
+  });
+
+  test.each(TOPOLOGIES)(
+    'keeps its promises when every callback misbehaves: %s',
+    async (topology) => {
+      const seen = await simulateStacks([topology], 1, MISBEHAVING_SEEDS, { misbehaving: true });
+      expect(seen.missing(['misdeeds'])).toEqual([]);
+    },
+  );
+
+  test.each(TOPOLOGIES)('does the same again for the same seed: %s', async (topology) => {
+    const run = async (): Promise<string[]> => {
+      const lines: string[] = [];
+      await simulateStack(3, topology, { trace: (line) => lines.push(line) });
+      return lines;
+    };
+    expect(await run()).toEqual(await run());
+  });
+});
