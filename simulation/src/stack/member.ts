@@ -30,7 +30,8 @@ export class Member extends Process {
 
   /** Takes a lock and gives it back. */
   async solo(key: string): Promise<void> {
-    await (await this.locker.lock(key)).release();
+    // With a short lease an answer that is a little late has to be confirmed by a renewal.
+    await (await this.locker.lock(key, { ttl: 10_000 })).release();
   }
 
   protected override urgent(keys: readonly string[]): Task {
