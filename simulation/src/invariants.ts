@@ -161,7 +161,7 @@ export function timeOf({ context, machine }: Process): { now: number; unnoticed:
   const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
   const jump = machine.wallNow() - monotonic - wallOffset;
-  const jumped = jump > noticeable || jump < -500;
+  const jumped = Math.abs(jump) > noticeable;
   const slept = Math.max(0, machine.bootNow() - monotonic - bootOffset);
   const now = monotonic + suspended;
   return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };

@@ -208,6 +208,17 @@ describe('a machine that was suspended', () => {
     },
   );
 
+  test('for a short time is noticed too when the wall clock was set back by a little more', async () => {
+    const { clock, locker } = bench((store) =>
+      variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+    );
+    const lock = await locker().lock('k', { ttl: 1_000, renew: false });
+    clock.suspend(480);
+    clock.stepWall(-600);
+    await clock.advance(939 - 480);
+    expect(lock.state).toBe('lost');
+  });
+
   test('leaves the boot clock alone when the wall clock is adjusted a little', async () => {
     const { clock, locker, sent } = bench((store) =>
       variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),

@@ -5,10 +5,7 @@ import type { Notices } from './notices.ts';
 /** Longer delays fire at once in Node, so they are cut into pieces. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
-/**
- * A wall clock that runs ahead of the monotonic one by more than this, in ms, is an alarm; also one
- * that is set back, which may hide that the machine slept.
- */
+/** A step of the wall clock by more than this, in ms, forward or back, is an alarm. */
 const ALARM = 500;
 
 /** A timer of {@link Time}, which may outlast what one timer of the clock can. */
@@ -23,7 +20,10 @@ export interface Alarm {
  */
 export class Time {
   private suspended = 0;
-  /** From which step of the wall clock on, in ms, the boot clock is asked whether the machine slept. */
+  /**
+   * From which step of the wall clock on, in ms, the boot clock is asked whether the machine slept. Also
+   * of a step back, which may be a sleep and a clock that was set back by more than that.
+   */
   private noticeable = ALARM;
   private wallOffset: number;
   private bootOffset: number | undefined;
@@ -58,7 +58,7 @@ export class Time {
     const monotonic = this.clock.now();
     const offset = this.clock.wallNow() - monotonic;
     const jump = offset - this.wallOffset;
-    if (jump > this.noticeable || jump < -ALARM) this.jumped(monotonic, jump);
+    if (Math.abs(jump) > this.noticeable) this.jumped(monotonic, jump);
     else if (jump < 0) this.wallOffset = offset;
     return monotonic + this.suspended;
   }
