@@ -23,6 +23,14 @@ describe('the whole stack', { timeout: 1_200_000 }, () => {
     tally.add(await simulateStacks([topology], 1, SEEDS));
   });
 
+  // A late release; a clock that was set back during a sleep; a renewal that a late release undid.
+  test.each([435, 587, 11_843])(
+    'keeps its promises where it once broke them: quorum, seed %i',
+    async (seed) => {
+      expect((await simulateStacks(['quorum'], seed, 1)).missing(['grants'])).toEqual([]);
+    },
+  );
+
   test('has seen all that can go wrong', () => {
     console.log(`${SEEDS * TOPOLOGIES.length} schedules: ${tally.toString()}`);
     // What never happened was not tested either.

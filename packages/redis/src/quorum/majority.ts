@@ -67,12 +67,12 @@ export function errorsOf<V>(votes: readonly Vote<V>[]): unknown[] {
 export function askAll<V>(
   nodes: readonly QuorumNode[],
   phase: StorePhase,
-  send: (node: QuorumNode) => Promise<V>,
+  send: (node: QuorumNode, place: number) => Promise<V>,
 ): Promise<V>[] {
-  return nodes.map(async (node) => {
+  return nodes.map(async (node, place) => {
     const problem = node.problem(phase);
     if (problem !== undefined) throw problem;
-    return send(node);
+    return send(node, place);
   });
 }
 

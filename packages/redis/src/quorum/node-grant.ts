@@ -50,6 +50,14 @@ export class NodeGrant {
     public mayHold: boolean,
   ) {}
 
+  /**
+   * Whether what the server has of it stays until we end it. If not, it is the grant of a request that came
+   * late, or its end is under way.
+   */
+  get stands(): boolean {
+    return this.mayHold && !this.owed;
+  }
+
   /** Whether nothing is under way, and nothing is held by now. */
   isIdle(now: number): boolean {
     const quiet = this.unanswered === 0 && this.ending === undefined;

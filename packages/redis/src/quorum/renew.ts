@@ -31,7 +31,9 @@ export class Renewals {
     const { clock, acquisitions } = this;
     const sentAt = clock.now();
     for (const { key, id, ttl } of requests) acquisitions.get(key, id)?.keep(ttl);
-    const asked = askAll(this.nodes, 'renew', (node) => node.renew(requests));
+    const asked = askAll(this.nodes, 'renew', async (node, place) =>
+      this.standing(requests, place, await node.renew(requests)),
+    );
     const replies = await count(asked, limits, clock, (votes) => {
       const decided = requests.map((_, index) => replyOf(votes, index));
       return decided.every((reply) => reply !== undefined) ? decided : undefined;
@@ -48,6 +50,15 @@ export class Renewals {
       // What a minority has is of no use any more, and would be in others' way.
       if (!(reply instanceof Error)) acquisitions.get(key, id)?.undo();
       return reply;
+    });
+  }
+
+  /** What a server has renewed although it may end any moment is as good as gone. */
+  private standing(requests: readonly RenewRequest[], place: number, replies: Replies): Replies {
+    return replies.map((reply, index) => {
+      const { key, id } = requests[index] as RenewRequest;
+      const nodeGrant = this.acquisitions.get(key, id)?.nodeGrants[place];
+      return reply === 'renewed' && nodeGrant?.stands === false ? 'evicted' : reply;
     });
   }
 
