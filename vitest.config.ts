@@ -15,6 +15,7 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 });
 
 const servers = '@holdfast/test-servers/global-setup';
+const chromium = '@holdfast/test-servers/chromium-setup';
 const packed = '@holdfast/test-servers/packed-setup';
 
 /** With real servers, each test file its own. */
@@ -139,11 +140,11 @@ export default defineConfig({
         servers,
         `${import.meta.dirname}/packages/cli/test/program-setup.ts`,
       ]),
-      project('board', 'packages/board', [servers, '@holdfast/test-servers/chromium-setup']),
+      project('board', 'packages/board', [servers, chromium]),
       onServers('playground', 'apps/playground'),
       project('consumer', 'consumer', [servers, packed]),
       onServers('test-servers'),
-      onServers('docs', 'docs'),
+      project('docs', 'docs', [servers, chromium]),
       { ...onServers('redis'), test: { ...onServers('redis').test, include: onIoredis } },
       project('chaos', 'chaos'),
       project('fuzz', 'fuzz'),

@@ -44,6 +44,7 @@ export const sections: readonly Section[] = [
       { text: 'Using locks', link: '/guide' },
       { text: 'Fencing', link: '/fencing' },
       { text: 'Guarantees', link: '/guarantees' },
+      { text: 'Run the simulation', link: '/simulation' },
       { text: 'Quorum and durability', link: '/quorum' },
       { text: 'Testing code that locks', link: '/testing' },
     ],

@@ -1,10 +1,12 @@
 /**
  * Builds the site into `docs/.vitepress/dist`: the pages, one for each package's README, the API
  * reference from the doc comments, `llms.txt`. A link to a page or an anchor that does not exist fails
- * it. With `--dev` it serves the pages and follows what is edited.
+ * it. With `--dev` it serves the pages and follows what is edited; with `--page NAME --out FOLDER` it
+ * builds that page alone, for its tests.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { build, createServer } from 'vitepress';
 import { homepage } from '../.vitepress/links.ts';
 import { libraries, packages } from '../.vitepress/sidebar.ts';
@@ -15,12 +17,22 @@ import { writePackagePages } from './packages.ts';
 
 const docs = fileURLToPath(new URL('../', import.meta.url));
 
+const { values } = parseArgs({
+  options: { dev: { type: 'boolean' }, page: { type: 'string' }, out: { type: 'string' } },
+});
+
+if (values.page !== undefined && values.out !== undefined) {
+  process.env['DOCS_PAGE'] = values.page;
+  await build(docs, { outDir: values.out });
+  process.exit(0);
+}
+
 rmSync(`${docs}api`, { recursive: true, force: true });
 mkdirSync(`${docs}api`);
 writePackagePages(packages);
 await writeApi(libraries, homepage);
 
-if (process.argv.includes('--dev')) {
+if (values.dev === true) {
   const server = await createServer(docs);
   await server.listen();
   server.printUrls();

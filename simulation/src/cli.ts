@@ -1,9 +1,11 @@
 // `pnpm simulate`: see the README.
 import { parseArgs } from 'node:util';
+import { record } from './history.ts';
 import { simulate } from './simulate.ts';
 import { STACK_DEEDS, simulateStacks } from './stack/many.ts';
 import { TOPOLOGIES, type TopologyName } from './stack/topology.ts';
 import { Tally } from './tally.ts';
+import { linesOf } from './words.ts';
 
 const { values } = parseArgs({
   options: {
@@ -12,6 +14,9 @@ const { values } = parseArgs({
     // The same, as it is mostly called.
     seed: { type: 'string' },
     misbehaving: { type: 'boolean', default: false },
+    processes: { type: 'string' },
+    keys: { type: 'string' },
+    bug: { type: 'string' },
     stack: { type: 'boolean', default: false },
     topology: { type: 'string' },
     trace: { type: 'boolean', default: false },
@@ -19,7 +24,11 @@ const { values } = parseArgs({
 });
 const seeds = Number(values.seeds);
 const from = Number(values.seed ?? values.from);
-const { misbehaving } = values;
+const { misbehaving, bug } = values;
+const sizes = {
+  ...(values.processes === undefined ? {} : { processes: Number(values.processes) }),
+  ...(values.keys === undefined ? {} : { keys: Number(values.keys) }),
+};
 const startedAt = performance.now();
 
 function summarize(tally: string, missing: readonly string[]): void {
@@ -42,15 +51,24 @@ async function runStacks(): Promise<void> {
   summarize(tally.toString(), values.topology === undefined ? tally.missing(STACK_DEEDS) : []);
 }
 
+/** Tells what happens in one seed of the engine. */
+async function tell(): Promise<void> {
+  const { events, fingerprint, violation } = await record(from, { bug, ...sizes });
+  for (const line of linesOf(events)) console.log(line);
+  console.log(`seed ${from}: ${events.length} events, fingerprint ${fingerprint}`);
+  if (violation !== undefined) process.exitCode = 1;
+}
+
 async function runEngine(): Promise<void> {
   const tally = new Tally();
   for (let seed = from; seed < from + seeds; seed++) {
     try {
-      tally.add(await simulate(seed, { misbehaving }));
+      tally.add(await simulate(seed, { misbehaving, ...sizes }));
     } catch (error) {
       console.error(`seed ${seed}: ${String(error)}`);
+      const chosen = Object.entries(sizes).map(([name, count]) => ` --${name} ${count}`);
       console.error(
-        `Again: pnpm simulate --seeds 1 --from ${seed}${misbehaving ? ' --misbehaving' : ''}`,
+        `Again: pnpm simulate --seeds 1 --from ${seed}${misbehaving ? ' --misbehaving' : ''}${chosen.join('')}`,
       );
       throw error;
     }
@@ -58,4 +76,7 @@ async function runEngine(): Promise<void> {
   summarize(tally.toString(), tally.missing);
 }
 
-await (values.stack ? runStacks() : runEngine());
+if (bug !== undefined && (values.stack || !values.trace)) {
+  throw new Error('--bug is for --trace of the engine.');
+}
+await (values.stack ? runStacks() : values.trace ? tell() : runEngine());

@@ -67,7 +67,7 @@ export class Process {
   closing = false;
   /** Tasks that are not done. */
   running = 0;
-  protected readonly locker: HoldfastLocker;
+  readonly locker: HoldfastLocker;
   private readonly order = new CallOrder();
   private readonly callers = new Map<Task, Caller>();
   /** Handles that nobody looks at any more; were they collected, that would be another story. */

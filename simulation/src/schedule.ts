@@ -63,6 +63,18 @@ export interface Schedule {
   readonly disturbances: readonly Disturbance[];
 }
 
+/** How many there are, where the seed is not to decide. */
+export interface Sizes {
+  /** @default 3 to 6 */
+  readonly processes?: number | undefined;
+  /**
+   * No more than these: each has one holder, and nobody campaigns.
+   *
+   * @default 4 to 6, those that several may hold, and the leadership
+   */
+  readonly keys?: number | undefined;
+}
+
 const TTLS = [300, 300, 1_000, 1_000, 1_000, 5_000, 25_000];
 /** The longest that a task works under its lock, in ms. */
 export const LONGEST_HOLD = 1_500;
@@ -156,10 +168,11 @@ function electionsOf(world: World, calmAt: number, processes: number): Election[
 }
 
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
-export function draw(world: World): Schedule {
-  const processes = world.between(3, 6);
-  const plain = Array.from({ length: world.between(4, 6) }, (_, index) => `key-${index}`);
-  const keys = [...plain, ...SEVERAL, DISPUTED];
+export function draw(world: World, sizes: Sizes = {}): Schedule {
+  const drawn = { processes: world.between(3, 6), keys: world.between(4, 6) };
+  const processes = sizes.processes ?? drawn.processes;
+  const plain = Array.from({ length: sizes.keys ?? drawn.keys }, (_, index) => `key-${index}`);
+  const keys = sizes.keys === undefined ? [...plain, ...SEVERAL, DISPUTED] : plain;
   const calmAt = world.between(6_000, 10_000);
   const process = (): number => world.between(0, processes - 1);
   const scattered = Array.from({ length: world.between(60, 95) }, () =>
@@ -170,7 +183,7 @@ export function draw(world: World): Schedule {
     crowdOf(world, calmAt, process(), keys),
   );
   const tasks = [...scattered, ...crowds.flat()];
-  const elections = electionsOf(world, calmAt, processes);
+  const elections = sizes.keys === undefined ? electionsOf(world, calmAt, processes) : [];
   const kinds: readonly Disturbance['kind'][] = [
     ...(['pause', 'pause', 'pause', 'suspend', 'step', 'force'] as const),
     ...(['steal', 'evict', 'forget', 'close'] as const),

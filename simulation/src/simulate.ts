@@ -1,4 +1,4 @@
-import type { LockStore } from '@holdfast/core';
+import type { LockStore, StoreEvent } from '@holdfast/core';
 import { faultyStore, type Fault, type FaultyStore } from '@holdfast/testing';
 import { Deeds } from './election.ts';
 import { Invariants } from './invariants.ts';
@@ -13,8 +13,10 @@ import {
   maySeveralHold,
   type Disturbance,
   type Schedule,
+  type Sizes,
 } from './schedule.ts';
 import { Tally } from './tally.ts';
+import type { Trace } from './trace.ts';
 import { Transport } from './transport.ts';
 import { violated } from './violation.ts';
 import { World } from './world.ts';
@@ -36,7 +38,7 @@ const THEFT = 1_200;
 const CALM_FOR_CLOSING = 3_000;
 
 /** What is different from a plain run. */
-export interface SimulationOptions {
+export interface SimulationOptions extends Sizes {
   /** Puts something before the server, to show that the invariants notice. */
   readonly wrap?: ((server: LockStore) => LockStore) | undefined;
   /**
@@ -44,6 +46,8 @@ export interface SimulationOptions {
    * closes or throws at random.
    */
   readonly misbehaving?: boolean | undefined;
+  /** Writes down what happens. The run is the same without it. */
+  readonly trace?: Trace | undefined;
 }
 
 /** One seeded run: the real engine in several processes on one server. */
@@ -58,12 +62,15 @@ class Simulation {
   private readonly deeds: Deeds;
   /** Ends listening on the channels. */
   readonly unsubscribe: () => void;
+  private readonly trace: Trace | undefined;
   private calmUntil = 0;
 
-  constructor(seed: number, { wrap = (server) => server, misbehaving = false }: SimulationOptions) {
+  constructor(seed: number, options: SimulationOptions) {
+    const { wrap = (server: LockStore) => server, misbehaving = false, trace } = options;
     const world = new World(seed);
     this.world = world;
-    this.schedule = draw(world);
+    this.trace = trace;
+    this.schedule = draw(world, options);
     this.oracle = new Oracle(world, this.tally);
     this.server = faultyStore(wrap(this.oracle), {
       clock: {
@@ -74,7 +81,6 @@ class Simulation {
       },
       decide: () => this.fault(),
     });
-    const loses = (): boolean => this.losesMessage();
     const misbehaviour = {
       keys: this.schedule.keys,
       close: (process: Process) => {
@@ -83,11 +89,15 @@ class Simulation {
       },
     };
     this.processes = Array.from({ length: this.schedule.processes }, (_, index) => {
+      const name = `process-${index}`;
       const machine = new Machine(world);
-      const store = new Transport(world, machine, this.server, loses, this.schedule.latency);
+      const server = trace?.storeFor(name, this.server) ?? this.server;
+      const loses = (event: StoreEvent): boolean => this.losesMessage(name, event);
+      const store = new Transport(world, machine, server, loses, this.schedule.latency);
       const deeds = misbehaving ? misbehaviour : undefined;
-      return new Process(`process-${index}`, world, this.tally, machine, store, deeds);
+      return new Process(name, world, this.tally, machine, store, deeds);
     });
+    trace?.begin(() => world.now, this.schedule, this.processes);
     this.unsubscribe = misbehaving ? listenOnChannels(this.processes) : () => {};
     this.invariants = new Invariants(this.oracle, this.processes);
     this.deeds = new Deeds(world, this.oracle, this.tally);
@@ -116,7 +126,10 @@ class Simulation {
   }
 
   private until(at: number): Promise<void> {
-    return this.world.run(at, () => this.invariants.check());
+    return this.world.run(at, () => {
+      this.trace?.look();
+      this.invariants.check();
+    });
   }
 
   /** Nothing goes wrong any more: everybody who waits is served in time. */
@@ -185,15 +198,17 @@ class Simulation {
     if (this.calm || !world.chance(schedule.faults)) return undefined;
     const kind = world.pick(FAULT_KINDS);
     tally.count(`fault ${kind}`);
+    this.trace?.requestFault(kind);
     if (kind !== 'delay') return { kind };
     return { kind, before: world.between(0, LONGEST_DELAY), after: world.between(0, 1_000) };
   }
 
-  private losesMessage(): boolean {
+  private losesMessage(process: string, event: StoreEvent): boolean {
     const { world, schedule, tally } = this;
-    const lost = !this.calm && world.chance(schedule.faults);
-    if (lost) tally.count('fault drop-message');
-    return lost;
+    if (this.calm || !world.chance(schedule.faults)) return false;
+    tally.count('fault drop-message');
+    this.trace?.messageFault(process, event);
+    return true;
   }
 
   private disturb({ kind, process: index, key, ms }: Disturbance): void {
@@ -201,16 +216,21 @@ class Simulation {
     const { machine } = process;
     switch (kind) {
       case 'pause':
-      case 'suspend':
+      case 'suspend': {
         if (this.calm || machine.paused) return;
         this.tally.count(`fault ${kind}`);
-        machine[kind](Math.min(ms, this.schedule.calmAt - this.world.now));
+        const still = Math.min(ms, this.schedule.calmAt - this.world.now);
+        this.trace?.disturbance(kind, { process: process.name, ms: still });
+        machine[kind](still);
         return;
+      }
       case 'step':
         this.tally.count('fault step');
+        this.trace?.disturbance(kind, { process: process.name, ms });
         machine.stepWall(ms);
         return;
       case 'force':
+        this.trace?.disturbance(kind, { process: process.name, key });
         machine.enter(() => void process.force(key));
         return;
       case 'steal':
@@ -219,11 +239,13 @@ class Simulation {
         return;
       case 'forget':
         this.tally.count('fault forget');
+        this.trace?.disturbance(kind);
         for (const one of this.keys) this.oracle.endEarly(one);
         void this.server.forgetEverything();
         return;
       case 'close':
         if (machine.paused || process.closing) return;
+        this.trace?.disturbance(kind, { process: process.name });
         this.calmUntil = this.world.now + CALM_FOR_CLOSING;
         machine.enter(() => void process.close());
     }
@@ -234,6 +256,7 @@ class Simulation {
     if (kind === 'steal' && maySeveralHold(key)) return;
     if (!this.oracle.endEarly(key)) return;
     this.tally.count(`fault ${kind}`);
+    this.trace?.disturbance(kind, { key });
     if (kind === 'steal') void this.server.steal(key, { ttl: THEFT });
     else void this.server.evict(key);
   }

@@ -1,11 +1,11 @@
 import { memoryStore, systemClock, type Locker } from '@holdfast/core';
+import { useBrowser } from '@holdfast/test-servers/browser';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { describe, expect, test } from 'vitest';
 import type { BoardOptions } from '../src/index.ts';
-import { useBrowser } from './browser.ts';
 import { hold, makeBoard, makeLocker, serve } from './kit.ts';
 
 const open = useBrowser();

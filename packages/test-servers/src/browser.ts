@@ -12,17 +12,22 @@ const ARGS = [
   '--disable-sync',
 ];
 
+interface PageOptions {
+  readonly dark?: boolean;
+  readonly width?: number;
+  readonly headers?: Record<string, string>;
+  /** Where all that the page asks for must be. @default its own address */
+  readonly within?: string;
+}
+
 /** A browser for the test file. Every page fails its test that breaks a rule of its policy, or throws. */
-export function useBrowser(): (
-  url: string,
-  options?: { dark?: boolean; width?: number; headers?: Record<string, string> },
-) => Promise<Page> {
+export function useBrowser(): (url: string, options?: PageOptions) => Promise<Page> {
   let browser: Browser;
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: inject('chromium'), args: ARGS });
   });
   afterAll(() => browser.close());
-  return async (url, { dark = false, width = 1280, headers = {} } = {}) => {
+  return async (url, { dark = false, width = 1280, headers = {}, within = url } = {}) => {
     const context = await browser.newContext({
       colorScheme: dark ? 'dark' : 'light',
       viewport: { width, height: 900 },
@@ -39,7 +44,7 @@ export function useBrowser(): (
       if (message.type() === 'error' && !source.includes('/api/')) complaints.push(message.text());
     });
     page.on('request', (request) => {
-      if (!request.url().startsWith(url)) elsewhere.push(request.url());
+      if (!request.url().startsWith(within)) elsewhere.push(request.url());
     });
     onTestFinished(async () => {
       await context.close();
