@@ -64,6 +64,12 @@ const projectOn = (
   },
 });
 
+/** Each file in a process of its own: Nest's tests look at whether the process has an application. */
+const isolated = <T extends { test: object }>(one: T) => ({
+  ...one,
+  test: { ...one.test, isolate: true },
+});
+
 /** What befalls a client, of whichever library. */
 const everyClient = ['faults', 'topologies', 'durability', 'leaving'].map(
   (file) => `clients/${file}`,
@@ -172,10 +178,10 @@ export default defineConfig({
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('report-service', 'apps/report-service'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
-      project('nestjs', 'packages/nestjs', [servers, packed]),
-      ...onNewestNode('nestjs'),
-      projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' }),
-      projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' }),
+      isolated(project('nestjs', 'packages/nestjs', [servers, packed])),
+      ...onNewestNode('nestjs').map(isolated),
+      isolated(projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' })),
+      isolated(projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' })),
     ],
   },
 });

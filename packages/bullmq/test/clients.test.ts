@@ -60,6 +60,8 @@ test('a client of node-redis keeps the order of a queue on ioredis, also when Re
 
 test('the guard refuses a client that runs no scripts as ioredis does, and says what to pass', async () => {
   const queue = site.queue();
+  // A queue that is closed while it connects leaves a rejection of ioredis that nobody handles.
+  await queue.waitUntilReady();
   const client = await nodeRedis();
   const options = given(client, queue, false);
   const make = () =>

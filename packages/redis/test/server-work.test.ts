@@ -39,8 +39,8 @@ describe.concurrent('a lock that one holds pays nothing for those that several m
     const lock = await site.locker({ label: 'host-1' }).lock('key');
     expect(await admin.keys('*')).toEqual(['{holdfast:key}']);
     const value = await admin.get('{holdfast:key}');
-    // Until when, the token, how many tokens, nobody waits, the id, the locker, the label, its own owner.
-    expect(value).toMatch(/^holdfast:1 held \d{13} \d{16} \d+ - \S+ \S+ host-1 =$/);
+    // Until when, the length of the lease, the token, how many tokens, nobody waits, the id, the locker, the label, its own owner.
+    expect(value).toMatch(/^holdfast:1 held \d{13} 0*10000 \d{16} \d+ - \S+ \S+ host-1 =$/);
     const other = site.locker();
     const next = other.lock('key');
     await until('it waits', async () => (await other.inspect('key'))?.waiters === 1);
