@@ -1,10 +1,11 @@
 import { LockArgumentError, LockNotAcquiredError, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SHORTEST } from '../deferral.ts';
 import type { OrderQueue } from '../types.ts';
 import type { Line } from './line.ts';
-import { namesOf, newRun, registrationOf, safetyOf, type Registration } from './registration.ts';
+import { namesOf, registrationOf, safetyOf, type Registration } from './registration.ts';
 import { join } from './scripts/join.ts';
 import { leave } from './scripts/leave.ts';
 import { park } from './scripts/park.ts';
@@ -54,25 +55,28 @@ export class Place {
   /** The job needs no lock: nobody need wait to hear what its keys are. */
   async skip(): Promise<void> {
     const { client, settings } = this.line;
-    const registration = registrationOf(settings, this.job, [], newRun());
-    this.start.tell([]);
-    // If that is not heard of, whoever is started next asks for its key.
-    await join(client, registration, { names: [], impatient: false }).catch(() => {});
+    const registration = registrationOf(settings, this.job, [], randomUUID());
+    const answer = join(client, registration, { names: [], impatient: false });
     this.start.end();
+    // If that is not heard of, whoever is started next asks for its key.
+    await answer.catch(() => {});
   }
 
   /**
-   * Takes a place, and waits for up to `wait` ms for its turn to ask for its locks. Whether it may keep them
-   * is for {@link isNext} to say.
+   * Takes a place, and waits for up to `wait` ms for its turn.
    *
    * @returns what is left of `wait`
    * @throws LockNotAcquiredError others are before it, or `superseded`
    * @throws LockStoreError, LockArgumentError, and the reason of the signal
    */
   async enter(key: Key, wait: number, signal: AbortSignal): Promise<number> {
-    const { started, lookAhead } = this.line;
+    const { started, lookAhead, settings } = this.line;
+    this.checkQueue();
+    this.names = namesOf(key);
+    started.tookForKey(performance.now() - this.begun);
     if (signal.aborted) throw signal.reason as Error;
-    const registration = this.registration ?? this.register(key);
+    const registration = registrationOf(settings, this.job, this.names, randomUUID());
+    this.start.tell(registration.keys);
     const begun = performance.now();
     const elapsed = (): number => performance.now() - begun;
     let looked = false;
@@ -85,10 +89,8 @@ export class Place {
       this.waited = turn.waited;
       if (turn.kind === 'go' || turn.again) {
         lookAhead.went();
-        if (this.start.after.length > 0) await this.start.cleared();
         return Math.max(0, wait - elapsed());
       }
-      this.start.settled.happen();
       const left = wait - elapsed();
       if (left > 0) {
         await nap(Math.min(pause, left), signal);
@@ -97,19 +99,6 @@ export class Place {
         looked = true;
       }
     }
-  }
-
-  /**
-   * Whether the run may keep its locks: none that was started before it turned out to have its keys. If it
-   * may not, it gives them back, says so with {@link yielded}, and enters once more.
-   */
-  isNext(): Promise<boolean> {
-    return this.start.isNext(this.line.started.patience);
-  }
-
-  /** It has given its locks back. */
-  yielded(): void {
-    this.start.settled.happen();
   }
 
   /** The run has its locks. */
@@ -189,16 +178,6 @@ export class Place {
     if (answer === 'look' && (await refresher.areFree(this.names))) {
       await settle(client, registration.id, true);
     }
-  }
-
-  private register(key: Key): Registration {
-    const { started, settings } = this.line;
-    this.checkQueue();
-    this.names = namesOf(key);
-    started.tookForKey(performance.now() - this.begun);
-    const registration = registrationOf(settings, this.job, this.names, newRun());
-    this.start.tell(registration.keys);
-    return registration;
   }
 
   private refusal(waited: number): LockNotAcquiredError {

@@ -1,43 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inTime } from './in-time.ts';
 
-/** Something that happens once, and that hardly anybody waits for. */
-class Once {
-  private promise: Promise<void> | undefined;
-  private resolve: (() => void) | undefined;
-  private over = false;
-
-  get happened(): boolean {
-    return this.over;
-  }
-
-  happen(): void {
-    this.over = true;
-    this.resolve?.();
-  }
-
-  wait(): Promise<void> {
-    if (this.over) return Promise.resolve();
-    this.promise ??= new Promise((resolve) => (this.resolve = resolve));
-    return this.promise;
-  }
-}
-
-/** A run of a job on its way to its place in the lines of its keys, and to its locks. */
+/** A run of a job on its way to its place in the lines of its keys. */
 export class Start {
-  keys: readonly string[] = [];
   /** Whether its keys are known, or it has ended. */
-  isTold = false;
-  /** It has a place, or has ended. */
-  readonly placed = new Once();
-  /** It has no locks that it may have to give back. */
-  readonly settled = new Once();
+  told = false;
+  /** Whether it has a place, or has ended. */
+  isPlaced = false;
   /** Those with one of its keys that were started before it, and had no place when it asked for its own. */
-  before: Start[] = [];
-  /** Those with one of its keys that were started after it, and may have their locks already. */
-  after: Start[] = [];
+  readonly before: Start[] = [];
+  keys: readonly string[] = [];
   /** Present while it waits for its turn. */
-  waiting: { readonly resolve: (inTurn: boolean) => void; readonly until: number } | undefined;
+  waiting: { readonly resolve: (inTime: boolean) => void; readonly until: number } | undefined;
+  private whenPlaced: Promise<void> | undefined;
+  private resolvePlaced: (() => void) | undefined;
 
   constructor(
     private readonly order: StartOrder,
@@ -53,44 +29,40 @@ export class Start {
 
   /** It has its place. */
   place(): void {
-    this.placed.happen();
+    if (this.isPlaced) return;
+    this.isPlaced = true;
     this.order.placed(this);
+    this.resolvePlaced?.();
   }
 
   /**
    * Waits until the keys of those that were started before it here are known, for so many ms at most.
    *
-   * @returns whether it goes before all of them: none of them has its keys
+   * @returns whether it can be before all of them: none of them has its keys
    */
-  async isNext(patience: number): Promise<boolean> {
-    const inTurn = this.before.length === 0 && (await this.order.turn(this, patience));
-    if (inTurn) this.settled.happen();
-    return inTurn;
-  }
-
-  /** Waits for the places of those that turned out to be before it, for so many ms at most. */
-  async followed(patience: number): Promise<void> {
-    await inTime(Promise.all(this.before.map(({ placed }) => placed.wait())), patience);
-    this.before = [];
-  }
-
-  /** Waits for those that may have its locks, and turned out to be after it. */
-  async cleared(): Promise<void> {
-    await Promise.all(this.after.map(({ settled }) => settled.wait()));
+  async passes(patience: number): Promise<boolean> {
+    const inTurn = await this.order.turn(this, patience);
+    if (this.before.length === 0) return inTurn;
+    await inTime(Promise.all(this.before.map((start) => start.placed())), patience);
+    return false;
   }
 
   /** It has left the code that asks for places, however. */
   end(): void {
     this.place();
-    this.settled.happen();
     this.order.end(this);
+  }
+
+  placed(): Promise<void> {
+    if (this.isPlaced) return Promise.resolve();
+    this.whenPlaced ??= new Promise((resolve) => (this.resolvePlaced = resolve));
+    return this.whenPlaced;
   }
 }
 
 /**
- * The order in which this process was given the jobs of a queue. Each asks for its place, and then for its
- * locks, as soon as its keys are known. It runs when those of all that were started before it are known too,
- * and gives its locks back if one of them has its keys.
+ * The order in which this process was given the jobs of a queue. Each asks for its place as soon as its keys
+ * are known, and goes when those of all that were started before it are known too.
  */
 export class StartOrder {
   private numbers = 0;
@@ -118,10 +90,13 @@ export class StartOrder {
   }
 
   tell(start: Start): void {
-    start.isTold = true;
+    start.told = true;
     for (const key of start.keys) {
       const others = this.told.get(key);
-      for (const other of others ?? []) this.relate(start, other);
+      for (const other of others ?? []) {
+        const [first, second] = other.number < start.number ? [other, start] : [start, other];
+        if (!first.isPlaced) second.before.push(first);
+      }
       if (others === undefined) this.told.set(key, new Set([start]));
       else others.add(start);
     }
@@ -137,9 +112,11 @@ export class StartOrder {
       const others = this.told.get(key);
       if (others?.delete(start) === true && others.size === 0) this.told.delete(key);
     }
-    start.isTold = true;
-    start.waiting = undefined;
-    if (this.untold.has(start)) this.proceed();
+    if (!start.told || start.waiting !== undefined) {
+      start.told = true;
+      start.waiting = undefined;
+      this.proceed();
+    }
   }
 
   /** @returns whether the keys of all before it are known, in time */
@@ -154,32 +131,17 @@ export class StartOrder {
 
   /** Waits until these jobs have their places, as far as they are here, and for so many ms at most. */
   async placedInTime(ids: readonly string[], ms: number): Promise<void> {
-    const here = ids.flatMap((id) => this.unplaced.get(id)?.placed.wait() ?? []);
+    const here = ids.flatMap((id) => this.unplaced.get(id)?.placed() ?? []);
     await (here.length > 0 ? inTime(Promise.all(here), ms) : sleep(ms));
-  }
-
-  /** A run whose keys have just become known, and another one with one of them. */
-  private relate(start: Start, other: Start): void {
-    if (other.number < start.number) {
-      if (!other.placed.happened) start.before.push(other);
-    } else {
-      other.before.push(start);
-      if (!other.settled.happened) start.after.push(other);
-      this.wake(other, false);
-    }
-  }
-
-  private wake(start: Start, inTurn: boolean): void {
-    this.untold.delete(start);
-    start.waiting?.resolve(inTurn);
-    start.waiting = undefined;
   }
 
   /** Lets those go that are behind nobody whose keys are not known. */
   private proceed(): void {
     for (const start of this.untold) {
-      if (!start.isTold) return;
-      this.wake(start, true);
+      if (!start.told) return;
+      this.untold.delete(start);
+      start.waiting?.resolve(true);
+      start.waiting = undefined;
     }
   }
 
@@ -201,7 +163,9 @@ export class StartOrder {
       if (start.waiting.until > now) {
         next = Math.min(next, start.waiting.until);
       } else {
-        this.wake(start, false);
+        this.untold.delete(start);
+        start.waiting.resolve(false);
+        start.waiting = undefined;
       }
     }
     if (next !== Infinity) this.ringAt(next);

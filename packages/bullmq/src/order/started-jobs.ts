@@ -1,6 +1,6 @@
 import type { Job } from 'bullmq';
 import type { Settings } from '../options.ts';
-import type { OrderQueue } from '../types.ts';
+import type { OrderOptions } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
 import { namesOfOther, registrationOf, type Registration } from './registration.ts';
@@ -16,6 +16,15 @@ const [SHORTEST_PAUSE, LONGEST_PAUSE] = [2, 100];
 /** For how long a job waits at least for those that were started before it, in ms. */
 const LEAST_PATIENCE = 100;
 
+/** What the jobs of a guard ask with for their places. */
+export interface Asking {
+  readonly settings: Settings;
+  readonly order: OrderOptions;
+  readonly client: OrderClient;
+  readonly refresher: PlaceRefresher;
+  readonly startOrder: StartOrder;
+}
+
 /**
  * Asks for places, in the order in which BullMQ started the jobs. Most often all that were started before
  * have asked. One that has not is waited for, about as long as keys take here; if it still has not, its
@@ -26,13 +35,7 @@ export class StartedJobs {
   /** How long the key of a job takes, in ms. */
   private keyTime = 0;
 
-  constructor(
-    private readonly settings: Settings,
-    private readonly queue: OrderQueue,
-    private readonly client: OrderClient,
-    private readonly refresher: PlaceRefresher,
-    private readonly startOrder: StartOrder,
-  ) {}
+  constructor(private readonly asking: Asking) {}
 
   /** For how long a job waits for those that were started before it, in ms. */
   get patience(): number {
@@ -53,30 +56,31 @@ export class StartedJobs {
     registration: Registration,
     start: Start,
   ): Promise<Exclude<Turn, { kind: 'pending' | 'claimed' }>> {
-    const { client, startOrder } = this;
+    const { client, startOrder } = this.asking;
     if (this.known.size < MOST_NAMES) this.known.add(name);
     let pause = Math.max(SHORTEST_PAUSE, Math.min(this.keyTime, LONGEST_PAUSE));
     for (let waited = 0; ;) {
       const impatient = waited >= this.patience;
-      if (start.placed.happened && start.before.length > 0) await start.followed(this.patience);
-      const turn = await join(client, registration, { names: this.names, impatient });
+      // In the first answer those that were started before it here count as being behind it.
+      const isFirst = !start.isPlaced;
+      const turn = await join(client, registration, { names: this.names, impatient, startOrder });
       start.place();
-      if (turn.kind === 'claimed') {
+      if (isFirst && turn.kind === 'go') {
+        if (await start.passes(this.patience)) return turn;
+      } else if (turn.kind === 'claimed') {
         for (const id of turn.jobs) await this.register(id);
       } else if (turn.kind === 'pending') {
         await startOrder.placedInTime(turn.jobs, pause);
         waited += pause;
         pause = Math.min(pause * 2, LONGEST_PAUSE);
-      } else if (turn.kind !== 'go' || start.before.length === 0) {
-        return turn;
-      }
+      } else return turn;
     }
   }
 
   /** Registers a job for a run that has not asked. Whose key cannot be found out is not waited for. */
   private async register(id: string): Promise<void> {
-    const { settings, queue, client, refresher } = this;
-    const job = (await queue.getJob(id)) as Job | undefined;
+    const { settings, order, client, refresher } = this.asking;
+    const job = (await order.queue.getJob(id)) as Job | undefined;
     if (job === undefined) return;
     const names = (await namesOfOther(settings, job).catch(() => undefined)) ?? [];
     const registration = registrationOf(settings, job, names, '');

@@ -1,5 +1,7 @@
-import type { OrderClient } from '../client.ts';
+import { script, type OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
+import { MARKS, PRELUDE } from './prelude.ts';
+import { STARTED } from './started.ts';
 
 /** What a run of a job is told of its turn. */
 export type Turn =
@@ -26,6 +28,8 @@ export interface JoinOptions {
   readonly names: readonly string[];
   /** Whether to register those that have not asked yet, rather than wait for them. */
   readonly impatient: boolean;
+  /** Of the process that asks: it waits itself for those that it has started before. */
+  readonly startOrder?: { readonly jobs: readonly string[] };
 }
 
 /**
@@ -38,7 +42,11 @@ export interface JoinOptions {
  * Answers `unknown`; `superseded`; `pending` or `claimed`, and jobs; or `go` or `behind`, how many are
  * before it, for how many ms it has been in the line, and 1 if it was running when its worker died.
  */
-export const JOIN = /* lua */ `
+const JOIN = script(
+  PRELUDE,
+  STARTED,
+  MARKS,
+  /* lua */ `
 -- One asks for the keys of each; whoever dies over it is relieved after a while.
 local function claim(list)
   local mine = {}
@@ -53,7 +61,7 @@ local function claim(list)
   return mine
 end
 
-function handlers.join(request)
+local function handle(request)
   local sort, names, impatient, lines = request[3], request[4], request[5], request[8]
   local name, start = unpack(call('HMGET', base .. id, 'name', 'ats'))
   if not name then return { 'unknown' } end
@@ -89,7 +97,7 @@ function handlers.join(request)
     entry.ttl, entry.safety = request[6], request[7]
     entry.idle, entry.began, entry.saw = nil, nil, nil
     entries[id] = entry
-    queueUp(id, entry)
+    queueUp(entry)
   end
   if run == '' then
     save(id, entry)
@@ -117,15 +125,19 @@ function handlers.join(request)
   save(id, entry)
   return { first and 'go' or 'behind', ahead, now - entry.since, again }
 end
-`;
+`,
+);
 
 export async function join(
   client: OrderClient,
   { id, run, sort, ttl, safety, keys }: Registration,
-  { names, impatient }: JoinOptions,
+  { names, impatient, startOrder }: JoinOptions,
 ): Promise<Turn> {
-  const words = ['join', id, run, sort, names, impatient, ttl, safety, keys];
-  const [kind, ...rest] = (await client.ask(words, keys.length)) as [Turn['kind'], ...unknown[]];
+  const words = [id, run, sort, names, impatient, ttl, safety, keys];
+  const [kind, ...rest] = (await client.run(JOIN, words, keys.length, () => startOrder?.jobs)) as [
+    Turn['kind'],
+    ...unknown[],
+  ];
   switch (kind) {
     case 'unknown':
     case 'superseded':

@@ -1,5 +1,6 @@
-import type { OrderClient } from '../client.ts';
+import { script, type OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
+import { MOVES, PRELUDE } from './prelude.ts';
 
 /**
  * A run is over, or gives up its place, and whoever is next is woken.
@@ -9,14 +10,17 @@ import type { Registration } from '../registration.ts';
  * Whoever found that the job is completed may have dropped it before this is heard of; those who were parked
  * behind it are woken all the same.
  */
-export const LEAVE = /* lua */ `
-function handlers.leave(request)
+const LEAVE = script(
+  PRELUDE,
+  MOVES,
+  /* lua */ `
+local function handle(request)
   local entry = entryOf(id)
   if entry and entry.run == run then
     if request[3] then
       leaveLines(id, entry)
       entry.state, entry.began = 'held', nil
-      queueUp(id, entry)
+      queueUp(entry)
       save(id, entry)
     else
       drop(id)
@@ -25,12 +29,13 @@ function handlers.leave(request)
   end
   wakeNext(request[4])
 end
-`;
+`,
+);
 
 export async function leave(
   client: OrderClient,
   { id, run, keys }: Registration,
   hold: boolean,
 ): Promise<void> {
-  await client.ask(['leave', id, run, hold, keys], keys.length);
+  await client.run(LEAVE, [id, run, hold, keys], keys.length);
 }

@@ -1,4 +1,5 @@
-import type { OrderClient } from '../client.ts';
+import { script, type OrderClient } from '../client.ts';
+import { MOVES, PRELUDE } from './prelude.ts';
 
 /**
  * Looks after lines: the first that is parked stays so while somebody is known to be before it.
@@ -8,8 +9,11 @@ import type { OrderClient } from '../client.ts';
  * Answers the keys for which jobs still wait; and, of jobs that are soon to start by themselves although
  * nobody here holds their keys, each with its keys: whether these are free, the locks tell.
  */
-export const REFRESH = /* lua */ `
-function handlers.refresh(request)
+const REFRESH = script(
+  PRELUDE,
+  MOVES,
+  /* lua */ `
+local function handle(request)
   local waiting, unsure = {}, {}
   for _, key in ipairs(request[4]) do
     local first = head(key)
@@ -31,7 +35,8 @@ function handlers.refresh(request)
   call('PEXPIRE', jobs, DAY)
   return { waiting, unsure }
 end
-`;
+`,
+);
 
 export interface Refreshed {
   /** The keys for which jobs still wait. */
@@ -46,14 +51,17 @@ export async function refresh(
   keys: readonly string[],
   held: boolean,
 ): Promise<Refreshed> {
-  const reply = await client.ask(['refresh', '', '', held, keys], keys.length);
+  const reply = await client.run(REFRESH, ['', '', held, keys], keys.length);
   const [waiting, unsure] = reply as [string[], [string, ...string[]][]];
   return { waiting, unsure: unsure.map(([id, ...lines]) => ({ id, keys: lines })) };
 }
 
 /** Starts a parked job now, or no sooner than after its safety delay. Request: id, '', whether its keys are free. */
-export const SETTLE = /* lua */ `
-function handlers.settle(request)
+const SETTLE = script(
+  PRELUDE,
+  MOVES,
+  /* lua */ `
+local function handle(request)
   local entry = entryOf(id)
   if not isParked(id, entry) or not isFirst(id, entry) then return end
   if request[3] then
@@ -69,9 +77,10 @@ function handlers.settle(request)
     park(id, entry, entry.safety)
   end
 end
-`;
+`,
+);
 
 /** Tells whether the keys of a parked job are free. */
 export async function settle(client: OrderClient, id: string, free: boolean): Promise<void> {
-  await client.ask(['settle', id, '', free]);
+  await client.run(SETTLE, [id, '', free]);
 }

@@ -1,5 +1,6 @@
-import type { OrderClient } from '../client.ts';
+import { script, type OrderClient } from '../client.ts';
 import type { LineJob } from '../../types.ts';
+import { PRELUDE } from './prelude.ts';
 
 /**
  * Who runs and who waits. Changes nothing.
@@ -7,13 +8,15 @@ import type { LineJob } from '../../types.ts';
  * Request: '', '', the key, and how many of those who wait to tell.
  * Answers those who run and those who wait, each as id, name and since when; and how many wait.
  */
-export const SHOW = /* lua */ `
+const SHOW = script(
+  PRELUDE,
+  /* lua */ `
 local function tell(list, job, since)
   local name = call('HGET', base .. job, 'name')
   if name then list[#list + 1] = { job, name, string.format('%.0f', since or now) } end
 end
 
-function handlers.show(request)
+local function handle(request)
   local line = lineOf(request[3])
   local running, waiting = {}, {}
   for _, runner in ipairs(call('ZRANGEBYLEX', line, '-', '(0')) do
@@ -28,7 +31,8 @@ function handlers.show(request)
   end
   return { running, waiting, call('ZLEXCOUNT', line, '[0', '+') }
 end
-`;
+`,
+);
 
 type Row = [id: string, name: string, since: string];
 
@@ -37,7 +41,7 @@ export async function show(
   key: string,
   limit: number,
 ): Promise<{ running: LineJob[]; waiting: LineJob[]; total: number }> {
-  const reply = await client.ask(['show', '', '', key, limit]);
+  const reply = await client.run(SHOW, ['', '', key, limit]);
   const [running, waiting, total] = reply as [Row[], Row[], number];
   const jobOf = ([id, name, since]: Row): LineJob => ({ id, name, since: Number(since) });
   return { running: running.map(jobOf), waiting: waiting.map(jobOf), total };

@@ -1,9 +1,13 @@
-import type { OrderClient } from '../client.ts';
+import { script, type OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
+import { MOVES, PRELUDE } from './prelude.ts';
 
 /** A run has its locks. Request: id, run. */
-export const TOOK = /* lua */ `
-function handlers.took()
+const TOOK = script(
+  PRELUDE,
+  MOVES,
+  /* lua */ `
+local function handle()
   local entry = entryOf(id)
   if not entry or entry.run ~= run then return end
   local others = entry.saw
@@ -18,7 +22,8 @@ function handlers.took()
     protect(key)
   end
 end
-`;
+`,
+);
 
 /** ms. A job that is done by then need not be told of. */
 const PAUSE = 10;
@@ -53,7 +58,7 @@ export class TakenLocks {
     this.untold.clear();
     // If that is not heard of, they count as being about to have their locks until they are over.
     if (runs.length > 0) {
-      const told = runs.map(({ id, run, keys }) => this.client.ask(['took', id, run], keys.length));
+      const told = runs.map(({ id, run, keys }) => this.client.run(TOOK, [id, run], keys.length));
       this.telling = Promise.allSettled(told).then(() => {});
     }
     await this.telling;
