@@ -4,10 +4,10 @@ import type { OrderOptions, OrderRedis } from '../types.ts';
 
 const HANDLE_ALL = /* lua */ `
 local replies = {}
-for i = 3, #ARGV do
+for i = 2, #ARGV do
   local request = cjson.decode(ARGV[i])
   id, run = request[1], request[2]
-  replies[i - 2] = handle(request) or 0
+  replies[i - 1] = handle(request) or 0
 end
 return replies
 `;
@@ -34,7 +34,6 @@ const MOST_KEYS = 256;
 interface Request {
   readonly words: readonly unknown[];
   readonly keys: number;
-  readonly shared: (() => unknown) | undefined;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -66,17 +65,11 @@ export class OrderClient {
   /**
    * @param words a JSON list for the script, of which the first two are a job and a run
    * @param keys of how many keys it is
-   * @param shared a JSON list, for all that is asked of the script in the same call
    * @throws LockStoreError
    */
-  run(
-    program: Script,
-    words: readonly unknown[],
-    keys = 1,
-    shared?: () => unknown,
-  ): Promise<unknown> {
+  run(program: Script, words: readonly unknown[], keys = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const request = { words, keys, shared, resolve, reject };
+      const request = { words, keys, resolve, reject };
       const last = this.requests.at(-1);
       if (last?.program === program && last.keys + keys <= MOST_KEYS) {
         last.batch.push(request);
@@ -94,8 +87,7 @@ export class OrderClient {
 
   private async send({ sha, source }: Script, batch: readonly Request[]): Promise<void> {
     const requests = batch.map(({ words }) => JSON.stringify(words));
-    const shared = JSON.stringify(batch[0]?.shared?.() ?? []);
-    const words = [`${this.base}holdfast:jobs`, this.base, shared, ...requests];
+    const words = [`${this.base}holdfast:jobs`, this.base, ...requests];
     try {
       const replies = await this.redis.evalsha(sha, 1, words).catch((error: unknown) => {
         if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;

@@ -74,14 +74,15 @@ export class Place {
     this.checkQueue();
     this.names = namesOf(key);
     started.tookForKey(performance.now() - this.begun);
+    await this.start.turn(started.patience);
     if (signal.aborted) throw signal.reason as Error;
     const registration = registrationOf(settings, this.job, this.names, randomUUID());
-    this.start.tell(registration.keys);
     const begun = performance.now();
     const elapsed = (): number => performance.now() - begun;
     let looked = false;
     for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-      const turn = await started.join(this.job.name, registration, this.start);
+      const turn = await started.join(this.job.name, registration, this.start.asked);
+      this.start.end();
       if (turn.kind === 'unknown') return this.unknown(wait);
       this.registration = registration;
       this.superseded = turn.kind === 'superseded';
@@ -120,24 +121,17 @@ export class Place {
     if (registration === undefined) return;
     refresher.ended(registration);
     if (hold) refresher.waits(this.names, registration.safety);
-    const telling = taken.left(registration);
-    if (telling !== undefined) await telling;
+    await taken.left(registration);
     // If that fails, whoever is next looks for itself when its safety delay is over.
     await leave(client, registration, hold).catch(() => {});
   }
 
-  /**
-   * The run has succeeded: as {@link leave}.
-   *
-   * @returns what the job must wait for; nothing if nobody waits for its keys
-   */
-  succeeded(): Promise<void> | undefined {
+  /** The run has succeeded: as {@link leave}, which the job need not wait for if nobody waits for its keys. */
+  async succeeded(): Promise<void> {
     const { registration, line } = this;
     const left = this.leave();
     // The slot of the job takes the one that is woken, if that is known before BullMQ asks for the next.
-    return registration !== undefined && line.refresher.isAwaited(registration.keys)
-      ? left
-      : undefined;
+    if (registration !== undefined && line.refresher.isAwaited(registration.keys)) await left;
   }
 
   /**

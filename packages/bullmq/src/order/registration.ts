@@ -2,7 +2,7 @@ import { storedKey, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
 import { delayOf, SHORTEST } from '../deferral.ts';
 import { checkKey, type Settings } from '../options.ts';
-import { inTime } from './in-time.ts';
+import { inTime } from './start-order.ts';
 
 /** What a run of a job registers with in the lines of its keys. */
 export interface Registration {

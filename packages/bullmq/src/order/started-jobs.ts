@@ -5,7 +5,7 @@ import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
 import { namesOfOther, registrationOf, type Registration } from './registration.ts';
 import { join, type Turn } from './scripts/join.ts';
-import type { Start, StartOrder } from './start-order.ts';
+import type { StartOrder } from './start-order.ts';
 
 /** The most job names to tell apart. */
 const MOST_NAMES = 50;
@@ -51,26 +51,24 @@ export class StartedJobs {
     this.keyTime += (ms - this.keyTime) / 10;
   }
 
+  /** @param asked called when the first request is on its way */
   async join(
     name: string,
     registration: Registration,
-    start: Start,
+    asked: () => void,
   ): Promise<Exclude<Turn, { kind: 'pending' | 'claimed' }>> {
     const { client, startOrder } = this.asking;
     if (this.known.size < MOST_NAMES) this.known.add(name);
     let pause = Math.max(SHORTEST_PAUSE, Math.min(this.keyTime, LONGEST_PAUSE));
     for (let waited = 0; ;) {
       const impatient = waited >= this.patience;
-      // In the first answer those that were started before it here count as being behind it.
-      const isFirst = !start.isPlaced;
-      const turn = await join(client, registration, { names: this.names, impatient, startOrder });
-      start.place();
-      if (isFirst && turn.kind === 'go') {
-        if (await start.passes(this.patience)) return turn;
-      } else if (turn.kind === 'claimed') {
+      const answer = join(client, registration, { names: this.names, impatient });
+      asked();
+      const turn = await answer;
+      if (turn.kind === 'claimed') {
         for (const id of turn.jobs) await this.register(id);
       } else if (turn.kind === 'pending') {
-        await startOrder.placedInTime(turn.jobs, pause);
+        await startOrder.ended(turn.jobs, pause);
         waited += pause;
         pause = Math.min(pause * 2, LONGEST_PAUSE);
       } else return turn;

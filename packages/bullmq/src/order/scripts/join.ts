@@ -28,8 +28,6 @@ export interface JoinOptions {
   readonly names: readonly string[];
   /** Whether to register those that have not asked yet, rather than wait for them. */
   readonly impatient: boolean;
-  /** Of the process that asks: it waits itself for those that it has started before. */
-  readonly startOrder?: { readonly jobs: readonly string[] };
 }
 
 /**
@@ -89,7 +87,7 @@ local function handle(request)
       leaveLines(id, entry)
     else
       -- Jobs that were started before it may not have asked yet, until they are found to have.
-      if run ~= '' then numberEarlier(names) end
+      if run ~= '' then numberAll(pending(names, 1000)) end
       entry = { seq = numberOf(id), since = now, unsure = run ~= '' and 1 or nil }
     end
     entry.member = memberOf(id, sort, entry.seq)
@@ -112,7 +110,7 @@ local function handle(request)
     end
   end
   local before = entry.unsure and pending(names, 16) or {}
-  if #before == 0 and not here[id] then entry.unsure = nil end
+  if #before == 0 then entry.unsure = nil end
   if first and #before > 0 then
     save(id, entry)
     local mine = impatient and claim(before) or {}
@@ -131,10 +129,10 @@ end
 export async function join(
   client: OrderClient,
   { id, run, sort, ttl, safety, keys }: Registration,
-  { names, impatient, startOrder }: JoinOptions,
+  { names, impatient }: JoinOptions,
 ): Promise<Turn> {
   const words = [id, run, sort, names, impatient, ttl, safety, keys];
-  const [kind, ...rest] = (await client.run(JOIN, words, keys.length, () => startOrder?.jobs)) as [
+  const [kind, ...rest] = (await client.run(JOIN, words, keys.length)) as [
     Turn['kind'],
     ...unknown[],
   ];

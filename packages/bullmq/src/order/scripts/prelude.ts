@@ -19,7 +19,7 @@
  *
  * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
  *
- * ARGV of all scripts: what all keys begin with, a list for all requests, and requests: each a JSON list of a job, a run, and what the
+ * ARGV of all scripts: what all keys begin with, and requests: each a JSON list of a job, a run, and what the
  * script says. Each is answered before the next one is looked at.
  */
 export const PRELUDE = /* lua */ `

@@ -41,13 +41,9 @@ export class TakenLocks {
     this.timer ??= setTimeout(() => void this.tell(), PAUSE);
   }
 
-  /**
-   * The run is over.
-   *
-   * @returns what tells of it, if that is under way
-   */
-  left({ run }: Registration): Promise<void> | undefined {
-    return this.untold.delete(run) ? undefined : this.telling;
+  /** The run is over. Resolves when nothing is under way that tells of it. */
+  async left({ run }: Registration): Promise<void> {
+    if (!this.untold.delete(run)) await this.telling;
   }
 
   /** Tells of all that is not told yet. Never rejects. */

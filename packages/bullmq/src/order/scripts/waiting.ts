@@ -97,7 +97,7 @@ end
 local function handle(request)
   local deadline, found, staying, lines = request[3], { parked = {}, stayed = {}, gone = {} }, {}, {}
   for _, key in ipairs(request[5]) do staying[key] = true end
-  numberEarlier({})
+  numberAll(pending({}, 1000))
   for _, given in ipairs(request[4]) do
     local job, sort, ttl, safety, keys = unpack(given)
     local outcome
