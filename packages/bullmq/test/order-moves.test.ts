@@ -187,38 +187,6 @@ test('the commands that a job costs do not grow with the number of jobs that run
   expect(many).toBeLessThanOrEqual(few * 1.25);
 });
 
-describe('a job that is started before another one of its key, and tells its key later,', () => {
-  test.each(['defer', 'skip', 'fail'] as const)(
-    "runs first, without a start in vain (onLocked: '%s')",
-    async (onLocked) => {
-      const queue = site.queue();
-      const log = new Log();
-      const slow = gate();
-      const locker = site.locker();
-      // The second job has asked for its lock by then.
-      locker.on('acquired', () => slow.open());
-      const key = async (job: Job<Data>): Promise<string> => {
-        if (job.data.n === 1) await slow.opened;
-        return job.data.key;
-      };
-      const jobs = [];
-      for (const n of [1, 2]) jobs.push(await add(queue, { key: 'k', n }));
-      site.worker(queue, guard(site.options(queue, { locker, key, onLocked }), logging(log, 20)), {
-        concurrency: 2,
-      });
-      const ended = async (): Promise<number> =>
-        (await queue.getCompletedCount()) + (await queue.getFailedCount());
-      await until(async () => (await ended()) === 2);
-      expect(log.ended).toEqual(onLocked === 'defer' ? [1, 2] : [1]);
-      const [first, second] = await Promise.all(jobs.map((job) => jobNow(queue, job)));
-      expect(first?.attemptsStarted).toBe(1);
-      expect(second?.attemptsStarted).toBeLessThanOrEqual(2);
-      expect(await queue.getFailedCount()).toBe(onLocked === 'fail' ? 1 : 0);
-      expect(await locker.inspect('k')).toBeNull();
-    },
-  );
-});
-
 test.each(['a job', 'other code'])(
   'jobs whose key is held by %s are looked after without a start, and start three times at most',
   async (who) => {

@@ -20,15 +20,12 @@ import { OrderClient } from '../src/order/client.ts';
 import { registrationOf, type Registration } from '../src/order/registration.ts';
 import { join } from '../src/order/scripts/join.ts';
 import { leave } from '../src/order/scripts/leave.ts';
-import { PROGRAM } from '../src/order/scripts/program.ts';
 import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
 
-/** As that of a process that has started no job of the queue. */
-const orderClient = (order: OrderOptions): OrderClient =>
-  new OrderClient(order, PROGRAM, { jobs: [] });
+const orderClient = (order: OrderOptions): OrderClient => new OrderClient(order);
 
 describe('a release by other code', () => {
   test('is noticed within the safety delay', async () => {
