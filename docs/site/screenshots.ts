@@ -1,6 +1,7 @@
 /** Takes pictures of the built site's main pages at two widths, into `docs/screenshots`. */
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { CHROMIUM_ARGS } from '@holdfast/test-servers/chromium-args';
 import { chromium, type Page } from 'playwright-core';
 import { serveSite } from './serve.ts';
 
@@ -30,16 +31,7 @@ async function showViolation(page: Page): Promise<void> {
 mkdirSync(into, { recursive: true });
 const browser = await chromium.launch({
   executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-  args: [
-    '--headless',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
+  args: [...CHROMIUM_ARGS],
 });
 for (const width of WIDTHS) {
   const page = await browser.newPage({ viewport: { width, height: width > 600 ? 900 : 844 } });

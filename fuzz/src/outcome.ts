@@ -23,12 +23,3 @@ export async function outcomeOf<T>(what: string, call: () => Promise<T>): Promis
     clearTimeout(timer);
   }
 }
-
-/** Waits until something is so. */
-export async function until(what: string, condition: () => unknown): Promise<void> {
-  const giveUpAt = performance.now() + PATIENCE;
-  while ((await condition()) !== true) {
-    if (performance.now() > giveUpAt) throw new Error(`It never came true that ${what}.`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}

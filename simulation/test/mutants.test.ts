@@ -4,19 +4,15 @@ import type { Mutant } from '../src/mutation.ts';
 import { permitMutants } from '../src/permit-mutants.ts';
 import { simulate } from '../src/simulate.ts';
 import { Violation, type Invariant } from '../src/violation.ts';
+import { firstNoticed } from './noticed.ts';
 
 const SEEDS = 200;
 const SEEDS_EACH = 40;
 
-/** What the first seed that notices the bug says of it. */
 async function noticed({ install, wrap, misbehaving }: Mutant): Promise<Invariant | undefined> {
   const remove = install?.();
   try {
-    for (let seed = 1; seed <= SEEDS; seed++) await simulate(seed, { wrap, misbehaving });
-    return undefined;
-  } catch (error) {
-    if (error instanceof Violation) return error.invariant;
-    throw error;
+    return await firstNoticed(SEEDS, (seed) => simulate(seed, { wrap, misbehaving }));
   } finally {
     remove?.();
   }

@@ -20,7 +20,11 @@ test.each([Infinity, 200])(
   },
 );
 
-test('notices so that a script grants what another holds', { timeout: 600_000 }, async () => {
-  const { rewrite } = rewriterOf(stackMutants[0] as StackMutant);
-  await expect(exhaust(REQUESTS, Infinity, { rewrite })).rejects.toThrow('belief');
-});
+test(
+  'notices, by going through all outcomes, that a script grants what another holds',
+  { timeout: 600_000 },
+  async () => {
+    const { rewrite } = rewriterOf(stackMutants[0] as StackMutant);
+    await expect(exhaust(REQUESTS, Infinity, { rewrite })).rejects.toThrow('belief');
+  },
+);

@@ -1,22 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { rewriterOf, stackMutants, type StackMutant } from '../src/stack/mutants.ts';
 import { simulateStack } from '../src/stack/simulate.ts';
-import { Violation, type Invariant } from '../src/violation.ts';
+import type { Invariant } from '../src/violation.ts';
+import { firstNoticed } from './noticed.ts';
 
 const SEEDS = 400;
 
-/** What the first seed that notices the bug says of it. */
 async function noticed(mutant: StackMutant): Promise<Invariant | undefined> {
   const { rewrite, unused } = rewriterOf(mutant);
   const remove = mutant.install?.();
   try {
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      await simulateStack(seed, mutant.topology, { rewrite, blind: mutant.blind });
-    }
-    return undefined;
-  } catch (error) {
-    if (error instanceof Violation) return error.invariant;
-    throw error;
+    return await firstNoticed(SEEDS, (seed) =>
+      simulateStack(seed, mutant.topology, { rewrite, blind: mutant.blind }),
+    );
   } finally {
     remove?.();
     expect(unused()).toEqual([]);

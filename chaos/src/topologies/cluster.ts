@@ -2,6 +2,7 @@ import { redisCommand, startRedisCluster, type TestServer } from '@holdfast/test
 import { machineNow } from '../events.ts';
 import { redisBinary } from './binaries.ts';
 import { connectionFaults } from './connections.ts';
+import { FailoverWatch } from './failover-watch.ts';
 import { behindProxies, inStep, isA, leftOn, numberIn, until } from './redis-servers.ts';
 import { REDIS_CLIENTS, type Tools, type Topology, type TopologyKind } from './topology.ts';
 
@@ -18,6 +19,7 @@ async function startCluster({ library, random, tell }: Tools): Promise<Topology>
   const { masters, replicas } = cluster;
   const all = [...masters, ...replicas];
   const { proxies, map } = await behindProxies(all);
+  /** Replicas that take over have a new epoch; so have slots that move. */
   const epoch = async (): Promise<number> =>
     Math.max(
       ...(await Promise.all(
@@ -25,22 +27,8 @@ async function startCluster({ library, random, tell }: Tools): Promise<Topology>
       )),
     );
 
-  let known = await epoch();
-  let lookedAt = machineNow();
-  /** Replicas that take over have a new epoch; so have slots that move. */
-  const look = async (): Promise<void> => {
-    const now = await epoch();
-    const since = { from: lookedAt, at: machineNow() };
-    if (now !== known) tell({ what: 'forgot', why: 'a failover that nobody planned', ...since });
-    known = now;
-    lookedAt = machineNow();
-  };
-  const planned = (act: () => Promise<void>) => async (): Promise<void> => {
-    await look();
-    await act();
-    known = await epoch();
-    lookedAt = machineNow();
-  };
+  const watch = await FailoverWatch.start(epoch, tell);
+  const planned = (act: () => Promise<void>) => (): Promise<void> => watch.planned(act);
 
   /** A master and its replica, in whatever roles they started. */
   const shard = async (): Promise<readonly [TestServer, TestServer]> => {
@@ -118,7 +106,7 @@ async function startCluster({ library, random, tell }: Tools): Promise<Topology>
     connections: connectionFaults(proxies, random),
     heal: async () => {
       for (const proxy of proxies) proxy.heal();
-      await look();
+      await watch.look();
     },
     leftovers: async () => {
       const left: string[] = [];

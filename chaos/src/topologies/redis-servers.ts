@@ -1,5 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { redisCommand, startProxy, type FaultProxy, type TestServer } from '@holdfast/test-servers';
+import {
+  redisCommand,
+  startProxy,
+  until as untilTrue,
+  type FaultProxy,
+  type TestServer,
+} from '@holdfast/test-servers';
 import { Redis } from 'ioredis';
 import type { AddressMap } from '../clients.ts';
 
@@ -7,13 +12,8 @@ import type { AddressMap } from '../clients.ts';
 const PATIENCE = 120_000;
 
 /** Waits until something is so; while it cannot be told, it is not. */
-export async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const giveUpAt = performance.now() + PATIENCE;
-  while (!(await condition().catch(() => false))) {
-    if (performance.now() > giveUpAt) throw new Error(`Not within ${PATIENCE} ms: ${what}.`);
-    await sleep(20);
-  }
-}
+export const until = (what: string, condition: () => Promise<boolean>): Promise<void> =>
+  untilTrue(what, () => condition().catch(() => false), PATIENCE);
 
 /** A proxy before each server, and how clients find them by what the servers tell. */
 export async function behindProxies(

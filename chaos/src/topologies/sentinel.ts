@@ -3,6 +3,7 @@ import { redisCommand, startRedisSentinel, type TestServer } from '@holdfast/tes
 import { machineNow } from '../events.ts';
 import { redisBinary } from './binaries.ts';
 import { connectionFaults } from './connections.ts';
+import { FailoverWatch } from './failover-watch.ts';
 import { behindProxies, inStep, isA, leftOn, numberIn, until } from './redis-servers.ts';
 import type { Faults, Tools, Topology, TopologyKind } from './topology.ts';
 
@@ -28,17 +29,8 @@ async function startSentinel(
   const failovers = (): Promise<number> =>
     numberIn({ host, port }, 'config-epoch', 'SENTINEL', 'MASTER', name);
 
-  let known = await failovers();
-  let lookedAt = machineNow();
+  const watch = await FailoverWatch.start(failovers, tell);
   let failedOverAt = -Infinity;
-  /** A machine that is very busy makes Sentinel believe that a server is gone. */
-  const look = async (): Promise<void> => {
-    const now = await failovers();
-    const since = { from: lookedAt, at: machineNow() };
-    if (now !== known) tell({ what: 'forgot', why: 'a failover that nobody planned', ...since });
-    known = now;
-    lookedAt = machineNow();
-  };
 
   const failOver = async ({ begin, end }: Failure): Promise<void> => {
     const sooner = failedOverAt + NOT_SOONER - machineNow();
@@ -47,19 +39,18 @@ async function startSentinel(
     const [primary, next] = servers[0].port === isPrimary ? servers : servers.toReversed();
     if (primary === undefined || next === undefined) return;
     await inStep(primary);
-    await look();
-    const from = machineNow();
-    await begin(primary);
-    await until(
-      'the replica is the primary',
-      async () => (await sentinel.primaryPort()) === next.port && (await isA('primary', next)),
-    );
-    failedOverAt = machineNow();
-    await end(primary, next);
-    await until('the old primary is a replica', () => isA('replica', primary));
-    if (!waitsForReplicas) tell({ what: 'forgot', why: 'a failover', from, at: machineNow() });
-    known = await failovers();
-    lookedAt = machineNow();
+    await watch.planned(async () => {
+      const from = machineNow();
+      await begin(primary);
+      await until(
+        'the replica is the primary',
+        async () => (await sentinel.primaryPort()) === next.port && (await isA('primary', next)),
+      );
+      failedOverAt = machineNow();
+      await end(primary, next);
+      await until('the old primary is a replica', () => isA('replica', primary));
+      if (!waitsForReplicas) tell({ what: 'forgot', why: 'a failover', from, at: machineNow() });
+    });
   };
 
   /** It has whatever was granted before it was killed, but for renewals of the last moment. */
@@ -95,7 +86,7 @@ async function startSentinel(
     connections: connectionFaults(proxies, random),
     heal: async () => {
       for (const proxy of proxies) proxy.heal();
-      await look();
+      await watch.look();
     },
     leftovers: async () => {
       const primary = await sentinel.primaryPort();

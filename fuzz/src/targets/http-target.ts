@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import type { Locker } from '@holdfast/core';
-import { until } from '../outcome.ts';
+import { until } from '@holdfast/test-servers';
 import type { Random } from '../random.ts';
 import type { Target } from '../target.ts';
 

@@ -1,8 +1,8 @@
 import { guard } from '@holdfast/bullmq';
 import type { Key, Locker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
+import { until } from '@holdfast/test-servers';
 import { Queue, Worker, type Job, type JobsOptions } from 'bullmq';
-import { until } from '../outcome.ts';
 import type { Random } from '../random.ts';
 import { RedisSite } from '../redis-site.ts';
 import type { Target, TargetKind } from '../target.ts';

@@ -1,7 +1,7 @@
 import type { Lock, Locker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
+import { until } from '@holdfast/test-servers';
 import type { Redis } from 'ioredis';
-import { until } from '../outcome.ts';
 import type { Random } from '../random.ts';
 import { RedisSite } from '../redis-site.ts';
 import type { Target, TargetKind } from '../target.ts';

@@ -1,7 +1,7 @@
 // What wakes parked jobs, and what does when that fails.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Locker } from '@holdfast/core';
-import { guard, type OrderOptions, type OrderQueue } from '@holdfast/bullmq';
+import { guard, type OrderQueue } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import { describe, expect, test } from 'vitest';
 import {
@@ -24,8 +24,6 @@ import { parkWaiting } from '../src/order/scripts/waiting.ts';
 import { logging, NEVER, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
-
-const orderClient = (order: OrderOptions): OrderClient => new OrderClient(order);
 
 describe('a release by other code', () => {
   test('is noticed within the safety delay', async () => {
@@ -204,7 +202,7 @@ test('a job that stalls after it has left its place is not waited for', async ()
   const queue = site.queue();
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue));
-  const client = orderClient({ queue, redis: site.client() });
+  const client = new OrderClient({ queue, redis: site.client() });
   const registration = async (n: number, run: string) =>
     registrationOf(settings, await jobNow(queue, { id: String(n) }), ['k'], run);
   // Nobody of this queue has been started by BullMQ.
@@ -225,7 +223,7 @@ test('a job that is started again is not passed because its dead run has asked l
   await addMany(queue, 2);
   const settings = resolveOptions(site.options(queue, { ttl: 50 }));
   const redis = site.client();
-  const client = orderClient({ queue, redis });
+  const client = new OrderClient({ queue, redis });
   const ask = async (n: number, run: string) => {
     const registration = registrationOf(settings, await jobNow(queue, { id: `${n}` }), ['k'], run);
     return join(client, registration, { names: [], impatient: false });
@@ -251,7 +249,7 @@ test.each([{}, { jobId: 'own' }])(
     await sleep(2);
     await addMany(queue, 2);
     const settings = resolveOptions(site.options(queue));
-    const client = orderClient({ queue, redis: site.client() });
+    const client = new OrderClient({ queue, redis: site.client() });
     const jobs = (await queue.getWaiting()) as Job<Data>[];
     const [, second, third] = jobs.map((job) => registrationOf(settings, job, ['k'], ''));
     const own = registrationOf(settings, first, ['k'], '');

@@ -379,8 +379,8 @@ async function run<T>(
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const own = lock instanceof JoinedLock ? undefined : lock;
-  if (own?.ended !== undefined && own.ended instanceof LockLostError) {
-    if (own.ended.reason === 'closed') throw new LockerClosedError({ key: lock.key });
+  if (own?.ended instanceof LockLostError && own.ended.reason === 'closed') {
+    throw new LockerClosedError({ key: lock.key });
   }
   if (own !== undefined) own.running = true;
   try {

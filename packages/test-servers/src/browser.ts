@@ -1,16 +1,6 @@
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, inject, onTestFinished } from 'vitest';
-
-const ARGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+import { CHROMIUM_ARGS } from './chromium-args.ts';
 
 interface PageOptions {
   readonly dark?: boolean;
@@ -24,7 +14,10 @@ interface PageOptions {
 export function useBrowser(): (url: string, options?: PageOptions) => Promise<Page> {
   let browser: Browser;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: inject('chromium'), args: ARGS });
+    browser = await chromium.launch({
+      executablePath: inject('chromium'),
+      args: [...CHROMIUM_ARGS],
+    });
   });
   afterAll(() => browser.close());
   return async (url, { dark = false, width = 1280, headers = {}, within = url } = {}) => {

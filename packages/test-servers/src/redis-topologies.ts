@@ -1,18 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestCertificate } from './certificate.ts';
 import { redisCommand, type RedisAddress } from './redis-command.ts';
 import { startRedis, startSentinel, type TestServer } from './servers.ts';
+import { until } from './site.ts';
 
 /** How long servers may take to agree. */
 const PATIENCE = 30_000;
 
-async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + PATIENCE;
-  while (!(await condition().catch(() => false))) {
-    if (performance.now() > deadline) throw new Error(`Not within ${PATIENCE} ms: ${what}`);
-    await sleep(25);
-  }
-}
+/** While it cannot be told whether something is so, it is not. */
+const agreed = (what: string, condition: () => Promise<boolean>): Promise<void> =>
+  until(what, () => condition().catch(() => false), PATIENCE);
 
 /** What servers ask of who connects, and what of each other. */
 export interface RedisAccess {
@@ -102,18 +98,18 @@ export async function startRedisCluster(
     const to = Math.floor(((index + 1) * 16_384) / count) - 1;
     await command(server, 'CLUSTER', 'ADDSLOTSRANGE', String(from), String(to));
   }
-  await until('all know the cluster', async () => {
+  await agreed('all know the cluster', async () => {
     const infos = await Promise.all(all.map((one) => command(one, 'CLUSTER', 'INFO')));
     const known = `cluster_known_nodes:${all.length}\r`;
     return infos.every((info) => info.includes('cluster_state:ok') && info.includes(known));
   });
   for (const [index, replica] of replicas.entries()) {
     const id = await idOf(masters[index] as TestServer);
-    await until('a master can be followed', async () =>
+    await agreed('a master can be followed', async () =>
       (await command(replica, 'CLUSTER', 'REPLICATE', id)).startsWith('+OK'),
     );
   }
-  await until('the replicas are in step', async () => {
+  await agreed('the replicas are in step', async () => {
     const infos = await Promise.all(replicas.map((one) => command(one, 'INFO', 'replication')));
     return infos.every((info) => info.includes('master_link_status:up'));
   });
@@ -142,7 +138,7 @@ export async function startRedisCluster(
   };
 
   const promote = async (replica: TestServer): Promise<void> => {
-    await until('the replica is a master', async () => {
+    await agreed('the replica is a master', async () => {
       const info = await command(replica, 'INFO', 'replication');
       if (info.includes('role:master')) return true;
       await command(replica, 'CLUSTER', 'FAILOVER').catch(() => {});
@@ -199,7 +195,7 @@ export async function startRedisSentinel(
     const reply = await ask('GET-MASTER-ADDR-BY-NAME', name);
     return Number(/\$\d+\r\n(\d+)\r\n$/.exec(reply)?.[1]);
   };
-  await until('the Sentinel knows the replica', async () =>
+  await agreed('the Sentinel knows the replica', async () =>
     (await ask('REPLICAS', name)).includes(String(replica.port)),
   );
   return { name, host, port, servers: [primary, replica], primaryPort, stop };
@@ -216,10 +212,10 @@ export async function startReplicated(
   const replica = await startRedisWith(binary, access, [...follow, ...atOnce]);
   const replication = (server: TestServer): Promise<string> =>
     redisCommand(addressOf(server, access), 'INFO', 'replication');
-  await until('the replica is in step', async () =>
+  await agreed('the replica is in step', async () =>
     (await replication(replica)).includes('master_link_status:up'),
   );
-  await until('the primary knows that', async () =>
+  await agreed('the primary knows that', async () =>
     (await replication(primary)).includes('state=online'),
   );
   return { primary, replica };

@@ -127,7 +127,7 @@ export class Attempt implements Pending<AcquireReply> {
     }
   }
 
-  /** As who asks alone for a key. */
+  /** It is one already: as `KeyAcquisition.asAttempt()`. */
   asAttempt(): this {
     return this;
   }

@@ -139,11 +139,10 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
   }
 
   get waiter(): Waiter {
-    if (this.wish === undefined) {
-      if (this.reply === undefined) this.wish = new Waiter(this, this, this.id);
-      else this.handOver(this.reply);
-    }
-    return this.wish as unknown as Waiter;
+    if (this.wish !== undefined) return this.wish;
+    if (this.reply !== undefined) return this.handOver(this.reply).waiter;
+    this.wish = new Waiter(this, this, this.id);
+    return this.wish;
   }
 
   protected giveBack(): void {

@@ -162,7 +162,8 @@ export class KeyQueue {
   succeed(lease: Lease, now: number): MaybePromise<boolean> | undefined {
     const { head, context } = this;
     if (head === undefined) return undefined;
-    if (lease.permit === true || head.settings.sharing !== undefined) return undefined;
+    if (lease.settings.sharing !== undefined || head.settings.sharing !== undefined)
+      return undefined;
     if (this.passesOn(lease, head) && this.mayHandOff(lease, now)) {
       this.handOff(lease, head, now);
       return true;

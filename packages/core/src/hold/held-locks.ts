@@ -80,7 +80,7 @@ export class HeldLocks {
   /** It was lost. */
   remove(lease: Lease): void {
     if (this.find(lease.stored, lease.id) !== lease) return;
-    if (lease.permit === true) this.removePermit(lease);
+    if (lease.settings.sharing !== undefined) this.removePermit(lease);
     else this.leases.delete(lease.stored);
     // Those in line have to ask the store now.
     this.context.queues.byKey.get(lease.stored)?.review();

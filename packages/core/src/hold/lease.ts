@@ -102,11 +102,6 @@ export abstract class Lease {
     return this.settings.storeOwner ?? this.tenure.owner ?? this.id;
   }
 
-  /** Whether others may hold the key beside it. */
-  get permit(): true | undefined {
-    return this.settings.sharing && true;
-  }
-
   /** The longest that the store may keep it from now, in ms, whatever became of a request. */
   get longest(): number {
     const { timing, asked = 0 } = this.settings;

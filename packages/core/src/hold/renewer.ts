@@ -207,7 +207,8 @@ export class Renewer {
     const { store, calls, time } = this.context;
     const sentAt = time.now();
     const requests = batch.map(({ lease, timing, prolongs }): RenewRequest => {
-      const { stored, id, storedOwner, permit } = lease;
+      const { stored, id, storedOwner, settings } = lease;
+      const permit = settings.sharing && true;
       return { key: stored, id, owner: storedOwner, ttl: prolongs ? timing.ttl : 0, permit };
     });
     let replies: MaybePromise<readonly RenewReply[]>;

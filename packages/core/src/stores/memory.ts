@@ -388,8 +388,10 @@ class MemoryStore implements LockStore {
     now: number,
   ): AcquireReply {
     const { key, id, owner, ttl, client, wait } = request;
-    if (wait) this.queues.remove(key, client);
-    if (wait) this.queues.forget(client, key, id);
+    if (wait) {
+      this.queues.remove(key, client);
+      this.queues.forget(client, key, id);
+    }
     this.ended.delete(id);
     const token = this.lastToken + 1;
     this.lastToken = token;

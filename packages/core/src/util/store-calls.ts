@@ -66,7 +66,7 @@ export class StoreCalls {
     try {
       reply = call.send();
     } catch (error) {
-      this.fail(call, error);
+      call.failed(this.errorFrom(call.phase, call.key, error));
       return;
     }
     if (!isPromiseLike(reply)) {
@@ -104,9 +104,7 @@ export class StoreCalls {
     return this.errorFrom(phase, key, new LockStoreError(message, { phase, key }));
   }
 
-  /**
-   * Waits for the answer to a request that was sent at `sentAt`, for `timeout` ms.
-   */
+  /** Waits for the answer to a request that was sent at `sentAt`, for `timeout` ms. */
   await<T>(pending: Pending<T>, reply: PromiseLike<T>, timeout: number, sentAt: number): void {
     const { timeouts, notices } = this;
     timeouts.start(pending, timeout, sentAt);
@@ -130,10 +128,6 @@ export class StoreCalls {
         }
       },
     );
-  }
-
-  private fail<T>(call: StoreCall<T>, cause: unknown): void {
-    call.failed(this.errorFrom(call.phase, call.key, cause));
   }
 
   private tell(error: LockStoreError): void {

@@ -1,6 +1,7 @@
 import { Answers } from './answers.ts';
 import type { GlideClient, GlideClusterClient } from './glide-types.ts';
 import { GlideMessages } from './glide-messages.ts';
+import { onePerClient } from './one-per-client.ts';
 import type {
   ClientPort,
   ClientState,
@@ -37,21 +38,12 @@ const CODES: Readonly<Record<string, string>> = {
   TryAgain: 'TRYAGAIN',
 };
 
-const ports = new WeakMap<object, GlidePort>();
-
 /** The port of a client that has the shape of one of GLIDE's; always the same one. */
-export function glidePort(client: unknown): ClientPort | undefined {
-  if (!isGlide(client)) return undefined;
-  let port = ports.get(client);
-  if (port === undefined) {
-    port = new GlidePort(client);
-    ports.set(client, port);
-  }
-  return port;
-}
+export const glidePort = onePerClient((client) =>
+  isGlide(client) ? new GlidePort(client) : undefined,
+);
 
-function isGlide(client: unknown): client is GlideClient | GlideClusterClient {
-  if (typeof client !== 'object' || client === null) return false;
+function isGlide(client: object): client is GlideClient | GlideClusterClient {
   const { customCommand, invokeScript, close } = client as Partial<GlideClient>;
   return [customCommand, invokeScript, close].every((member) => typeof member === 'function');
 }

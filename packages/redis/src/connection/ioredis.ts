@@ -1,4 +1,5 @@
 import type { RedisClient, RedisCluster } from './client.ts';
+import { onePerClient } from './one-per-client.ts';
 import type {
   ClientPort,
   ClientState,
@@ -65,21 +66,12 @@ const STATES: Readonly<Record<string, ClientState>> = {
 const READ_ONLY_REMEDY =
   "Give it ioredis' option `reconnectOnError: (error) => error.message.startsWith('READONLY') ? 2 : false`.";
 
-const ports = new WeakMap<object, IoredisPort>();
-
 /** The port of a client that has the shape of ioredis' `Redis` or `Cluster`; always the same one. */
-export function ioredisPort(client: unknown): ClientPort | undefined {
-  if (!isIoredis(client)) return undefined;
-  let port = ports.get(client);
-  if (port === undefined) {
-    port = new IoredisPort(client);
-    ports.set(client, port);
-  }
-  return port;
-}
+export const ioredisPort = onePerClient((client) =>
+  isIoredis(client) ? new IoredisPort(client) : undefined,
+);
 
-function isIoredis(client: unknown): client is RedisClient | RedisCluster {
-  if (typeof client !== 'object' || client === null) return false;
+function isIoredis(client: object): client is RedisClient | RedisCluster {
   const { status, options, evalsha, duplicate, on } = client as Partial<RedisClient>;
   return (
     typeof status === 'string' &&

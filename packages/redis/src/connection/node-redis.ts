@@ -1,6 +1,7 @@
 import { Answers } from './answers.ts';
 import { NodeRedisMessages, NodeRedisWaiting } from './node-redis-own.ts';
 import type { NodeRedisClient, NodeRedisCluster, NodeRedisSentinel } from './node-redis-types.ts';
+import { onePerClient } from './one-per-client.ts';
 import type {
   ClientPort,
   ClientState,
@@ -16,18 +17,8 @@ import { listenTo, Watchers } from './watchers.ts';
 /** As the server has written it, whatever the user wants replies to be made into. */
 const PLAIN = { typeMapping: undefined };
 
-const ports = new WeakMap<object, ClientPort>();
-
 /** The port of a client that has the shape of one of node-redis'; always the same one. */
-export function nodeRedisPort(client: unknown): ClientPort | undefined {
-  if (typeof client !== 'object' || client === null) return undefined;
-  let port = ports.get(client);
-  if (port === undefined) {
-    port = portFor(client);
-    if (port !== undefined) ports.set(client, port);
-  }
-  return port;
-}
+export const nodeRedisPort = onePerClient(portFor);
 
 function portFor(client: object): ClientPort | undefined {
   const { isOpen, masters } = client as Partial<NodeRedisCluster>;

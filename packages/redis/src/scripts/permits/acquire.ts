@@ -128,7 +128,7 @@ export const PERMIT_ACQUISITIONS: ManyCall<WantedPermit, AcquireReply> = {
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ request }) => request.key,
-  writeKeys: ({ request }, words) => writePermitKeys(request.key, words),
+  writeKeys: ({ request }, words) => writePermitKeys(request, words),
   writeArgs: ([wanted], words) => {
     const { request, sharing, member, retention } = wanted as WantedPermit;
     const { id, label, owner, ttl, wait } = request;

@@ -47,7 +47,7 @@ export const PERMIT_RELEASES: ManyCall<EndedPermit, boolean> = {
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: ([permit], words) => {
     const { id, keepFor = 0, asks } = permit as EndedPermit;
     words.push(toWord(id), String(Math.ceil(keepFor)), asks === true ? '1' : '0');
@@ -110,7 +110,7 @@ export const PERMIT_ENDINGS: ManyCall<OwnedPermits, 'none' | 'done' | 'more'> = 
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: ([permits], words) => {
     words.push(permits?.owner === undefined ? '=' : toWord(permits.owner));
   },

@@ -42,7 +42,7 @@ export const PERMIT_INSPECTIONS: ManyCall<Inspected, StoredGrant | null> = {
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: ([first], words) => {
     words.push(first?.member ?? '-');
   },

@@ -52,7 +52,7 @@ export const PERMIT_REFRESHES: ManyCall<Refreshed, number> = {
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: ([place], words) => {
     const { member } = place as Refreshed;
     words.push(member, tagOf(place as Refreshed));
@@ -66,7 +66,7 @@ export const PERMIT_LEAVES: ManyCall<QueuePlace, void> = {
   most: 1,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: ([registration], words) => {
     words.push(registration?.member ?? '-');
   },

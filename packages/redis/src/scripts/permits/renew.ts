@@ -49,7 +49,7 @@ export const PERMIT_RENEWALS: ManyCall<RenewRequest, RenewReply | undefined> = {
   script: RENEW_PERMITS,
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
-  writeKeys: ({ key }, words) => writePermitKeys(key, words),
+  writeKeys: writePermitKeys,
   writeArgs: (all, words) => {
     for (const { id, ttl } of all) words.push(toWord(id), String(ttl));
   },
