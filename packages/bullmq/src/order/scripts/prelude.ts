@@ -19,8 +19,9 @@
  *
  * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
  *
- * ARGV of all scripts: what all keys begin with, and requests: each a JSON list of a job, a run, and what the
- * script says. Each is answered before the next one is looked at.
+ * ARGV: what all keys begin with; the jobs that the asking process has started and that have no place yet;
+ * and requests, each a JSON list: the name of a handler, a job, a run, and what else the handler takes. Each
+ * is answered before the next one is looked at.
  */
 export const PRELUDE = /* lua */ `
 local call = redis.call
@@ -37,9 +38,11 @@ local MOST_TRIES = 3
 
 -- What this script has read: a job or a line is looked at once, however many keys lead to it.
 local entries, goneJobs, passedJobs, heads = {}, {}, {}, {}
-local activeList, activeSet
+local activeList, activeSet, isKept
 -- The job whose run asks: there is no doubt about it.
 local asking
+-- What answers requests, by name.
+local handlers = {}
 
 local function lineOf(key) return base .. 'holdfast:order:line:' .. key end
 
@@ -64,7 +67,6 @@ local function entryOf(job)
   return entries[job]
 end
 
-local isKept
 local function save(job, entry)
   entries[job] = entry
   call('HSET', jobs, job, cjson.encode(entry))
@@ -75,7 +77,8 @@ local function newSeq()
   return call('HINCRBY', jobs, ':seq', 1)
 end
 
-local function queueUp(entry)
+local function queueUp(job, entry)
+  goneJobs[job], passedJobs[job] = nil, nil
   for _, key in ipairs(entry.lines) do
     call('ZADD', lineOf(key), 0, entry.member)
     call('PEXPIRE', lineOf(key), DAY)
@@ -97,7 +100,10 @@ local function drop(job)
   entries[job] = false
   call('HDEL', jobs, job)
   local rest = call('HLEN', jobs)
-  if rest == 0 or (rest == 1 and call('HEXISTS', jobs, ':seq') == 1) then call('DEL', jobs, leftJobs) end
+  if rest == 0 or (rest == 1 and call('HEXISTS', jobs, ':seq') == 1) then 
+    call('DEL', jobs, leftJobs)
+    isKept = nil
+  end
 end
 
 -- Nobody need wait for this start of a job any more.
