@@ -3,7 +3,7 @@ import { LockArgumentError } from '@holdfast/core';
 import { guard, type Guard } from '@holdfast/bullmq';
 import { UnrecoverableError, type Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobNow, range, until, type Data } from './kit/index.ts';
+import { add, completed, jobNow, range, until, type Data } from './kit/index.ts';
 import { NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -120,7 +120,7 @@ describe('`line` of a guard', () => {
   test('tells who runs and who waits, since when, from any process', async () => {
     const queue = site.queue();
     const begun = Date.now();
-    const end = gate();
+    const end = site.gate();
     const guarded: Guard<Data> = guard<Data>(site.options(queue), () => end.opened);
     const other = guard<Data>(site.options(queue), async () => {});
     expect(await other.line('k')).toEqual({ key: 'k', running: [], waiting: [], total: 0 });
@@ -165,7 +165,7 @@ describe('`line` of a guard', () => {
 describe('a parked job', () => {
   test('shows dashboards that it waits, and begins without that', async () => {
     const queue = site.queue();
-    const end = gate();
+    const end = site.gate();
     const progress: unknown[] = [];
     site.worker(
       queue,
