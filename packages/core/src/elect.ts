@@ -72,6 +72,9 @@ export interface Candidate extends AsyncDisposable {
  * ```
  */
 export function elect(locker: Locker, name: string, options: ElectOptions): Candidate {
+  if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
+    throw new LockArgumentError('`locker` must be a locker, made by createLocker.');
+  }
   checkKey(name);
   checkElection(options);
   return new Campaign(locker, name, options);

@@ -13,7 +13,7 @@ import type { Context } from './context.ts';
 import type { ElectOptions } from './elect.ts';
 import { LockArgumentError } from './errors.ts';
 import type { LeaseTiming } from './hold/lease-timing.ts';
-import { checkNames, names, unknownName } from './option-names.ts';
+import { checkNames, checkObject, names, unknownName } from './option-names.ts';
 import { MAX_TOKENS, type Sharing } from './store.ts';
 import { knownOwner, storeOwner } from './util/ids.ts';
 
@@ -155,13 +155,6 @@ function checkString(name: string, value: unknown): string {
   return value;
 }
 
-/** @throws LockArgumentError */
-function checkObject(name: string, value: unknown): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    refuse(name, 'an object');
-  }
-}
-
 function checkMethods(name: string, value: object, methods: readonly string[]): void {
   checkObject(name, value);
   for (const method of methods) {
@@ -236,7 +229,7 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
   checkNames(options, LOCKER_OPTIONS);
   const { namespace = 'holdfast', name = 'default', label } = options;
   const { ttl = 10_000, wait = Infinity, maxHold = Infinity } = options;
-  const { safetyMargin, storeTimeout, handoff = HANDOFF, store } = options;
+  const { safetyMargin, storeTimeout, handoff = HANDOFF, store, throwIfLost = false } = options;
   const { maxKeys = 100, maxWaiters = Infinity, maxWaiting = Infinity } = options;
   if (store !== undefined) checkMethods('store', store, STORE_VERBS);
   return {
@@ -252,7 +245,7 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
         ? undefined
         : checkDuration('storeTimeout', storeTimeout, 1, MAX_TTL),
     handoff: checkHandoff(handoff),
-    throwIfLost: checkBoolean('throwIfLost', options.throwIfLost ?? false),
+    throwIfLost: checkBoolean('throwIfLost', throwIfLost),
     maxKeys: checkCount('maxKeys', maxKeys, 1, Infinity),
     maxWaiters: checkCount('maxWaiters', maxWaiters, 0, Infinity),
     maxWaiting: checkCount('maxWaiting', maxWaiting, 0, Infinity),

@@ -216,5 +216,9 @@ describe('elect', () => {
   ])('refuses %s', (_, name, options) => {
     const { locker } = bench();
     expect(() => elect(locker(), name, options as never)).toThrow(LockArgumentError);
+    for (const none of [undefined, null, {}, 'locker']) {
+      const correct = { onElected: () => {} };
+      expect(() => elect(none as never, 'leader', correct)).toThrow(LockArgumentError);
+    }
   });
 });
