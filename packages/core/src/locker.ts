@@ -151,9 +151,9 @@ export class HoldfastLocker implements Locker {
 
   async forceRelease(key: string, options?: ForceReleaseOptions): Promise<boolean> {
     checkKey(key);
-    const owner = resolveForcedOwner(options);
+    const owners = resolveForcedOwner(options);
     this.#checkOpen(key);
-    return forceRelease(this.#context, key, this.#name(key), owner);
+    return forceRelease(this.#context, key, this.#name(key), owners);
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {

@@ -15,7 +15,7 @@ import { LockArgumentError } from './errors.ts';
 import type { LeaseTiming } from './hold/lease-timing.ts';
 import { checkNames, checkObject, names, unknownName } from './option-names.ts';
 import { MAX_TOKENS, type Sharing } from './store.ts';
-import { knownOwner, storeOwner } from './util/ids.ts';
+import { knownOwners, storeOwner } from './util/ids.ts';
 
 /** A day, in ms. */
 export const MAX_TTL = 86_400_000;
@@ -391,17 +391,19 @@ export function checkElection(options: ElectOptions): void {
 }
 
 /**
- * The owner whose hold is to be ended, as the store knows it.
+ * The owner whose hold is to be ended, as the store may know it.
  *
  * @throws LockArgumentError
  */
-export function resolveForcedOwner(options: ForceReleaseOptions = {}): string | undefined {
+export function resolveForcedOwner(
+  options: ForceReleaseOptions = {},
+): readonly string[] | undefined {
   checkObject('options', options);
   checkNames(options, FORCE_RELEASE_OPTIONS);
   const { owner } = options;
   if (owner === undefined) return undefined;
   checkOwner(owner);
-  return knownOwner(owner);
+  return knownOwners(owner);
 }
 
 /** The option of `close()` that it does not know, told without throwing: closing never fails. */
