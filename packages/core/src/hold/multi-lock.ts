@@ -75,7 +75,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   readonly grantedAt: number;
 
   constructor(
-    readonly settings: LockSettings,
+    public settings: LockSettings,
     readonly keys: readonly string[],
     private readonly parts: readonly Part[],
     /** Under each of the keys, but for those that others of this process have passed on. */
