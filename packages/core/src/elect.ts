@@ -4,6 +4,7 @@ import { LockArgumentError, LockerClosedError, LockReleasedError } from './error
 import { checkElection, checkKey } from './options.ts';
 import { isUnderLock, runWithLock } from './scope.ts';
 import type { Lock, Locker } from './types.ts';
+import { textOf } from './util/thrown.ts';
 
 /** ms before a candidate campaigns again, on average; from half of it to half as much again. */
 const PAUSE = 1_000;
@@ -247,7 +248,7 @@ class Campaign implements Candidate {
   }
 
   private warn(what: string, error: unknown): void {
-    reportWarning(this.locker, 'HOLDFAST_ELECTION', `A candidate ${what}: ${String(error)}`);
+    reportWarning(this.locker, 'HOLDFAST_ELECTION', `A candidate ${what}: ${textOf(error)}`);
   }
 }
 

@@ -94,6 +94,7 @@ describe('elect', () => {
         throw new Error('no');
       },
     ],
+    ['rejects with what has no text', () => Promise.reject(Object.create(null))],
   ])('resigns when its work %s, and campaigns again after a pause', async (_, work) => {
     const { locker, clock, free } = bench();
     let elected = 0;

@@ -134,7 +134,8 @@ export class StoreCalls {
     const now = this.time.now();
     if (now - this.lastTold < ERROR_EVENT_EVERY || !this.events.heard('store-error')) return;
     this.lastTold = now;
-    this.events.emit('store-error', { key: error.key, error });
+    const { key } = error;
+    this.events.emit('store-error', { key, keys: key === undefined ? undefined : [key], error });
   }
 }
 
