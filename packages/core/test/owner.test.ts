@@ -131,6 +131,30 @@ describe('an explicit owner', () => {
     expect(await newer.release()).toBe(true);
   });
 
+  test('takes over several keys at once that others wait for, or that are to be held for a while', async () => {
+    const { locker, clock, free } = bench();
+    const [one, other] = [locker(), locker()];
+    for (const again of [one, locker()]) {
+      const older = await one.lock(['a', 'b', 'c'], { owner: 'o', holdAtLeast: 60_000 });
+      const waiter = watch(other.lock('b'));
+      await settled();
+      const newer = await again.tryLock(['a', 'b', 'c'], { owner: 'o' });
+      expect(newer?.state).toBe('held');
+      expect(older.signal.reason).toMatchObject({ reason: 'superseded' });
+      await clock.advance(1_000);
+      expect([newer?.state, waiter.state]).toEqual(['held', 'pending']);
+      await newer?.release();
+      await clock.advance(10);
+      expect(waiter.state).toBe('fulfilled');
+      await waiter.value?.release();
+    }
+    // What its owner does not take over is let go all the same.
+    const older = await one.lock(['a', 'b'], { owner: 'o' });
+    await locker().lock('a', { owner: 'o' });
+    await settled();
+    expect([older.state, await free('b')]).toEqual(['lost', true]);
+  });
+
   test('has the loss told as an event, with its reason', async () => {
     const { locker } = bench();
     const one = locker({ name: 'one' });

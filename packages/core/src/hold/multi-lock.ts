@@ -234,11 +234,23 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const heldFor = this.settings.context.time.now() - this.grantedAt;
     const renewed = this.parts.every((part) => part.renews);
     endLost(this, new LockLostError({ key, reason, heldFor, cause }), renewed);
-    for (const part of this.parts) {
-      // These two end for all parts alike, and leave the holder what the leases have left.
-      if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
-      else if (part.ended === undefined) void part.finish();
+    // These two end for all parts alike, and leave the holder what the leases have left.
+    if (reason === 'closed' || reason === 'max-hold') {
+      for (const part of this.parts) part.lose(reason);
+    } else if (reason === 'superseded') {
+      // Its owner takes over key by key, past any queue: an embedded store must not serve that in between.
+      void Promise.resolve().then(() => this.letGo());
+    } else {
+      this.letGo();
     }
+  }
+
+  /** Gives back what is still held of a lock that is lost. */
+  private letGo(): void {
+    const { notices } = this.settings.context;
+    notices.begin();
+    for (const part of this.parts) if (part.ended === undefined) void part.finish();
+    notices.end();
   }
 
   private isHeld(now = this.settings.context.time.checkedNow()): boolean {
