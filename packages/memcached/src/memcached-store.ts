@@ -1,4 +1,5 @@
 import {
+  checkOptions,
   LockArgumentError,
   type AcquireReply,
   type AcquireRequest,
@@ -151,9 +152,7 @@ function checkClient(client: MemjsClient): void {
 
 /** @throws LockArgumentError */
 function formatOf(options: MemcachedStoreOptions): Format {
-  if (typeof options !== 'object' || options === null) {
-    throw new LockArgumentError('`options` must be an object.');
-  }
+  checkOptions<MemcachedStoreOptions>(options, { compat: true });
   const { compat } = options;
   if (compat === undefined) return jsonFormat;
   if (compat === 'memlock') return memlockFormat;

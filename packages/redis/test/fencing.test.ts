@@ -107,6 +107,18 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
+  test('refuse options that do not exist, and name the one that was meant', ({ site }) => {
+    for (const [options, meant] of [
+      [{ tokenRetension: 60_000 }, '`tokenRetention`'],
+      [{ durabilty: { minReplicas: 1, timeout: 100 } }, '`durability`'],
+      [{ durability: { minReplica: 1, timeout: 100 } }, '`minReplicas`'],
+      [{ durability: null }, '`durability` must be an object'],
+      [[], '`options` must be an object'],
+    ] as const) {
+      expect(() => redisStore(site.client(), options as RedisStoreOptions)).toThrow(meant);
+    }
+  });
+
   test('gives no token to a second holder by a hand-off', async ({ site }) => {
     const [first, second] = [site.locker(), site.locker()];
     const lock = await first.lock('key');
