@@ -154,7 +154,7 @@ export interface GuardOptions<
    *
    * @default 1_000
    */
-  delay?: number | ((job: Job<T, R, N>, deferrals: number) => number) | undefined;
+  delay?: number | ((job: Job<T, R, N>, deferrals: number) => number | undefined) | undefined;
   /**
    * Wakes deferred jobs when their key is released, by priority and then first added first run, per key
    * and queue.

@@ -4,7 +4,7 @@ import { LockNotAcquiredError } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
 import { describe, expect, test } from 'vitest';
 import type { Job } from 'bullmq';
-import { jittered, patienceOf } from '../src/deferral.ts';
+import { delayOf, jittered, patienceOf } from '../src/deferral.ts';
 import { resolveOptions } from '../src/options.ts';
 import {
   add,
@@ -129,6 +129,11 @@ describe('a deferral', () => {
     expect(Math.min(...some)).toBeGreaterThanOrEqual(500);
     expect(Math.max(...some)).toBeLessThanOrEqual(1_000);
     expect(new Set(some).size).toBeGreaterThan(900);
+  });
+
+  test('is for the default delay where a function of the options returns none', () => {
+    const settings = resolveOptions({ locker: site.locker(), key: 'k', delay: () => undefined });
+    expect(delayOf(settings, {} as Job, 3)).toBe(1_000);
   });
 
   test('keeps the priority', async () => {
