@@ -139,9 +139,10 @@ export interface GuardOptions<
       ) => LockedOutcome<R> | PromiseLike<LockedOutcome<R>>)
     | undefined;
   /**
-   * What becomes of a job when the store of the locks fails. `'defer'`: it is deferred, without an attempt
+   * What becomes of a job when the store of the locks fails, or the locker was closed before the worker.
+   * `'defer'`: it is deferred, without an attempt
    * burnt, until the store is back or {@link GuardOptions.maxDeferral} is over. `'fail'`: it fails with
-   * `LockStoreError`, as an attempt. What trying again cannot heal (a closed client, bad credentials) fails
+   * `LockStoreError` or `LockerClosedError`, as an attempt. What trying again cannot heal (a closed client, bad credentials) fails
    * it in any case. `failedReason` says what the store said.
    *
    * @default 'defer'

@@ -185,6 +185,22 @@ describe('a deferral', () => {
     expect(await job.getState()).toBe('delayed');
   });
 
+  test('is what a job gets beside others that may wait in their slots, if too many do', async () => {
+    const queue = site.queue();
+    const locker = site.locker({ maxWaiters: 1 });
+    const held = await locker.lock('k');
+    site.worker(
+      queue,
+      guard({ locker, key: 'k', wait: 60_000, delay: 100 }, async () => {}),
+      { concurrency: 3 },
+    );
+    await addMany(queue, 3);
+    await until(async () => (await queue.getDelayedCount()) === 2);
+    await held.release();
+    await completed(queue, 3);
+    expect((await jobsOf(queue)).map(({ attemptsMade }) => attemptsMade)).toEqual([1, 1, 1]);
+  });
+
   test('is lost to a job that deduplication puts in its place, and no lock stays behind', async () => {
     const queue = site.queue();
     const locker = site.locker();
