@@ -3,6 +3,9 @@ import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes }
 const IV = 12;
 const TAG = 16;
 
+/** What is shown of a key where `redact` does not say: nothing. */
+const HIDDEN = '(hidden)';
+
 /** How keys are shown and named to a browser. */
 export interface KeyNames {
   readonly shown: (key: string) => string;
@@ -25,10 +28,20 @@ export function keyNames(
   }
   const own = secret === undefined ? randomBytes(32) : createHash('sha256').update(secret).digest();
   return {
-    shown: redact,
+    shown: (key) => shownBy(redact, key),
     id: (key) => seal(key, own),
     keyOf: (id) => open(id, own),
   };
+}
+
+/** A function of the user's that fails must stop neither the page nor the process. */
+function shownBy(redact: (key: string) => unknown, key: string): string {
+  try {
+    const shown = redact(key);
+    return typeof shown === 'string' ? shown : HIDDEN;
+  } catch {
+    return HIDDEN;
+  }
 }
 
 function seal(key: string, secret: Buffer): string {

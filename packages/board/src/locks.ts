@@ -1,7 +1,7 @@
 import { LockArgumentError, type Locker } from '@holdfast/core';
 import type { KeyNames } from './key-names.ts';
 import type { BoardContext } from './options.ts';
-import { rowOf } from './picture.ts';
+import { holdersOf, rowOf } from './picture.ts';
 import type { LockDetails, LockPageReply, LockRow } from './protocol.ts';
 import type { Releases } from './releases.ts';
 
@@ -33,7 +33,8 @@ export class Locks {
       for (const lock of page.locks) {
         const row = rowOf(name, lock, this.names);
         // In what is shown, not in the key: else one could find out the keys.
-        const text = `${row.key}\n${row.label}`.toLowerCase();
+        const labels = holdersOf(lock).map(({ label }) => label);
+        const text = [row.key, ...labels].join('\n').toLowerCase();
         if (text.includes(filter)) locks.push(row);
       }
       looked += Math.max(page.locks.length, 1);
@@ -55,7 +56,10 @@ export class Locks {
     if (lock === null) return undefined;
     const action = { type: 'release', locker: name, key } as const;
     const mayRelease = await this.releases.may(request, action, context);
-    return { ...rowOf(name, lock, this.names), queue: lock.queue ?? [], mayRelease };
+    const heldBy = holdersOf(lock).map(({ label, fencingToken: token, since, remaining }) => {
+      return { label, token, since, remaining };
+    });
+    return { ...rowOf(name, lock, this.names), heldBy, queue: lock.queue ?? [], mayRelease };
   }
 
   private lockerOf(name: string | null): readonly [string, Locker] {

@@ -45,6 +45,8 @@ export function toNest(board: Board): ReturnType<typeof toExpress> {
 
 /** What of Fastify is used. */
 export interface FastifyLike {
+  /** Of all plugins around this one. */
+  readonly prefix?: string | undefined;
   route(options: {
     method: string[];
     url: string;
@@ -54,6 +56,8 @@ export interface FastifyLike {
 export interface FastifyRequestLike {
   readonly raw: NodeRequestLike;
   readonly body?: unknown;
+  /** `*`: what the wildcard of the route stands for. */
+  readonly params?: unknown;
 }
 export interface FastifyReplyLike {
   readonly raw: NodeResponseLike & { destroy(error?: Error): unknown };
@@ -71,11 +75,13 @@ export interface FastifyReplyLike {
 export function toFastify(
   board: Board,
 ): (app: FastifyLike, options: { prefix?: string | undefined }) => Promise<void> {
-  return async (app, { prefix }) => {
+  return async (app) => {
     const handler = (request: FastifyRequestLike, reply: FastifyReplyLike): void => {
+      const { url = '/' } = request.raw;
+      const asked = webRequest(request.raw, url, request.body);
+      // From here on Fastify answers no error any more.
       reply.hijack();
-      const asked = webRequest(request.raw, request.raw.url ?? '/', request.body);
-      const context = { basePath: prefix, native: request };
+      const context = { basePath: fastifyBase(app, request, url), native: request };
       answer(board, asked, reply.raw, context).catch((error: unknown) =>
         reply.raw.destroy(error as Error),
       );
@@ -83,6 +89,21 @@ export function toFastify(
     const method = ['GET', 'POST'];
     for (const url of ['/', '/*']) app.route({ method, url, handler });
   };
+}
+
+/**
+ * Where the board is for this request. The prefix alone would not tell: it may have parameters, and be
+ * matched in upper or lower case.
+ */
+function fastifyBase(
+  { prefix }: FastifyLike,
+  { params }: FastifyRequestLike,
+  url: string,
+): string | undefined {
+  const [path = ''] = url.split('?', 1);
+  const { '*': rest } = (params ?? {}) as { '*'?: string };
+  if (rest === undefined) return path.replace(/\/$/, '');
+  return path.endsWith(`/${rest}`) ? path.slice(0, -rest.length - 1) : prefix;
 }
 
 /**
@@ -141,12 +162,15 @@ function webRequest(asked: NodeRequestLike, path: string, body: unknown): Reques
   const request = asked as unknown as IncomingMessage;
   const { method = 'GET', headers, socket } = request;
   const scheme = (socket as Socket & { encrypted?: boolean }).encrypted === true ? 'https' : 'http';
-  const url = new URL(`${scheme}://${headers.host ?? 'localhost'}`);
+  const url = new URL(`${scheme}://${hostOf(headers)}`);
   const query = path.indexOf('?');
   url.pathname = query === -1 ? path : path.slice(0, query);
   url.search = query === -1 ? '' : path.slice(query);
   const list = Object.entries(headers).flatMap(([name, value]): [string, string][] =>
-    value === undefined ? [] : [[name, Array.isArray(value) ? value.join(', ') : value]],
+    // What HTTP/2 says in its first line is no header.
+    value === undefined || name.startsWith(':')
+      ? []
+      : [[name, Array.isArray(value) ? value.join(', ') : value]],
   );
   const init = { method, headers: list };
   if (method === 'GET' || method === 'HEAD') return new Request(url, init);
@@ -155,6 +179,12 @@ function webRequest(asked: NodeRequestLike, path: string, body: unknown): Reques
   }
   const stream = ReadableStream.from(request) as unknown as ReadableStream<Uint8Array>;
   return new Request(url, { ...init, body: stream, duplex: 'half' });
+}
+
+/** A client may send anything for it. */
+function hostOf(headers: IncomingMessage['headers']): string {
+  const host = headers.host ?? headers[':authority'];
+  return typeof host === 'string' && URL.canParse(`http://${host}`) ? host : 'localhost';
 }
 
 async function answer(

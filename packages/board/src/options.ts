@@ -51,9 +51,17 @@ export interface BoardOptions {
         context: BoardContext,
       ) => boolean | PromiseLike<boolean>)
     | undefined;
-  /** Told of each release at the board, for the audit log. */
-  onRelease?: ((release: BoardRelease) => void) | undefined;
-  /** What is shown of a key. The key itself then never leaves the server. @default all of it */
+  /**
+   * Told of each release at the board, for the audit log. The release has been carried out by then: if
+   * this throws or rejects, that is a warning of the process, `HOLDFAST_ON_RELEASE_FAILED`.
+   */
+  onRelease?: ((release: BoardRelease) => unknown) | undefined;
+  /**
+   * What is shown of a key. The key itself then never leaves the server. Where it throws, or answers no
+   * string, nothing of the key is shown.
+   *
+   * @default all of it
+   */
   redact?: ((key: string) => string) | undefined;
   /**
    * Where it is mounted, such as `/admin/locks`. Mounts of frameworks that know it tell it themselves.

@@ -1,4 +1,4 @@
-import type { LockInfo } from '@holdfast/core';
+import type { LockHolder, LockInfo } from '@holdfast/core';
 import type { KeyNames } from './key-names.ts';
 import type { BoardState, LockRow } from './protocol.ts';
 import type { Sweep } from './sweep.ts';
@@ -11,7 +11,13 @@ const HOTTEST = 10;
 export function rowOf(locker: string, lock: LockInfo, names: KeyNames): LockRow {
   const { key, label, fencingToken, since, remaining, waiters = 0 } = lock;
   const [id, shown] = [names.id(key), names.shown(key)];
-  return { locker, id, key: shown, label, token: fencingToken, since, remaining, waiters };
+  const holders = holdersOf(lock).length;
+  const row = { locker, id, key: shown, label, token: fencingToken, since, remaining, waiters };
+  return holders > 1 ? { ...row, holders } : row;
+}
+
+export function holdersOf(lock: LockInfo): readonly LockHolder[] {
+  return lock.holders ?? [lock];
 }
 
 export function pictureOf(

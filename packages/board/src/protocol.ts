@@ -15,9 +15,23 @@ export interface LockRow {
   /** ms. */
   readonly remaining?: number | undefined;
   readonly waiters: number;
+  /** How many hold it, if more than one; `label`, `token` and times are those of one of them. */
+  readonly holders?: number | undefined;
+}
+
+/** One of several who hold a lock. */
+export interface Holder {
+  readonly label: string;
+  readonly token: number;
+  /** ms since 1970. */
+  readonly since?: number | undefined;
+  /** ms. */
+  readonly remaining?: number | undefined;
 }
 
 export interface LockDetails extends LockRow {
+  /** All who hold it; of very many the first. */
+  readonly heldBy: readonly Holder[];
   readonly queue: readonly { readonly label: string; readonly since: number }[];
   /** Whether the server would let this visitor release it. */
   readonly mayRelease: boolean;

@@ -1,4 +1,4 @@
-import type { Locker } from '@holdfast/core';
+import { reportWarning, type Locker } from '@holdfast/core';
 import { channel } from 'node:diagnostics_channel';
 import type { KeyNames } from './key-names.ts';
 import type { BoardAction, BoardContext, BoardOptions, BoardRelease } from './options.ts';
@@ -53,16 +53,29 @@ export class Releases {
     if (reason === '') return problem(422, 'Say why: others will read it.');
     const holder = await locker.inspect(key);
     const done = await locker.forceRelease(key);
-    this.tell({ ...action, reason, released: done, label: holder?.label, request });
+    this.tell(locker, { ...action, reason, released: done, label: holder?.label, request });
     return json({ released: done });
   }
 
-  private tell(release: BoardRelease): void {
+  private tell(source: Locker, release: BoardRelease): void {
     const { locker, key, label, reason } = release;
     const note = `${release.released ? '' : 'was free already; '}${reason}`;
     this.timeline.add({ event: 'operator-release', locker, key, label, note });
     released.publish(release);
-    this.options.onRelease?.(release);
+    void this.callOnRelease(source, release);
+  }
+
+  /** Never rejects: the lock is free, whatever becomes of the record of it. */
+  private async callOnRelease(source: Locker, release: BoardRelease): Promise<void> {
+    try {
+      await this.options.onRelease?.(release);
+    } catch (error) {
+      reportWarning(
+        source,
+        'HOLDFAST_ON_RELEASE_FAILED',
+        `board: \`onRelease\` failed, so that a release may be missing where it keeps them: ${String(error)}`,
+      );
+    }
   }
 }
 

@@ -3,12 +3,13 @@ import { serve as serveHono } from '@hono/node-server';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import express from 'express';
-import fastify from 'fastify';
+import fastify, { type FastifyInstance } from 'fastify';
 import { Hono } from 'hono';
 import Koa from 'koa';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect as connectHttp2, createServer as createHttp2Server } from 'node:http2';
+import { connect, type AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { toExpress, toFastify, toHono, toKoa, toNest, type Board } from '../src/index.ts';
 import { GUARD_HEADER } from '../src/protocol.ts';
@@ -24,6 +25,19 @@ async function started(server: Server): Promise<string> {
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** What a server answers to these lines, as the first line of it. */
+async function statusLine(url: string, ...lines: string[]): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  socket.write([...lines, '', ''].join('\r\n'));
+  let text = '';
+  for await (const chunk of socket) {
+    text += String(chunk);
+    if (text.includes('\r\n')) break;
+  }
+  return text.slice(0, text.indexOf('\r\n'));
 }
 
 /** Each serves the board at /ops/locks and something of its own at /health. */
@@ -91,6 +105,15 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
     expect(await (await fetch(`${url}/health`)).text()).toBe('fine');
   });
 
+  test.each(['Host: [', 'Host: a b', 'X-No: host'])(
+    'a client that does not say where it is is answered: %s',
+    async (header) => {
+      const url = await mount(makeBoard({ lockers: makeLocker() }));
+      const line = await statusLine(url, 'GET /ops/locks/ HTTP/1.0', header);
+      expect(line).toMatch(/^HTTP\/1\.1 (200|400) /);
+    },
+  );
+
   test('without the slash at the end one is sent there', async () => {
     const url = await mount(makeBoard({ lockers: makeLocker() }));
     const page = await fetch(`${url}/ops/locks`);
@@ -143,5 +166,66 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
     expect(await (await ask({ authorization: 'operator' })).json()).toEqual({ released: true });
     expect(lock.state).toBe('lost');
     expect(natives.every((native) => typeof native === 'object')).toBe(true);
+  });
+});
+
+describe('in Fastify', () => {
+  const inFastify = async (prefixes: string[], options: object = {}) => {
+    const app = fastify({ ...options, forceCloseConnections: true });
+    const made = makeBoard({ lockers: makeLocker() });
+    const nest = async (at: FastifyInstance, [prefix = '', ...inner]: string[]): Promise<void> => {
+      if (inner.length === 0) await at.register(toFastify(made), { prefix });
+      else await at.register((below) => nest(below, inner), { prefix });
+    };
+    await nest(app, prefixes);
+    onTestFinished(() => app.close());
+    return app;
+  };
+
+  test.each([
+    ['a plugin with a prefix of its own', ['/ops', '/locks'], '/ops/locks'],
+    ['a prefix with a parameter', ['/tenants/:tenant/locks'], '/tenants/7/locks'],
+    ['upper case', ['/ops/locks'], '/OPS/Locks'],
+  ])('it is found below %s', async (_, prefixes, path) => {
+    const app = await inFastify(prefixes, { routerOptions: { caseSensitive: false } });
+    expect((await app.inject(`${path}/`)).headers['content-type']).toContain('text/html');
+    expect((await app.inject(`${path}/api/locks?limit=1`)).statusCode).toBe(200);
+    expect((await app.inject(`${path}/none`)).statusCode).toBe(404);
+    expect((await app.inject(`${path}/none/api/locks`)).statusCode).toBe(404);
+    const page = await app.inject(path);
+    const location = new URL(page.headers.location as string, `http://ops.example${path}`);
+    expect([page.statusCode, location.pathname]).toEqual([308, `${path}/`]);
+  });
+});
+
+describe('over HTTP/2', () => {
+  const servers: Record<string, (board: Board) => Promise<number>> = {
+    fastify: async (made) => {
+      const app = fastify({ http2: true });
+      await app.register(toFastify(made), { prefix: '/ops/locks' });
+      onTestFinished(() => app.close());
+      await app.listen({ port: 0, host: '127.0.0.1' });
+      return (app.server.address() as AddressInfo).port;
+    },
+    koa: async (made) => {
+      const app = new Koa();
+      app.use(toKoa(made, '/ops/locks'));
+      const server = createHttp2Server(app.callback() as never).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      onTestFinished(() => void server.close());
+      return (server.address() as AddressInfo).port;
+    },
+  };
+
+  test.each(Object.entries(servers))('it is served by %s', async (_name, listen) => {
+    const port = await listen(makeBoard({ lockers: makeLocker() }));
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    onTestFinished(() => session.destroy());
+    for (const path of ['/ops/locks/', '/ops/locks/api/locks', '/ops/locks/api/events']) {
+      const stream = session.request({ ':path': path });
+      const [headers] = (await once(stream, 'response')) as [Record<string, unknown>];
+      expect(headers[':status']).toBe(200);
+      stream.close();
+    }
   });
 });

@@ -126,6 +126,19 @@ describe('a release', () => {
   });
 });
 
+test('a lock with several holders opens to all of them, and says that a release ends all', async () => {
+  const locker = makeLocker();
+  for (const label of ['worker-1', 'worker-2']) await locker.lock('pool', { limit: 2, label });
+  const page = await visit(locker, { authorize: operator }, asOperator);
+  const [row] = await rows(page).filter({ hasText: 'pool' }).allInnerTexts();
+  expect(row).toMatch(/worker-[12] and 1 other/);
+  await page.getByRole('button', { name: 'pool' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('All 2 holders lose it').waitFor();
+  const holders = await dialog.locator('dt:has-text("Holder") + dd').allInnerTexts();
+  expect(holders.toSorted()).toEqual(['worker-1', 'worker-2']);
+});
+
 test('with redact the page shows no key, and opens a lock all the same', async () => {
   const locker = makeLocker();
   await locker.lock('customer:4711');

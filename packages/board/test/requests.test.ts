@@ -13,7 +13,8 @@ async function firstState(made: ReturnType<typeof board>): Promise<BoardState> {
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let text = '';
   for (;;) {
-    const { value } = await reader.read();
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`The stream ended without a picture: ${text}`);
     text += new TextDecoder().decode(value);
     const [, data] = /event: state\ndata: (.*)\n\n/.exec(text) ?? [];
     if (data === undefined) continue;
@@ -171,6 +172,22 @@ test('a lock is shown with who waits for it, and whether one may release it', as
   expect((await get(made, '/locks/api/lock?locker=locks&id=free')).status).toBe(404);
 });
 
+test('a lock with several holders is shown with all of them, and found by each', async () => {
+  const locker = makeLocker();
+  const labels = ['worker-1', 'worker-2', 'worker-3'];
+  for (const label of labels) await locker.lock('pool', { limit: 3, label });
+  await locker.lock('alone');
+  const made = makeBoard({ lockers: locker });
+  const { locks } = await json<LockPageReply>(get(made, '/locks/api/locks'));
+  const holders = Object.fromEntries(locks.map((lock) => [lock.key, lock.holders]));
+  expect(holders).toEqual({ alone: undefined, pool: 3 });
+  const found = await json<LockPageReply>(get(made, '/locks/api/locks?filter=WORKER-3'));
+  expect(found.locks.map(({ key }) => key)).toEqual(['pool']);
+  const { heldBy } = await json<LockDetails>(get(made, '/locks/api/lock?locker=locks&id=pool'));
+  expect(heldBy.map(({ label }) => label).toSorted()).toEqual(labels);
+  expect(new Set(heldBy.map(({ token }) => token)).size).toBe(3);
+});
+
 test('the picture has what is waited for first, and the hottest keys', async () => {
   const locker = makeLocker();
   const made = makeBoard({ lockers: locker });
@@ -287,8 +304,51 @@ describe('a release', () => {
   });
 });
 
+describe('an onRelease that fails', () => {
+  test.each([
+    [
+      'throws',
+      (): never => {
+        throw new Error('the audit log is away');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('the audit log is away'))],
+  ])('does not hide the release, and is a warning: it %s', async (_, onRelease) => {
+    const locker = makeLocker();
+    const lock = await locker.lock('order:42');
+    const warned = new Promise((resolve) => locker.on('warning', resolve));
+    const made = makeBoard({ lockers: locker, authorize: () => true, onRelease });
+    const answer = await askRelease(made, { locker: 'locks', id: 'order:42', reason: 'INC-7' });
+    expect([answer.status, await answer.json()]).toEqual([200, { released: true }]);
+    expect(lock.state).toBe('lost');
+    expect(await warned).toMatchObject({
+      code: 'HOLDFAST_ON_RELEASE_FAILED',
+      message: expect.stringContaining('the audit log is away'),
+    });
+  });
+});
+
 describe('with redact', () => {
   const redact = (key: string): string => key.replace(/\d+/, '…');
+
+  test.each([
+    [
+      'throws',
+      (key: string): never => {
+        throw new Error(`cannot read ${key}`);
+      },
+    ],
+    ['answers nothing', (() => undefined) as never],
+  ])('that %s nothing of a key is shown, and the page goes on', async (_, failing) => {
+    const locker = makeLocker();
+    const made = makeBoard({ lockers: locker, redact: failing });
+    await locker.lock('customer:4711');
+    locker.lock('customer:4711').catch(() => {});
+    const page = await (await get(made, '/locks/api/locks')).text();
+    const state = await firstState(made);
+    expect(state.stuck).toMatchObject([{ key: '(hidden)', waiters: 1 }]);
+    expect(page + JSON.stringify(state)).not.toContain('4711');
+  });
 
   test('a key never leaves the server, by any route', async () => {
     const locker = makeLocker();

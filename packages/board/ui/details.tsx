@@ -45,20 +45,22 @@ export function DetailsDialog({ row, close }: { row: LockRow; close: () => void 
 }
 
 function Facts({ lock, now }: { lock: LockDetails; now: number }) {
-  const { label, since, remaining, token, queue, waiters } = lock;
+  const { heldBy, queue, waiters } = lock;
   const ago = (then: number): string => duration(now - then);
   return (
     <>
-      <dl>
-        <dt>Holder</dt>
-        <dd>{label}</dd>
-        <dt>Held for</dt>
-        <dd>{since === undefined ? '?' : ago(since)}</dd>
-        <dt>Left</dt>
-        <dd>{remaining === undefined ? '?' : `${duration(remaining)}, unless it is renewed`}</dd>
-        <dt>Fencing token</dt>
-        <dd>{token}</dd>
-      </dl>
+      {heldBy.map(({ label, since, remaining, token }) => (
+        <dl key={token}>
+          <dt>Holder</dt>
+          <dd>{label}</dd>
+          <dt>Held for</dt>
+          <dd>{since === undefined ? '?' : ago(since)}</dd>
+          <dt>Left</dt>
+          <dd>{remaining === undefined ? '?' : `${duration(remaining)}, unless it is renewed`}</dd>
+          <dt>Fencing token</dt>
+          <dd>{token}</dd>
+        </dl>
+      ))}
       <h3>{waiters === 0 ? 'Nobody waits' : `Waiting: ${waiters}`}</h3>
       <ol class="queue">
         {queue.map((waiter, index) => (
@@ -71,13 +73,15 @@ function Facts({ lock, now }: { lock: LockDetails; now: number }) {
   );
 }
 
-function ReleaseForm({ lock: { locker, id } }: { lock: LockDetails }) {
+function ReleaseForm({ lock: { locker, id, holders = 1 } }: { lock: LockDetails }) {
+  const one = holders === 1;
+  const done = one ? 'Released. Its holder is told.' : 'Released. All its holders are told.';
   const [reason, setReason] = useState('');
   const [outcome, setOutcome] = useState<string>();
   const send = (event: Event): void => {
     event.preventDefault();
     release({ locker, id, reason }).then(
-      (released) => setOutcome(released ? 'Released. Its holder is told.' : 'It was free already.'),
+      (released) => setOutcome(released ? done : 'It was free already.'),
       (failure: Error) => setOutcome(failure.message),
     );
   };
@@ -85,7 +89,10 @@ function ReleaseForm({ lock: { locker, id } }: { lock: LockDetails }) {
     <form class="release" onSubmit={send}>
       <h3>Release it</h3>
       <p class="hint">
-        The next in line gets it at once. Its holder may still be working until it has heard of it.
+        The next in line gets it at once.{' '}
+        {one
+          ? 'Its holder may still be working until it has heard of it.'
+          : `All ${holders} holders lose it, and may still be working until they have heard of it.`}
       </p>
       <label>
         Reason{' '}

@@ -1,3 +1,5 @@
+import type { LockRow } from '../src/protocol.ts';
+
 /** In two units at most: `850 ms`, `12 s`, `3 m 20 s`, `2 d 4 h`. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
@@ -16,6 +18,11 @@ function pair(value: number, size: number, big: string, small: string): string {
 
 export function count(value: number, one: string, many = `${one}s`): string {
   return `${value.toLocaleString('en-US')} ${value === 1 ? one : many}`;
+}
+
+/** Who holds a lock: one, or the first of several and how many more. */
+export function heldBy({ label, holders = 1 }: LockRow): string {
+  return holders === 1 ? label : `${label} and ${count(holders - 1, 'other')}`;
 }
 
 export function clock(at: number): string {

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { BoardState, LockPageReply, LockRow } from '../src/protocol.ts';
-import { count, duration } from './format.ts';
+import { count, duration, heldBy } from './format.ts';
 import { page } from './server.ts';
 
 /** All that is held, page by page. */
@@ -123,7 +123,7 @@ export function LockTable({
                     {row.key}
                   </button>
                 </th>
-                <td class="label">{row.label}</td>
+                <td class="label">{heldBy(row)}</td>
                 <td class="number">
                   {row.since === undefined ? '?' : duration(state.now - row.since)}
                 </td>

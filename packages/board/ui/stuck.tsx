@@ -1,5 +1,5 @@
 import type { BoardState, LockRow } from '../src/protocol.ts';
-import { count, duration, severity } from './format.ts';
+import { count, duration, heldBy, severity } from './format.ts';
 
 const SHOWN = 8;
 
@@ -24,7 +24,7 @@ export function StuckList({
             <button type="button" onClick={() => choose(row)}>
               <span class="key">{row.key}</span>
               <span class="held">
-                <b>{duration(ageOf(row))}</b> by {row.label}
+                <b>{duration(ageOf(row))}</b> by {heldBy(row)}
               </span>
               <span class="waiters">{count(row.waiters, 'waiter')}</span>
               <span class="bar" style={{ width: `${(100 * ageOf(row)) / longest}%` }} />

@@ -1,5 +1,5 @@
 import { DelayedError, RateLimitError, UnrecoverableError, type Job } from 'bullmq';
-import type { Settings } from './options.ts';
+import { DELAY, type Settings } from './options.ts';
 
 /** ms. A deferral for less would be a busy loop. */
 export const SHORTEST = 50;
@@ -15,7 +15,7 @@ export function deferralsOf({ attemptsStarted, attemptsMade, stalledCounter }: J
 
 /** The delay that the options give a job at its so many-th deferral. */
 export function delayOf({ delay }: Settings, job: Job, deferrals: number): number {
-  const given = typeof delay === 'function' ? delay(job, deferrals) : delay;
+  const given = typeof delay === 'function' ? (delay(job, deferrals) ?? DELAY) : delay;
   return given > 0 ? Math.min(given, LONGEST) : 0;
 }
 

@@ -1,5 +1,7 @@
 import {
+  LockerClosedError,
   LockNotAcquiredError,
+  LockQueueFullError,
   LockStoreError,
   runWithLock,
   withSignal,
@@ -73,7 +75,8 @@ export class GuardedRun {
       lock = await this.acquire(key);
     } catch (error) {
       if (error instanceof LockNotAcquiredError) return this.refused(error);
-      if (error instanceof LockStoreError) throw await this.withoutStore(error);
+      if (error instanceof LockQueueFullError) return this.refused(busyWith(error));
+      if (isOutage(error)) throw await this.withoutStore(error);
       await place?.leave();
       throw error;
     }
@@ -162,12 +165,13 @@ export class GuardedRun {
     }
   }
 
-  /** The store of the locks is away, or the Redis of the order. */
-  private async withoutStore(failure: LockStoreError): Promise<Error> {
+  /** The store of the locks is away, or the Redis of the order, or the locker of this process. */
+  private async withoutStore(failure: Outage): Promise<Error> {
     const { job, token, place, shared } = this;
     const { settings, since } = shared;
-    const error = withReason(failure);
-    if (settings.onStoreError === 'fail' || error.permanent) {
+    const error = failure instanceof LockStoreError ? withReason(failure) : failure;
+    const isPermanent = error instanceof LockStoreError && error.permanent;
+    if (settings.onStoreError === 'fail' || isPermanent) {
       await place?.leave(this.holds(error));
       return error;
     }
@@ -184,7 +188,7 @@ export class GuardedRun {
    */
   private async park(
     place: Place,
-    error: LockNotAcquiredError | LockStoreError,
+    error: LockNotAcquiredError | Outage,
     latest: boolean,
   ): Promise<Error> {
     const { job, token, shared } = this;
@@ -202,15 +206,15 @@ export class GuardedRun {
   /**
    * For how long the job may be deferred still, in ms.
    *
-   * @throws LockNotAcquiredError, LockStoreError it was deferred for long enough
+   * @throws LockNotAcquiredError, LockStoreError, LockerClosedError it was deferred for long enough
    */
-  private leftToDefer(error: LockNotAcquiredError | LockStoreError, ask: () => number): number {
+  private leftToDefer(error: LockNotAcquiredError | Outage, ask: () => number): number {
     const { settings, since } = this.shared;
     if (settings.maxDeferral === Infinity) return Infinity;
     const waited = ask();
     if (waited < settings.maxDeferral) return Math.max(settings.maxDeferral - waited, 1);
     since.forget(this.job);
-    if (error instanceof LockStoreError) throw error;
+    if (isOutage(error)) throw error;
     throw new LockNotAcquiredError({ key: error.key, waited });
   }
 
@@ -219,6 +223,21 @@ export class GuardedRun {
     const { order } = this.shared.settings;
     return order?.onFailure === 'hold' && isTriedAgain(this.job, error);
   }
+}
+
+/**
+ * What is no fault of a job, and will be over. To a job a locker that was closed before its worker is that,
+ * too: other workers have theirs, and so has this one when it is started again.
+ */
+type Outage = LockStoreError | LockerClosedError;
+
+function isOutage(error: unknown): error is Outage {
+  return error instanceof LockStoreError || error instanceof LockerClosedError;
+}
+
+/** To a job a key for which too many wait in their slots is a key that is taken. */
+function busyWith(error: LockQueueFullError): LockNotAcquiredError {
+  return new LockNotAcquiredError({ key: error.key, waited: 0, cause: error });
 }
 
 /** With what the store said in the message, which is all that BullMQ keeps of an error. */

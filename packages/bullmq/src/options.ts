@@ -12,6 +12,9 @@ export interface Settings extends GuardOptions {
   readonly maxDeferral: number;
 }
 
+/** ms: the `delay` where the options do not say. */
+export const DELAY = 1_000;
+
 function refuse(name: string, expected: string): never {
   throw new LockArgumentError(`guard: \`${name}\` must be ${expected}.`);
 }
@@ -76,7 +79,7 @@ function checkOrder(order: OrderOptions): void {
 export function resolveOptions(options: GuardOptions): Settings {
   if (typeof options !== 'object' || options === null) refuse('options', 'an object');
   const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
-  const { delay = 1_000, order, maxDeferral = Infinity, owner, limit = 1 } = options;
+  const { delay = DELAY, order, maxDeferral = Infinity, owner, limit = 1 } = options;
   const { maxKeys = 100, onStoreError = 'defer' } = options;
   if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
     refuse('locker', 'a locker, made by createLocker');

@@ -139,9 +139,10 @@ export interface GuardOptions<
       ) => LockedOutcome<R> | PromiseLike<LockedOutcome<R>>)
     | undefined;
   /**
-   * What becomes of a job when the store of the locks fails. `'defer'`: it is deferred, without an attempt
+   * What becomes of a job when the store of the locks fails, or the locker was closed before the worker.
+   * `'defer'`: it is deferred, without an attempt
    * burnt, until the store is back or {@link GuardOptions.maxDeferral} is over. `'fail'`: it fails with
-   * `LockStoreError`, as an attempt. What trying again cannot heal (a closed client, bad credentials) fails
+   * `LockStoreError` or `LockerClosedError`, as an attempt. What trying again cannot heal (a closed client, bad credentials) fails
    * it in any case. `failedReason` says what the store said.
    *
    * @default 'defer'
@@ -154,7 +155,7 @@ export interface GuardOptions<
    *
    * @default 1_000
    */
-  delay?: number | ((job: Job<T, R, N>, deferrals: number) => number) | undefined;
+  delay?: number | ((job: Job<T, R, N>, deferrals: number) => number | undefined) | undefined;
   /**
    * Wakes deferred jobs when their key is released, by priority and then first added first run, per key
    * and queue.

@@ -4,7 +4,7 @@ import { LockNotAcquiredError } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
 import { describe, expect, test } from 'vitest';
 import type { Job } from 'bullmq';
-import { jittered, patienceOf } from '../src/deferral.ts';
+import { delayOf, jittered, patienceOf } from '../src/deferral.ts';
 import { resolveOptions } from '../src/options.ts';
 import {
   add,
@@ -131,6 +131,11 @@ describe('a deferral', () => {
     expect(new Set(some).size).toBeGreaterThan(900);
   });
 
+  test('is for the default delay where a function of the options returns none', () => {
+    const settings = resolveOptions({ locker: site.locker(), key: 'k', delay: () => undefined });
+    expect(delayOf(settings, {} as Job, 3)).toBe(1_000);
+  });
+
   test('keeps the priority', async () => {
     const queue = site.queue();
     const locker = site.locker();
@@ -178,6 +183,22 @@ describe('a deferral', () => {
     await waiting.opened;
     await worker.close();
     expect(await job.getState()).toBe('delayed');
+  });
+
+  test('is what a job gets beside others that may wait in their slots, if too many do', async () => {
+    const queue = site.queue();
+    const locker = site.locker({ maxWaiters: 1 });
+    const held = await locker.lock('k');
+    site.worker(
+      queue,
+      guard({ locker, key: 'k', wait: 60_000, delay: 100 }, async () => {}),
+      { concurrency: 3 },
+    );
+    await addMany(queue, 3);
+    await until(async () => (await queue.getDelayedCount()) === 2);
+    await held.release();
+    await completed(queue, 3);
+    expect((await jobsOf(queue)).map(({ attemptsMade }) => attemptsMade)).toEqual([1, 1, 1]);
   });
 
   test('is lost to a job that deduplication puts in its place, and no lock stays behind', async () => {

@@ -97,6 +97,49 @@ describe.each([true, false])('while the store is away (order: %s)', (ordered) =>
   });
 });
 
+describe.each([true, false])(
+  'with a locker that is closed before its worker (order: %s)',
+  (ordered) => {
+    function given(more: Partial<GuardOptions<Data>> = {}) {
+      const queue = site.queue();
+      const locker = site.locker();
+      const { order, ...options } = site.options(queue, { locker, delay: 100, ...more });
+      return { queue, locker, options: ordered ? { ...options, order } : options };
+    }
+
+    test('jobs are left to other workers, without an attempt burnt', async () => {
+      const { queue, locker, options } = given();
+      await locker.close();
+      const leaving = site.worker(
+        queue,
+        guard(options, async () => {}),
+      );
+      const job = await add(queue, { key: 'k' });
+      await until(async () => (await jobNow(queue, job)).attemptsStarted > 0);
+      await leaving.close();
+      expect(await queue.getFailedCount()).toBe(0);
+      site.worker(
+        queue,
+        guard({ ...options, locker: site.locker() }, async () => {}),
+      );
+      await completed(queue, 1);
+      expect(await jobNow(queue, job)).toMatchObject({ attemptsMade: 1 });
+    });
+
+    test("a job fails as an attempt with `onStoreError: 'fail'`", async () => {
+      const { queue, locker, options } = given({ onStoreError: 'fail' });
+      await locker.close();
+      site.worker(
+        queue,
+        guard(options, async () => {}),
+      );
+      const job = await add(queue, { key: 'k' });
+      await until(async () => (await queue.getFailedCount()) === 1);
+      expect((await jobNow(queue, job)).failedReason).toBe('The locker is closed.');
+    });
+  },
+);
+
 test('a Redis of the order that is away defers jobs, and nobody runs out of order', async () => {
   const queue = site.queue();
   const client = site.client();

@@ -19,11 +19,15 @@ export const EXIT = {
 /** The command line, or a file that it names, is not as it must be. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  /** For programs, beside those of locks' errors. */
+  readonly code = 'USAGE';
 }
 
 /** The store cannot be used: known before a locker asks. */
 export class UnavailableError extends Error {
   override readonly name = 'UnavailableError';
+  /** As of a store that fails later. */
+  readonly code = 'LOCK_STORE_UNAVAILABLE';
 }
 
 const BY_CODE: Readonly<Record<string, number>> = {

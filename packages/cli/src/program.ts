@@ -7,7 +7,7 @@ import { release } from './commands/release.ts';
 import { run } from './commands/run.ts';
 import { watch } from './commands/watch.ts';
 import { parseDuration } from './durations.ts';
-import { EXIT, exitCodeOf, messageOf } from './exit-codes.ts';
+import { EXIT, exitCodeOf, messageOf, UsageError } from './exit-codes.ts';
 
 const EXAMPLES = `
 Examples:
@@ -49,19 +49,28 @@ function limits(text: string): number | number[] {
  * @returns the exit code
  */
 export async function runProgram(argv: readonly string[]): Promise<number> {
-  // What follows is the command's, whatever it looks like.
   const end = argv.indexOf('--');
-  const own = end === -1 ? argv : argv.slice(0, end);
-  const command = end === -1 ? [] : argv.slice(end + 1);
+  const before = end === -1 ? argv : argv.slice(0, end);
+  const isRun = argv[0] === 'run';
+  // What follows is the command's, whatever it looks like. Elsewhere it may be a key that begins with a
+  // dash.
+  const own = isRun ? before : argv;
+  const command = isRun && end !== -1 ? argv.slice(end + 1) : [];
   let code: number = EXIT.ok;
-  const program = makeProgram(command, (result) => (code = result));
+  const json = before.includes('--json');
+  const program = makeProgram(command, json, (result) => (code = result));
   try {
     await program.parseAsync([...own], { from: 'user' });
     return code;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    report(error, own.includes('--json'));
-    return exitCodeOf(error);
+    if (!(error instanceof CommanderError)) {
+      report(error, json);
+      return exitCodeOf(error);
+    }
+    if (error.exitCode === 0) return EXIT.ok;
+    // For people it has said so itself, with a hint.
+    if (json) report(new UsageError(error.message.replace(/^error: /, '')), json);
+    return EXIT.usage;
   }
 }
 
@@ -72,11 +81,16 @@ function report(error: unknown, json: boolean): void {
   process.stderr.write(`${line}\n`);
 }
 
-function makeProgram(command: readonly string[], done: (code: number) => void): Command {
+function makeProgram(
+  command: readonly string[],
+  json: boolean,
+  done: (code: number) => void,
+): Command {
   const program = new Command('holdfast')
     .description('Run commands under locks; see, check and release the locks of your services.')
     .version(version())
     .exitOverride()
+    .configureOutput(json ? { writeErr: () => {} } : {})
     .showHelpAfterError('(holdfast --help shows what there is)')
     .addHelpText('after', EXAMPLES);
   const add = (name: string, description: string): Command =>

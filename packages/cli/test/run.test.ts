@@ -68,6 +68,16 @@ describe('the command', () => {
     expect(await isFree('code')).toBe(true);
   });
 
+  test.each([
+    ['its path leads through a file', [`${program('heart.mjs')}/program`]],
+    ['its name is too long', ['x'.repeat(5_000)]],
+  ])('that the system refuses is 126: %s', async (_, command) => {
+    const { code, stderr } = await run('refused', '--', ...command);
+    expect(stderr).toContain('cannot run it');
+    expect(code).toBe(126);
+    expect(await isFree('refused')).toBe(true);
+  });
+
   test('keeps its arguments as they are, also those that look like ours', async () => {
     const echo = ['-e', 'console.log(JSON.stringify(process.argv.slice(1)))', '--'];
     const words = ['--json', '-h', 'two words', '', '--', "it's", '$HOME'];
@@ -157,6 +167,7 @@ describe('wrong usage', () => {
   test.each([
     ['no command', ['run', 'k']],
     ['an empty command', ['run', 'k', '--']],
+    ['a command without a name', ['run', 'k', '--', '']],
     ['no key', ['run', '--', 'true']],
     ['an empty key', ['run', '', '--', 'true']],
     ['a duration that is none', ['run', 'k', '--ttl', 'soon', '--', 'true']],
@@ -296,6 +307,27 @@ describe('--json', () => {
       { event: 'acquired', keys: ['json'], fences: [expect.any(Number)] },
       { event: 'ended', keys: ['json'], code: 3, signal: null, released: true },
     ]);
+  });
+
+  test.each([
+    ['an unknown option', ['--forever']],
+    ['a limit of nobody', ['--limit', '0']],
+    ['a ttl that is none', ['--ttl', 'soon']],
+    ['--try with --wait', ['--try', '--wait', '1s']],
+  ])('wrong usage is an object as well: %s', async (_, args) => {
+    const { code, stdout, stderr } = await run('usage', '--json', ...args, '--', 'true');
+    expect(JSON.parse(stderr)).toEqual({
+      event: 'error',
+      code: 'USAGE',
+      message: expect.stringContaining(args[0] as string),
+    });
+    expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
+  });
+
+  test('a server that is away is an object as well', async () => {
+    const { code, stderr } = await holdfast(['ls', '--json', '--url', 'redis://127.0.0.1:1']);
+    expect(JSON.parse(stderr)).toMatchObject({ event: 'error', code: 'LOCK_STORE_UNAVAILABLE' });
+    expect(code).toBe(69);
   });
 
   test('an error has its code', async () => {

@@ -90,6 +90,27 @@ describe('ls', () => {
   });
 });
 
+describe('a key that begins with a dash', () => {
+  const DASHES = "await app.lock('--json'); await app.lock('-7'); await app.lock('other');";
+
+  test('is listed, inspected and released after --', async () => {
+    const cwd = application(DASHES);
+    const list = await holdfast(['ls', '--json', '--', '-'], { cwd });
+    const keys = (JSON.parse(list.stdout) as { key: string }[]).map(({ key }) => key);
+    expect(keys.toSorted()).toEqual(['--json', '-7']);
+    const inspected = await holdfast(['inspect', '--', '-7'], { cwd });
+    expect(inspected.stdout).toMatch(/^key +-7\nholder +web-1:17\n/);
+    const released = await holdfast(['release', '--reason', 'x', '--', '--json'], { cwd });
+    expect(released.stdout).toContain("released '--json', held by web-1:17: x");
+  });
+
+  test('is none of a command that takes none', async () => {
+    const { code, stderr } = await holdfast(['doctor', '--', 'more'], { cwd: application('') });
+    expect(stderr).toContain('too many arguments');
+    expect(code).toBe(64);
+  });
+});
+
 describe('inspect', () => {
   test('shows who holds, and who waits since when', async () => {
     const { code, stdout } = await holdfast(['inspect', 'order:42'], { cwd: application(THREE) });

@@ -34,6 +34,8 @@ export class HeldRoute implements ResponseListener {
   private exact: boolean;
   /** Whether the work is done, as far as its promise can tell. */
   private settled: boolean;
+  /** Whether the work destroyed the connection before its promise could tell anything. */
+  private destroyedEarly = false;
   private released: Promise<void> | undefined;
   /** Fires the signal that an exact handler sees, and leaves renewal alone. */
   private readonly leaving: AbortController | undefined;
@@ -91,7 +93,9 @@ export class HeldRoute implements ResponseListener {
   }
 
   endedAgain(): void {
-    if (this.settled && isWorkUnder(this.seen)) void this.release();
+    if (!isWorkUnder(this.seen)) return;
+    if (this.settled) void this.release();
+    else this.destroyedEarly = true;
   }
 
   gone(): void {
@@ -124,7 +128,8 @@ export class HeldRoute implements ResponseListener {
   private settle(): void {
     const { state } = this.call.life;
     this.settled = true;
-    if (state === 'ended' || (state === 'gone' && this.exact)) void this.release();
+    const isDone = state === 'ended' || this.destroyedEarly;
+    if (isDone || (state === 'gone' && this.exact)) void this.release();
   }
 
   /** Resolves when the store has confirmed it, or when a response may not wait any longer. */

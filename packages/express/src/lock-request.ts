@@ -40,7 +40,11 @@ async function computeLater(call: RouteCall, asked: unknown): Promise<LockReques
   const options: Record<string, unknown> = { ...settings.lockOptions };
   // Before the options, which then need no answer.
   if (fromAnswer(settings, key, {}) === null) return null;
-  for (const [name, compute] of settings.computed) options[name] = await compute(req, res);
+  for (const [name, compute] of settings.computed) {
+    const value = await compute(req, res);
+    // As if the option had been left out: its default here, which may not be the locker's.
+    if (value !== undefined) options[name] = value;
+  }
   return fromAnswer(settings, key, options);
 }
 

@@ -18,10 +18,10 @@ export type RouteRequest = Request<Record<string, string>>;
 export type AnyRequest = Request<any, any, any, any, any>;
 export type AnyResponse = Response<any, any>;
 
-/** A value, or how to find it for a request. */
+/** A value, or how to find it for a request; `undefined` for the default. */
 export type PerRequest<T, Req = RouteRequest, Res = Response> =
   | T
-  | ((req: Req, res: Res) => T | PromiseLike<T>);
+  | ((req: Req, res: Res) => T | undefined | PromiseLike<T | undefined>);
 
 /**
  * What a lock takes, each for all requests or by a function of `(req, res)`. `signal` is lockRoute's own,

@@ -90,6 +90,24 @@ describe('maxHold', () => {
   });
 });
 
+test('a function that returns undefined leaves the default of the route, not that of the locker', async () => {
+  const asked: LockOptions[] = [];
+  const real = createLocker();
+  const locker: Locker = {
+    ...real,
+    lock: (key: string, options: LockOptions) => {
+      asked.push(options);
+      return real.lock(key, options);
+    },
+  };
+  const app = express();
+  const none = (): undefined => undefined;
+  app.post('/', lockRoute({ locker, key: 'k', wait: none, maxHold: async () => none() }), ok);
+  expect((await post((await serve(app)).url)).status).toBe(200);
+  expect(asked).toMatchObject([{ wait: 0, maxHold: 300_000 }]);
+  await real.close();
+});
+
 test('every option of a lock reaches the locker, also one that this package does not know', async () => {
   const asked: LockOptions[] = [];
   const real = createLocker();

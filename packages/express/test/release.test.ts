@@ -152,6 +152,27 @@ describe('a response that is destroyed', () => {
     await until(() => free(locker));
   });
 
+  const destroys: Record<string, RequestHandler> = {
+    'its response': (_req, res) => void res.destroy(),
+    'its request': (req) => void req.destroy(),
+    'its socket': (req) => void req.socket.destroy(),
+  };
+  test.each(Object.entries(destroys))(
+    'frees the lock when a handler without a promise destroys %s',
+    async (_what, destroy) => {
+      const locker = realLocker();
+      const app = express();
+      const lock = lockRoute({ locker, key: 'k', ttl: 600_000 });
+      app.use('/middleware', lock, destroy);
+      app.use('/handler', lock.handler(destroy));
+      const { url } = await serve(app);
+      for (const form of ['middleware', 'handler']) {
+        await expect(fetch(`${url}/${form}`)).rejects.toThrow('fetch failed');
+        await until(() => free(locker));
+      }
+    },
+  );
+
   test.each(['at once', 'later'])(
     'frees the lock in the middleware form after an error that comes %s after its headers',
     async (when) => {

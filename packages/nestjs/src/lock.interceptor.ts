@@ -43,6 +43,11 @@ export abstract class BaseLockInterceptor implements NestInterceptor {
     return reactionTo(settingsOf(this.getOptions(context)).onLocked)(error);
   }
 
+  /** Whether code finds the key, or the options, for each request: what is wrong may be the request. */
+  protected isComputed(): boolean {
+    return true;
+  }
+
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return defer(() => {
       const runtime: unknown = (this as { [RUNTIME]?: unknown })[RUNTIME];
@@ -53,6 +58,7 @@ export abstract class BaseLockInterceptor implements NestInterceptor {
         key: () => this.getKey(context),
         onLocked: (error) => this.onRejected(context, error),
         describe: () => describe(this, context),
+        computed: this.isComputed(),
       });
     });
   }
@@ -108,6 +114,7 @@ interface InterceptionHooks {
   readonly key: () => Key | null | PromiseLike<Key | null>;
   readonly onLocked: (error: LockNotAcquiredError) => unknown;
   readonly describe: () => string;
+  readonly computed: boolean;
 }
 
 /** One request that runs under a lock. */
@@ -138,7 +145,6 @@ class Interception {
       consumerLock: new ConsumerLock((wanted) =>
         runtime.acquire({
           ...hooks,
-          computed: true,
           settings,
           context,
           purpose,

@@ -44,6 +44,10 @@ export function UseLock(
     protected override getOptions(): UseLockOptions {
       return options;
     }
+
+    protected override isComputed(): boolean {
+      return typeof key === 'function';
+    }
   }
   injectLocker(RequestLock, name);
   const intercept = UseInterceptors(RequestLock);

@@ -186,6 +186,12 @@ class Handlers {
     return this.service.wrongTtl();
   }
 
+  @UseLock('k', { ttl: 0 })
+  @Get('wrong-ttl-of-request')
+  wrongTtlOfRequest(): string {
+    return 'ran';
+  }
+
   @UseLock('waits')
   @Get('waits')
   waits(): string {
@@ -410,11 +416,14 @@ describe.each(['express', 'fastify'] as const)(
       expect(all).toMatch(/Handlers\.hand answered 400/);
     });
 
-    test('a mistake in the code, not in the request, is an internal error', async () => {
-      const url = await boot();
-      await expect(call('GET', `${url}/wrong-ttl`)).resolves.toMatchObject({ status: 500 });
-      expect(log.errors).not.toEqual([]);
-    });
+    test.each(['wrong-ttl', 'wrong-ttl-of-request'])(
+      'a mistake in the code, not in the request, is an internal error (%s)',
+      async (path) => {
+        const url = await boot();
+        await expect(call('GET', `${url}/${path}`)).resolves.toMatchObject({ status: 500 });
+        expect(log.errors).not.toEqual([]);
+      },
+    );
 
     test('leaves nothing in the log when its client leaves while it waits', async () => {
       const url = await boot({}, CatchEverything);

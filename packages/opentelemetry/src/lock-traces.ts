@@ -14,7 +14,8 @@ import { identityOf } from './identity.ts';
 
 /** A span for an acquisition that had to wait, and one for each hold, below the span of their caller. */
 export class LockTraces {
-  private readonly holds = new Map<string, Span>();
+  /** By identity, which several may have: the oldest first. */
+  private readonly holds = new Map<string, Span[]>();
   /** Of the hold that has just ended, and of those that a hand-off begins. */
   private ended: Span | undefined;
   private readonly links = new Map<string, Link>();
@@ -42,7 +43,9 @@ export class LockTraces {
       };
       const links = link === undefined ? [] : [link];
       const span = this.tracer.startSpan('holdfast hold', { attributes, links }, parent);
-      this.holds.set(identity, span);
+      const same = this.holds.get(identity);
+      if (same === undefined) this.holds.set(identity, [span]);
+      else same.push(span);
     },
     'not-acquired': (event) => {
       const parent = this.parent();
@@ -51,17 +54,20 @@ export class LockTraces {
     },
     renewed: (event) => {
       const { headroom } = event;
-      this.holds.get(identityOf(event))?.addEvent('renewed', { 'holdfast.headroom_ms': headroom });
+      const span = this.holds.get(identityOf(event))?.at(-1);
+      span?.addEvent('renewed', { 'holdfast.headroom_ms': headroom });
     },
     released: (event) => {
-      this.ended = this.end(event, { outcome: 'released' });
+      this.ended = this.takeOut(event, 'pop');
+      this.ended?.setAttributes({ outcome: 'released' }).end();
     },
     lost: (event) => {
       const { reason } = event;
-      const span = this.holds.get(identityOf(event));
+      // Of several with one identity, the oldest is the one that was taken over.
+      const span = this.takeOut(event, 'shift');
       span?.addEvent('lost', { reason });
       span?.setStatus({ code: SpanStatusCode.ERROR, message: `The lock was lost: ${reason}.` });
-      this.end(event, { outcome: 'lost', 'error.type': reason });
+      span?.setAttributes({ outcome: 'lost', 'error.type': reason }).end();
     },
     // It comes between the `released` of one and the `acquired` of the next.
     handoff: (event) => {
@@ -90,11 +96,11 @@ export class LockTraces {
     span.end();
   }
 
-  private end(event: HeldLockEvent, attributes: Attributes): Span | undefined {
+  private takeOut(event: HeldLockEvent, end: 'shift' | 'pop'): Span | undefined {
     const identity = identityOf(event);
-    const span = this.holds.get(identity);
-    this.holds.delete(identity);
-    span?.setAttributes(attributes).end();
+    const same = this.holds.get(identity);
+    const span = same?.[end]();
+    if (same?.length === 0) this.holds.delete(identity);
     return span;
   }
 

@@ -1,4 +1,4 @@
-import { createLocker } from '@holdfast/core';
+import { createLocker, type Locker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
 import { useRedis } from '@holdfast/test-servers';
 import { context, trace } from '@opentelemetry/api';
@@ -39,4 +39,25 @@ test('on Redis, spans of processes that contend are children of their own caller
   expect(waits).toHaveLength(2);
   expect(await measured.value('held')).toBe(0);
   expect(await measured.value('waiting')).toBe(0);
+});
+
+test('on Redis, an owner that takes several keys over from itself is counted once, with a span each', async () => {
+  const { meterProvider, tracerProvider, spanExporter, measured } = sdk();
+  atEnd(instrumentLockers({ meterProvider, tracerProvider, requireParentSpan: false }));
+  const client = new Redis(server.url);
+  atEnd(() => client.disconnect());
+  const [before, after] = [1, 2].map(() => createLocker({ store: redisStore(client) })) as [
+    Locker,
+    Locker,
+  ];
+  const keys = ['taken', 'over'];
+  const older = await before.lock(keys, { owner: 'worker' });
+  const newer = await after.lock(keys, { owner: 'worker' });
+  await expect.poll(() => older.state).toBe('lost');
+  expect(await measured.value('held')).toBe(1);
+  await newer.release();
+  expect(await measured.value('held')).toBe(0);
+  const outcomes = spanExporter.getFinishedSpans().map(({ attributes }) => attributes['outcome']);
+  expect(outcomes).toEqual(['lost', 'released']);
+  await Promise.all([before.close(), after.close()]);
 });

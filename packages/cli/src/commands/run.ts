@@ -38,7 +38,7 @@ export async function run(
   flags: RunFlags,
 ): Promise<number> {
   const [program] = command;
-  if (program === undefined) {
+  if (program === undefined || program === '') {
     throw new UsageError('Say what to run, after --: holdfast run <key> -- <command>.');
   }
   if (flags.try === true && flags.wait !== undefined) {

@@ -24,39 +24,36 @@ const WATCHMAN = 'read -r group && { read -r line || kill -KILL "-$group"; }';
 export class Child {
   readonly ended: Promise<Ended>;
 
+  /** @param child absent if it could not be started at all */
   private constructor(
-    private readonly child: ChildProcess,
+    private readonly child: ChildProcess | undefined,
+    ended: Promise<Ended>,
     watchman: ChildProcess | undefined,
   ) {
-    this.ended = new Promise((resolve) => {
-      child.once('error', (error: NodeJS.ErrnoException) => {
-        // Also told where a signal cannot be sent: then it runs.
-        if (child.pid !== undefined) return;
-        const code = error.code === 'ENOENT' ? EXIT.notFound : EXIT.notExecutable;
-        resolve({ code, signal: null, error });
-      });
-      child.once('exit', (code, signal) => {
-        const number = signal === null ? 0 : (constants.signals[signal] ?? 0);
-        resolve({ code: code ?? 128 + number, signal });
-      });
-    });
-    watchman?.stdin?.write(`${child.pid ?? ''}\n`);
-    void this.ended.then(() => watchman?.stdin?.end('done\n'));
+    this.ended = ended;
+    watchman?.stdin?.write(`${child?.pid ?? ''}\n`);
+    void ended.then(() => watchman?.stdin?.end('done\n'));
   }
 
   static start(command: readonly string[], env: NodeJS.ProcessEnv): Child {
     const [file = '', ...words] = command;
     // Before the command, which must not run unwatched.
     const watchman = GROUPS ? startWatchman() : undefined;
-    return new Child(spawn(file, words, { stdio: 'inherit', env, detached: GROUPS }), watchman);
+    try {
+      const child = spawn(file, words, { stdio: 'inherit', env, detached: GROUPS });
+      return new Child(child, endOf(child), watchman);
+    } catch (error) {
+      // Node tells so of all but the most common reasons, as a path that leads through a file.
+      return new Child(undefined, Promise.resolve(notStarted(error as Error)), watchman);
+    }
   }
 
   /** Sends a signal to the command and all that it has started and not set free. */
   signal(name: NodeJS.Signals): void {
-    const { pid } = this.child;
+    const pid = this.child?.pid;
     if (pid === undefined) return;
     if (!GROUPS) {
-      this.child.kill(name);
+      this.child?.kill(name);
       return;
     }
     try {
@@ -65,6 +62,24 @@ export class Child {
       // Nobody is left in the group.
     }
   }
+}
+
+function endOf(child: ChildProcess): Promise<Ended> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      // Also told where a signal cannot be sent: then it runs.
+      if (child.pid === undefined) resolve(notStarted(error));
+    });
+    child.once('exit', (code, signal) => {
+      const number = signal === null ? 0 : (constants.signals[signal] ?? 0);
+      resolve({ code: code ?? 128 + number, signal });
+    });
+  });
+}
+
+function notStarted(error: NodeJS.ErrnoException): Ended {
+  const code = error.code === 'ENOENT' ? EXIT.notFound : EXIT.notExecutable;
+  return { code, signal: null, error };
 }
 
 function startWatchman(): ChildProcess {
