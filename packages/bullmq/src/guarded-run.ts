@@ -142,7 +142,8 @@ export class GuardedRun {
       throw await this.park(place, error, outcome === 'latest');
     }
     await place?.leave(outcome === 'fail' && this.holds(error));
-    if (outcome === 'fail') throw error;
+    // A queue that was full is told as what it is.
+    if (outcome === 'fail') throw error.cause instanceof LockQueueFullError ? error.cause : error;
     if (outcome === 'skip') return undefined;
     if (typeof outcome === 'object' && 'value' in outcome) return outcome.value;
     const { settings, since } = this.shared;
