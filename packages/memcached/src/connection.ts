@@ -90,6 +90,8 @@ export class Connection {
   constructor(
     readonly origin: MemjsServer,
     private readonly owner: ConnectionOwner,
+    /** Ends by itself when all that was asked for has been answered: nobody else will end it. */
+    readonly passing: boolean,
   ) {
     this.server = connectionTo(origin);
     this.server.onError(0, (error) => this.fail(error));
@@ -115,6 +117,11 @@ export class Connection {
   retire(): void {
     this.retired = true;
     if (!this.owes) this.end(new Error('The connection was replaced by a new one.'));
+  }
+
+  /** Ends, unless what was answered last has led to another request. */
+  private pass(): void {
+    if (!this.owes) this.end(new Error('No locker uses the memcached store any more.'));
   }
 
   /** @param broken whether pending requests may have been executed, which another connection can tell */
@@ -194,6 +201,7 @@ export class Connection {
     }
     request.answered(reply);
     if (this.retired) this.retire();
+    else if (this.passing && !this.owes) setImmediate(() => this.pass());
   }
 
   private fail(cause: unknown): void {
