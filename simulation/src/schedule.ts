@@ -33,7 +33,7 @@ export interface Task {
 }
 
 /** One who campaigns for the leadership, for so many ms. */
-interface Election {
+export interface Election {
   readonly at: number;
   readonly process: number;
   readonly ms: number;
