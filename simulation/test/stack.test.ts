@@ -5,7 +5,7 @@ import { StackTally } from '../src/stack/tally.ts';
 import { TOPOLOGIES } from '../src/stack/topology.ts';
 
 /** Of each topology: 3,000 in all. */
-const SEEDS = 600;
+const SEEDS = 500;
 const MISBEHAVING_SEEDS = 50;
 
 describe('the whole stack', { timeout: 1_200_000 }, () => {

@@ -1,4 +1,7 @@
 import { LockStoreError } from '@holdfast/core';
+import { Connection } from '../../../packages/memcached/src/connection.ts';
+import { Grants } from '../../../packages/memcached/src/grants.ts';
+import { BinaryItems, type Version } from '../../../packages/memcached/src/items.ts';
 import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
 import { ScriptCalls } from '../../../packages/redis/src/commands/script-calls.ts';
 import { Durability } from '../../../packages/redis/src/durability.ts';
@@ -201,7 +204,41 @@ export const stackMutants: readonly StackMutant[] = [
         };
       }),
   },
+  {
+    name: 'an item is removed, whoever has written it',
+    topology: 'memcached',
+    caughtBy: ['belief'],
+    install: () =>
+      patch(BinaryItems, 'remove', (original) => {
+        return function (this: BinaryItems, key: string, over: Version) {
+          return original.call(this, key, { ...over, cas: 0n });
+        };
+      }),
+  },
+  {
+    name: 'an item ends two seconds too early',
+    topology: 'memcached',
+    caughtBy: ['belief'],
+    install: () =>
+      patch(BinaryItems, 'write', (original) => {
+        return function (this: BinaryItems, key: string, value: string, exptime: number, ...more) {
+          return original.call(this, key, value, Math.max(exptime - 2, 1), ...more);
+        };
+      }),
+  },
+  {
+    name: 'nothing keeps out a request that was lost on the way and may still come',
+    topology: 'memcached',
+    caughtBy: ['orphan'],
+    install: () => patch(Grants, 'unknownUntil', () => () => {}),
+  },
+  {
+    name: 'a connection that is opened after the last locker stays',
+    topology: 'memcached',
+    caughtBy: ['leftovers'],
+    install: () => patch(Connection, 'pass', () => () => {}),
+  },
 ];
 
-/** The scripts that each store of the mutant above has sent. */
+/** The scripts that each store of a mutant above has sent. */
 const sent = new WeakMap<ScriptCalls, Set<string>>();

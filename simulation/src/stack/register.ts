@@ -228,7 +228,8 @@ export class Register {
     this.locksOf(server).set(lock, now);
   }
 
-  private know(server: StackServer, lock: string, { id, token, tokens, owner }: Held): KnownGrant {
+  private know(server: StackServer, lock: string, held: Held): KnownGrant {
+    const { id, token, tokens, owner } = held;
     const name = `${lock} ${id}`;
     const known = this.grants.get(name) ?? [];
     // Servers of a quorum grant the same at different times, some after one of them has lost it.
@@ -237,6 +238,7 @@ export class Register {
     );
     if (same !== undefined) return same;
     this.tell('grants');
+    if (held.sharing !== undefined) this.tell('permits');
     const grant: KnownGrant = {
       lock,
       id,

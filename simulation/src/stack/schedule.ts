@@ -1,4 +1,14 @@
-import { crowdOf, LONGEST_HOLD, taskOf, type Election, type Task } from '../schedule.ts';
+import {
+  crowdOf,
+  DISPUTED,
+  electionsOf,
+  LEADER,
+  LONGEST_HOLD,
+  SEVERAL,
+  taskOf,
+  type Election,
+  type Task,
+} from '../schedule.ts';
 import type { World } from '../world.ts';
 import type { OldPrimary } from './replica-group.ts';
 import type { TopologyName } from './topology.ts';
@@ -140,10 +150,23 @@ function disturbanceOf(
   }
 }
 
+/** Whether several may hold a lock there. */
+function hasPermits(topology: TopologyName): boolean {
+  return topology === 'single' || topology === 'cluster' || topology === 'failover';
+}
+
+/** Few keys, most of them such that several may hold. */
+function withSeveral(world: World, alone: readonly string[]): string[] {
+  const all = [...SEVERAL, ...SEVERAL, DISPUTED];
+  const chosen = Array.from({ length: world.between(1, 3) }, () => world.pick(all));
+  return [...alone.slice(0, world.between(1, 2)), ...new Set(chosen)];
+}
+
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World, topology: TopologyName): StackSchedule {
   const processes = world.between(2, 4);
-  const keys = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
+  const alone = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
+  const keys = hasPermits(topology) && world.chance(0.5) ? withSeveral(world, alone) : alone;
   const calmAt = world.between(4_000, 7_000);
   const process = (): number => world.between(0, processes - 1);
   const scattered = Array.from({ length: world.between(16, 28) }, () =>
@@ -152,16 +175,19 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
   const crowds = Array.from({ length: world.between(1, 3) }, () =>
     crowdOf(world, calmAt, process(), keys),
   );
-  const site = { processes, keys, calmAt };
+  const elections = topology === 'quorum' ? [] : electionsOf(world, calmAt, processes);
+  const site = { processes, keys: elections.length > 0 ? [...keys, LEADER] : keys, calmAt };
   return {
-    ...site,
+    processes,
+    keys,
+    calmAt,
     faults: world.pick([0, 0, 0.01, 0.03, 0.1]),
     latency: world.pick([1, 2, 20]),
     // Replicas that are late for every grant would leave no lock to look at.
     lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
     reconnectsOnReadOnly: world.chance(0.5),
     tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
-    elections: [],
+    elections,
     disturbances: Array.from({ length: world.between(2, 8) }, () =>
       disturbanceOf(world, topology, site),
     ),
