@@ -90,7 +90,7 @@ export class Connection {
   constructor(
     readonly origin: MemjsServer,
     private readonly owner: ConnectionOwner,
-    /** Ends by itself when all that was asked for has been answered: nobody else will end it. */
+    /** Ends by itself, some time after it was last asked for something: nobody else will end it. */
     readonly passing: boolean,
   ) {
     this.server = connectionTo(origin);
@@ -117,11 +117,6 @@ export class Connection {
   retire(): void {
     this.retired = true;
     if (!this.owes) this.end(new Error('The connection was replaced by a new one.'));
-  }
-
-  /** Ends, unless what was answered last has led to another request. */
-  private pass(): void {
-    if (!this.owes) this.end(new Error('No locker uses the memcached store any more.'));
   }
 
   /** @param broken whether pending requests may have been executed, which another connection can tell */
@@ -201,7 +196,6 @@ export class Connection {
     }
     request.answered(reply);
     if (this.retired) this.retire();
-    else if (this.passing && !this.owes) setImmediate(() => this.pass());
   }
 
   private fail(cause: unknown): void {
@@ -225,7 +219,11 @@ export class Connection {
 
   private look(): void {
     this.watch = undefined;
-    if (this.ended || !this.owes) return;
+    if (this.ended) return;
+    if (!this.owes) {
+      if (this.passing) this.end(new Error('No locker uses the memcached store.'));
+      return;
+    }
     const silence = performance.now() - this.owedSince;
     if (silence >= LOST) {
       this.end(new Error(this.message(`no answer for ${LOST} ms`)));

@@ -15,7 +15,7 @@ class ServerConnections implements ConnectionOwner {
     private readonly onReconnected: () => void,
   ) {}
 
-  /** @param passing whether a new one is to end by itself, as soon as it owes no answer */
+  /** @param passing whether a new one is to end by itself */
   connection(passing: boolean): Connection {
     return (this.current ??= new Connection(this.server, this, passing));
   }
@@ -52,7 +52,8 @@ class ServerConnections implements ConnectionOwner {
 /** The store's connections to every server of the client. */
 export class Connections {
   private readonly servers = new Map<MemjsServer, ServerConnections>();
-  private closed = false;
+  /** Whether a locker waits or holds, and will close what is opened. */
+  private used = false;
 
   constructor(
     private readonly client: MemjsClient,
@@ -72,17 +73,17 @@ export class Connections {
       connections = new ServerConnections(server, this.onReconnected);
       this.servers.set(server, connections);
     }
-    return connections.connection(this.closed);
+    return connections.connection(!this.used);
   }
 
-  /** A locker uses the store, until {@link close}. */
+  /** What is opened from now on stays until {@link close}. */
   open(): void {
-    this.closed = false;
+    this.used = true;
   }
 
-  /** What is asked for afterwards, such as a late release, is asked for all the same, and leaves no connection. */
+  /** What is asked for afterwards, such as a late release, is asked for all the same. */
   close(): void {
-    this.closed = true;
+    this.used = false;
     for (const connections of this.servers.values()) connections.close();
   }
 }

@@ -85,6 +85,19 @@ describe('connections', () => {
     await until('it is closed', () => gate.open === 0);
   });
 
+  test('leaves no connection of a locker that has only looked who holds a lock', async ({
+    site,
+  }) => {
+    const { gate, client } = await countedClient(site);
+    const store = memcachedStore(client);
+    const locker = createLocker({ store });
+    expect(await locker.inspect('key')).toBeNull();
+    expect(await locker.forceRelease('key')).toBe(false);
+    expect(gate.passages).toHaveLength(1);
+    await locker.close();
+    await until('it is closed', () => gate.open === 0);
+  });
+
   test('keeps no process alive by connections and held locks', async ({ site }) => {
     const child = await startChild(site.address, 'leave');
     expect(await child.exit()).toBe('held');
