@@ -17,7 +17,8 @@ export type ReadKey = (key: string) => unknown;
 
 const NOBODY: readonly Held[] = [];
 const ALONE = /^holdfast:1 (held|kept) (\d+) \d+ (\d+) (\d+) \S+ (\S+) \S+ \S+ (\S+)$/;
-const SEVERAL = /^holdfast:1 several \d+ \d+ (\d+) \d+$/;
+const SEVERAL = /^holdfast:1 several \d+ \d+ (\d+) (-?\d+)$/;
+const WEIGHT = /^\d+ (\d+) (?:held|kept|reserved) /;
 const PERMIT = /^(\d+) (\d+) (held|kept) \S+ \S+ (\S+)$/;
 
 /** What was read before: most often a key says what it said at the last look. */
@@ -78,6 +79,21 @@ function permitsOf(lock: string, limit: number, readKey: ReadKey): readonly Held
     });
   }
   return permits;
+}
+
+/** How much of its limit a lock says to be used, and how much those weigh who hold it or may; if several do. */
+export function weightsOf(
+  lock: string,
+  readKey: ReadKey,
+): { readonly said: number; readonly known: number } | undefined {
+  const several = SEVERAL.exec(String(readKey(lock)));
+  const holders = readKey(`${lock}:holders`);
+  if (several === null || !(holders instanceof Map)) return undefined;
+  let known = 0;
+  for (const value of (holders as Map<string, string>).values()) {
+    known += Number(WEIGHT.exec(value)?.[1] ?? 0);
+  }
+  return { said: Number(several[2]), known };
 }
 
 function inItem({ value, cas, ends }: Item): readonly Held[] {

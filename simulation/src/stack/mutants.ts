@@ -1,5 +1,5 @@
 import { LockStoreError } from '@holdfast/core';
-import { Connection } from '../../../packages/memcached/src/connection.ts';
+import { Connections } from '../../../packages/memcached/src/connections.ts';
 import { Grants } from '../../../packages/memcached/src/grants.ts';
 import { BinaryItems, type Version } from '../../../packages/memcached/src/items.ts';
 import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
@@ -207,7 +207,7 @@ export const stackMutants: readonly StackMutant[] = [
   {
     name: 'an item is removed, whoever has written it',
     topology: 'memcached',
-    caughtBy: ['belief'],
+    caughtBy: ['belief', 'kept'],
     install: () =>
       patch(BinaryItems, 'remove', (original) => {
         return function (this: BinaryItems, key: string, over: Version) {
@@ -233,10 +233,16 @@ export const stackMutants: readonly StackMutant[] = [
     install: () => patch(Grants, 'unknownUntil', () => () => {}),
   },
   {
-    name: 'a connection that is opened after the last locker stays',
+    name: 'a connection that is opened without a locker stays',
     topology: 'memcached',
     caughtBy: ['leftovers'],
-    install: () => patch(Connection, 'pass', () => () => {}),
+    install: () =>
+      patch(Connections, 'for', (original) => {
+        return function (this: Connections, key: string) {
+          this.open();
+          return original.call(this, key);
+        };
+      }),
   },
 ];
 

@@ -2,7 +2,7 @@ import { FORCED_RELEASES } from '../../../packages/redis/src/scripts/force-relea
 import { PERMIT_ENDINGS } from '../../../packages/redis/src/scripts/permits/end.ts';
 import type { World } from '../world.ts';
 import { violated } from '../violation.ts';
-import { grantsOf, type Held } from './grants.ts';
+import { grantsOf, weightsOf, type Held } from './grants.ts';
 import { Readings } from './readings.ts';
 import type { StackServer } from './stack-server.ts';
 import type { Topology } from './topology.ts';
@@ -33,6 +33,8 @@ export type Excuse =
 /** A grant that was seen on a server. */
 export interface KnownGrant {
   readonly lock: string;
+  /** The process that asked for it. */
+  readonly client: string;
   readonly id: string;
   readonly token: number;
   readonly tokens: number;
@@ -112,13 +114,13 @@ export class Register {
   }
 
   /** A script has run, or a request for an item. */
-  ran(server: StackServer, keys: readonly string[], source = ''): void {
+  ran(server: StackServer, keys: readonly string[], client: string, source = ''): void {
     // A replica has nothing of its own.
     if (!server.isPrimary) return;
     for (const key of keys) {
       if (!key.endsWith('}')) continue;
       const isForced = FORCED.has(source) || this.world.now < (this.forcedUntil.get(key) ?? 0);
-      this.look(server, key, isForced ? 'forced' : undefined);
+      this.look(server, key, client, isForced ? 'forced' : undefined);
     }
   }
 
@@ -196,15 +198,24 @@ export class Register {
     for (const grant of this.currentOn(server, lock)) grant.excuse ??= excuse;
   }
 
-  /** @param excuse of those who hold it no more */
-  private look(server: StackServer, lock: string, excuse: Excuse | undefined): void {
+  /**
+   * @param client for whose process something was done
+   * @param excuse of those who hold it no more
+   */
+  private look(
+    server: StackServer,
+    lock: string,
+    client: string,
+    excuse: Excuse | undefined,
+  ): void {
     const before = this.currentOn(server, lock);
     const held = this.heldOn(server, lock);
+    if (held[0]?.sharing !== undefined) this.checkWeights(server, lock);
     if (before.length === 0 && held.length === 0) return;
     const isAuthority = this.topology?.authoritiesOf(lock).includes(server) === true;
     const now = held.map((one) => {
       const same = before.find(({ id, token }) => id === one.id && token === one.token);
-      const grant = same ?? this.know(server, lock, one);
+      const grant = same ?? this.know(server, lock, one, client);
       // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
       if (!isAuthority) {
         grant.excuse ??= 'split';
@@ -228,7 +239,7 @@ export class Register {
     this.locksOf(server).set(lock, now);
   }
 
-  private know(server: StackServer, lock: string, held: Held): KnownGrant {
+  private know(server: StackServer, lock: string, held: Held, client: string): KnownGrant {
     const { id, token, tokens, owner } = held;
     const name = `${lock} ${id}`;
     const known = this.grants.get(name) ?? [];
@@ -241,6 +252,7 @@ export class Register {
     if (held.sharing !== undefined) this.tell('permits');
     const grant: KnownGrant = {
       lock,
+      client,
       id,
       token,
       tokens,
@@ -257,6 +269,14 @@ export class Register {
     return grant;
   }
 
+  /** A permit takes as much of the limit as it weighs, and gives it back. */
+  private checkWeights(server: StackServer, lock: string): void {
+    if (this.topology?.slots?.isMoving(lock) === true) return;
+    const weights = weightsOf(lock, (key) => server.data.get(key));
+    if (weights === undefined || weights.said === weights.known) return;
+    violated('counted', `${lock} says ${weights.said}, and ${weights.known} are known`);
+  }
+
   /** What is to be kept for a while is, unless its lease runs out. */
   private checkKept(server: StackServer, lock: string, before: KnownGrant): void {
     const { token, excuse, ends, keepUntil } = before;
@@ -266,7 +286,8 @@ export class Register {
     violated('kept', `${lock} is free ${left} ms before the time that it was to be kept`);
   }
 
-  private currentOn(server: StackServer, lock: string): readonly KnownGrant[] {
+  /** What is granted on a server now, as far as was seen. */
+  currentOn(server: StackServer, lock: string): readonly KnownGrant[] {
     return this.locksOf(server).get(lock) ?? NOTHING;
   }
 
