@@ -7,6 +7,9 @@ import { violated } from './violation.ts';
 /** Timers come with whole ms, so a signal may be so much late. */
 const TICK = 1;
 
+/** So many ms more or less cannot be told on a wall clock: the ms since 1970 are a large number. */
+const GRAIN = 0.001;
+
 /** The private parts of an engine's time, to know it without moving it. */
 interface TimeParts {
   readonly suspended: number;
@@ -106,9 +109,7 @@ export class Invariants {
   private checkBelief(key: string, { lease, grant, now, unnoticed }: Seen): void {
     if (grant.endedEarly) return;
     const current = this.oracle.holders(key).find(({ token }) => token === grant.token);
-    if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
-      violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
-    }
+    checkSleep(lease, unnoticed);
     // The margin covers the rest.
     const believed = lease.endsAt - now - unnoticed;
     if (current === undefined) {
@@ -118,6 +119,13 @@ export class Invariants {
     if (left < believed - 0.001) {
       violated('belief', `${key}: ${believed} ms are believed, ${left} are left`);
     }
+  }
+}
+
+/** A sleep that takes more than half of the safety margin is noticed. */
+export function checkSleep({ settings }: Lease, unnoticed: number): void {
+  if (unnoticed > marginOf(settings.timing.ttl) / 2 + GRAIN) {
+    violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
   }
 }
 

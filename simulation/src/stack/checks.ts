@@ -1,6 +1,6 @@
 import type { Lease } from '../../../packages/core/src/hold/lease.ts';
 import { checkBeside } from '../beside.ts';
-import { marginOf, passes, timeOf } from '../invariants.ts';
+import { checkSleep, passes, timeOf } from '../invariants.ts';
 import type { Process } from '../process.ts';
 import type { Task } from '../schedule.ts';
 import { violated, type Invariant } from '../violation.ts';
@@ -176,9 +176,7 @@ export class Checks {
       const { now, unnoticed } = timeOf(process);
       for (const lease of process.context.held.values()) {
         if (!passes({ lease, now })) continue;
-        if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
-          violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
-        }
+        checkSleep(lease, unnoticed);
         const lock = lockOf(lease.key);
         const believed = lease.endsAt - now - unnoticed;
         const holder = { lease, process, grant: this.grantOf(lock, lease), believed };
