@@ -190,7 +190,8 @@ export class Register {
   private changedClock(lock: string, from: StackServer, to: StackServer): void {
     this.forgotten.add(lock);
     const ahead = (to.micros() - from.micros()) / 1_000;
-    to.jumped += Math.max(ahead, 0);
+    // What was granted before the other clock jumped ahead is measured by what that said then.
+    to.jumped += Math.max(ahead + from.jumped, 0);
     if (ahead > MOST_AHEAD) this.excuse(to, lock, 'clock');
   }
 
