@@ -1,6 +1,5 @@
 import { LockStoreError } from '@holdfast/core';
 import { Connections } from '../../../packages/memcached/src/connections.ts';
-import { Grants } from '../../../packages/memcached/src/grants.ts';
 import { BinaryItems, type Version } from '../../../packages/memcached/src/items.ts';
 import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
 import { ScriptCalls } from '../../../packages/redis/src/commands/script-calls.ts';
@@ -225,12 +224,6 @@ export const stackMutants: readonly StackMutant[] = [
           return original.call(this, key, value, Math.max(exptime - 2, 1), ...more);
         };
       }),
-  },
-  {
-    name: 'nothing keeps out a request that was lost on the way and may still come',
-    topology: 'memcached',
-    caughtBy: ['orphan'],
-    install: () => patch(Grants, 'unknownUntil', () => () => {}),
   },
   {
     name: 'a connection that is opened without a locker stays',

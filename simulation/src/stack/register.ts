@@ -33,8 +33,6 @@ export type Excuse =
 /** A grant that was seen on a server. */
 export interface KnownGrant {
   readonly lock: string;
-  /** The process that asked for it. */
-  readonly client: string;
   readonly id: string;
   readonly token: number;
   readonly tokens: number;
@@ -114,13 +112,13 @@ export class Register {
   }
 
   /** A script has run, or a request for an item. */
-  ran(server: StackServer, keys: readonly string[], client: string, source = ''): void {
+  ran(server: StackServer, keys: readonly string[], source = ''): void {
     // A replica has nothing of its own.
     if (!server.isPrimary) return;
     for (const key of keys) {
       if (!key.endsWith('}')) continue;
       const isForced = FORCED.has(source) || this.world.now < (this.forcedUntil.get(key) ?? 0);
-      this.look(server, key, client, isForced ? 'forced' : undefined);
+      this.look(server, key, isForced ? 'forced' : undefined);
     }
   }
 
@@ -199,16 +197,8 @@ export class Register {
     for (const grant of this.currentOn(server, lock)) grant.excuse ??= excuse;
   }
 
-  /**
-   * @param client for whose process something was done
-   * @param excuse of those who hold it no more
-   */
-  private look(
-    server: StackServer,
-    lock: string,
-    client: string,
-    excuse: Excuse | undefined,
-  ): void {
+  /** @param excuse of those who hold it no more */
+  private look(server: StackServer, lock: string, excuse: Excuse | undefined): void {
     const before = this.currentOn(server, lock);
     const held = this.heldOn(server, lock);
     if (held[0]?.sharing !== undefined) this.checkWeights(server, lock);
@@ -216,7 +206,7 @@ export class Register {
     const isAuthority = this.topology?.authoritiesOf(lock).includes(server) === true;
     const now = held.map((one) => {
       const same = before.find(({ id, token }) => id === one.id && token === one.token);
-      const grant = same ?? this.know(server, lock, one, client);
+      const grant = same ?? this.know(server, lock, one);
       // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
       if (!isAuthority) {
         grant.excuse ??= 'split';
@@ -240,7 +230,7 @@ export class Register {
     this.locksOf(server).set(lock, now);
   }
 
-  private know(server: StackServer, lock: string, held: Held, client: string): KnownGrant {
+  private know(server: StackServer, lock: string, held: Held): KnownGrant {
     const { id, token, tokens, owner } = held;
     const name = `${lock} ${id}`;
     const known = this.grants.get(name) ?? [];
@@ -253,7 +243,6 @@ export class Register {
     if (held.sharing !== undefined) this.tell('permits');
     const grant: KnownGrant = {
       lock,
-      client,
       id,
       token,
       tokens,
@@ -287,8 +276,7 @@ export class Register {
     violated('kept', `${lock} is free ${left} ms before the time that it was to be kept`);
   }
 
-  /** What is granted on a server now, as far as was seen. */
-  currentOn(server: StackServer, lock: string): readonly KnownGrant[] {
+  private currentOn(server: StackServer, lock: string): readonly KnownGrant[] {
     return this.locksOf(server).get(lock) ?? NOTHING;
   }
 

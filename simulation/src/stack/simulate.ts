@@ -94,7 +94,7 @@ class StackSimulation {
       rewrite,
       onScript: (server, keys, source, client) => {
         this.traceLocks(server, keys, client);
-        this.register.ran(server, keys, client, source);
+        this.register.ran(server, keys, source);
       },
       onMove: (key, from, to) => {
         if (key.endsWith('}')) this.register.moved(key, from, to);
@@ -102,7 +102,7 @@ class StackSimulation {
       onFailover: (_group, from, to) => this.failedOver(from, to),
       onRequest: (server, lock, client) => {
         this.traceLocks(server, [lock], client);
-        this.register.ran(server, [lock], client);
+        this.register.ran(server, [lock]);
       },
       onForce: (lock) => this.register.isForced(lock),
     });
