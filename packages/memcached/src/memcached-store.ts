@@ -121,6 +121,7 @@ class MemcachedStore implements LockStore {
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
     this.listeners.set(client, listener);
+    this.connections.open();
     return () => {
       this.listeners.delete(client);
       if (this.listeners.size === 0) this.connections.close();

@@ -36,6 +36,26 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
+  test('grows when a request comes late for a lock that was released, and is taken back', async ({
+    site,
+  }) => {
+    // As after a clock that was set back: tokens are counted on from the last one.
+    const last = (Date.now() + HOUR) * 1_000;
+    await site.admin.set(LOCK, String(last), 'PX', HOUR);
+    const [store, lost] = [redisStore(site.client()), redisStore(site.client())];
+    const ask = async (id: string, by = store): Promise<number> => {
+      const who = { key: 'holdfast:key', id, owner: 'owner', label: '-', client: 'client' };
+      const reply = await by.acquire({ ...who, ttl: 10_000, tokens: 1, wait: false });
+      return reply.granted ? reply.token - last : 0;
+    };
+    expect([await ask('first'), await ask('second')]).toEqual([1, 2]);
+    expect(await store.release({ key: 'holdfast:key', id: 'second' })).toBe(true);
+    // Sent for the first on a connection that was lost.
+    expect(await ask('first', lost)).toBe(3);
+    expect(await store.release({ key: 'holdfast:key', id: 'first' })).toBe(true);
+    expect(await ask('third')).toBe(4);
+  });
+
   test('grows across an expiry, and within the blocks of local hand-offs', async ({ site }) => {
     const [first, second] = [site.locker({ ttl: 300 }), site.locker()];
     const lock = await first.lock('key', { renew: false });
