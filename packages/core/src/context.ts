@@ -51,7 +51,7 @@ export class Context {
     this.events = new Events(settings.name, store.name, this.notices);
     this.timeouts = new Timeouts(this.time, true);
     this.limits = new Timeouts(this.time, false);
-    this.calls = new StoreCalls(this.time, this.timeouts, this.events, this.notices);
+    this.calls = new StoreCalls(this.time, this.timeouts, this.events);
     this.ids = new Ids(this.time);
     this.timings = new LeaseTimings(store, this.time, settings);
     this.queues = new KeyQueues(this);
@@ -80,15 +80,6 @@ export class Context {
   }
 
   private hear(event: StoreEvent): void {
-    this.notices.begin();
-    try {
-      this.dispatch(event);
-    } finally {
-      this.notices.end();
-    }
-  }
-
-  private dispatch(event: StoreEvent): void {
     switch (event.type) {
       case 'wake':
         this.queues.woken(event.key);

@@ -93,7 +93,7 @@ export class HoldfastLocker implements Locker {
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
       const settings = options === undefined ? this.#waiting.defaults : this.#waiting.of(options);
-      return given(this.#begin(key, settings, true) as MaybePromise<Taken>, settings.signal);
+      return given(this.#start(key, settings, true) as MaybePromise<Taken>, settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -102,7 +102,7 @@ export class HoldfastLocker implements Locker {
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
       const settings = options === undefined ? this.#once.defaults : this.#once.of(options);
-      return given(this.#begin(key, settings, false), settings.signal);
+      return given(this.#start(key, settings, false), settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -117,7 +117,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as LockOptions);
       const settings = chosen === undefined ? this.#waiting.defaults : this.#waiting.of(chosen);
-      return run(this.#begin(key, settings, true) as MaybePromise<Taken>, settings, callback);
+      return run(this.#start(key, settings, true) as MaybePromise<Taken>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -132,7 +132,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as TryLockOptions);
       const settings = chosen === undefined ? this.#once.defaults : this.#once.of(chosen);
-      return tryToRun(this.#begin(key, settings, false), settings, callback);
+      return tryToRun(this.#start(key, settings, false), settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -214,17 +214,6 @@ export class HoldfastLocker implements Locker {
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
-    const { notices } = this.#context;
-    notices.begin();
-    try {
-      return this.#start(wanted, settings, demanding);
-    } finally {
-      // Whatever happens in the call, it returns before anybody is told.
-      notices.endLater();
-    }
-  }
-
   #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
     if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, demanding);
     let key = wanted as string;

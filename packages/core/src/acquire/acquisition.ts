@@ -90,10 +90,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
 
   /** The caller's signal was aborted. */
   handleEvent(): void {
-    const { notices } = this.context;
-    notices.begin();
     this.end('aborted', () => this.reject(this.settings.signal?.reason));
-    notices.end();
   }
 
   /** The locker is closed. */

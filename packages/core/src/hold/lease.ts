@@ -163,14 +163,12 @@ export abstract class Lease {
 
   lose(reason: LossReason): void {
     if (this.ended !== undefined) return;
-    const { time, notices, held } = this.settings.context;
+    const { time, held } = this.settings.context;
     const heldFor = time.now() - this.grantedAt;
     const error = new LockLostError({ key: this.key, reason, heldFor });
-    notices.begin();
     this.ended = error;
     this.lost(error);
     held.remove(this);
-    notices.end();
   }
 }
 

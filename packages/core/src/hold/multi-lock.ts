@@ -7,7 +7,7 @@ import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, Released, type Grant } from './lease.ts';
-import { endLost, endReleased, tellAborted } from './lock-events.ts';
+import { endLost, endReleased } from './lock-events.ts';
 import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
@@ -183,11 +183,9 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
-    const { notices } = this.settings.context;
-    notices.begin();
     for (const part of this.parts) part.setRenewing(false);
-    tellAborted(this);
-    notices.end();
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
   }
 
   dropped(): void {
@@ -207,24 +205,16 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   end(): MaybePromise<boolean> {
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
-    const { notices } = this.settings.context;
-    notices.begin();
-    const released = this.releaseAll();
-    notices.end();
-    return released;
-  }
-
-  private releaseAll(): MaybePromise<boolean> {
     const now = this.settings.context.time.checkedNow();
     const held = this.isHeld(now);
     if (held) endReleased(this, now);
     const freed = this.parts.toReversed().map((part) => part.finish());
-    if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
-    const released = Promise.all(freed.map(async (one) => one)).then(
-      (answers) => held && answers.every(Boolean),
-    );
-    if (held) this.ended = new Released(released);
-    return released;
+    const pending = freed.some((one) => one instanceof Promise)
+      ? Promise.all(freed.map(async (one) => one)).then((answers) => held && answers.every(Boolean))
+      : undefined;
+    if (held && pending !== undefined) this.ended = new Released(pending);
+    if (held && this.controller !== undefined) signalOf(this);
+    return pending ?? (held && freed.every(Boolean));
   }
 
   /** Losing one loses all. */

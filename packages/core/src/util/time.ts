@@ -75,12 +75,8 @@ export class Time {
           return;
         }
         this.vital.delete(alarm);
-        this.notices.begin();
-        try {
-          callback();
-        } finally {
-          this.notices.end();
-        }
+        callback();
+        this.notices.deliver();
       }, delay);
       if (!this.vital.has(alarm)) alarm.timer.unref?.();
     };
