@@ -3,8 +3,7 @@ import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
 import { announce, type Handle } from '../hold/lock-events.ts';
 import { HeldLock } from '../hold/lock.ts';
 import type { LockSettings } from '../options.ts';
-import type { AcquireReply, MaybePromise } from '../store.ts';
-import { isPromiseLike } from '../util/promises.ts';
+import type { AcquireReply } from '../store.ts';
 import type { Pending } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
 import { Acquisition } from './acquisition.ts';
@@ -22,7 +21,7 @@ export function acquire(
   key: string,
   stored: string,
   demanding: boolean,
-): MaybePromise<Handle | null> {
+): Handle | null | Promise<Handle | null> {
   const { time, queues, ids } = settings.context;
   const sentAt = time.now();
   if (queues.isTaken(stored, settings)) {
@@ -31,7 +30,7 @@ export function acquire(
   const id = ids.next();
   const registers = queues.mayWait(settings);
   const reply = ask(settings, stored, id, settings.storeOwner, registers);
-  if (isPromiseLike(reply)) {
+  if ('then' in reply) {
     return new KeyAcquisition(settings, key, stored, demanding, sentAt, id).await(reply, registers);
   }
   if (!reply.granted) {

@@ -79,10 +79,14 @@ export abstract class Lease {
   protected abstract lost(error: LockLostError): void;
 
   /** When its holder has held it for its maximum time. */
-  abstract get maxHoldAt(): number;
+  get maxHoldAt(): number {
+    return this.grantedAt + this.settings.maxHold;
+  }
 
   /** Until when the store keeps the key busy even if it is released before. */
-  abstract get keepUntil(): number;
+  get keepUntil(): number {
+    return this.grantedAt + this.settings.holdAtLeast;
+  }
 
   /** Whether it is prolonged, and not just watched. */
   get renews(): boolean {

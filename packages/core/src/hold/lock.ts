@@ -93,14 +93,6 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return this.settings.signal;
   }
 
-  get maxHoldAt(): number {
-    return this.grantedAt + this.settings.maxHold;
-  }
-
-  get keepUntil(): number {
-    return this.grantedAt + this.settings.holdAtLeast;
-  }
-
   get handle(): this {
     return this;
   }

@@ -44,11 +44,13 @@ export class Part extends Lease {
     return this.handle === undefined || this.settings.renew;
   }
 
-  get maxHoldAt(): number {
+  // These count from the grant of the lock, which is that of the last key.
+
+  override get maxHoldAt(): number {
     return this.handle?.maxHoldAt ?? Infinity;
   }
 
-  get keepUntil(): number {
+  override get keepUntil(): number {
     return this.handle?.keepUntil ?? 0;
   }
 
