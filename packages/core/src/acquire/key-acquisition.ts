@@ -29,7 +29,8 @@ export function acquire(
   }
   const id = ids.next();
   const registers = queues.mayWait(settings);
-  const reply = ask(settings, stored, id, settings.storeOwner, registers);
+  const now = sentAt - time.suspended;
+  const reply = ask(settings, stored, id, settings.storeOwner, registers, undefined, now);
   if ('then' in reply) {
     return new KeyAcquisition(settings, key, stored, demanding, sentAt, id).await(reply, registers);
   }

@@ -59,7 +59,7 @@ const DEFAULT_NAMESPACE = 'holdfast';
 /** Grants, at least, between two looks at everything: so that looking costs little per grant. */
 const SWEEP_EVERY = 1_000;
 
-class MemoryStore implements LockStore {
+export class MemoryStore implements LockStore {
   readonly name = 'memory';
   readonly capabilities = CAPABILITIES;
   private readonly grants = new MemoryGrants();
@@ -71,7 +71,7 @@ class MemoryStore implements LockStore {
   /** So many grants from now. */
   private untilSweep = SWEEP_EVERY;
 
-  constructor(private readonly clock: Clock) {}
+  constructor(readonly clock: Clock) {}
 
   /** Nothing leaves the process, so keys may stay as they are, but for those of other namespaces. */
   encodeKey({ namespace, key }: EncodeKeyRequest): string {
@@ -85,10 +85,10 @@ class MemoryStore implements LockStore {
     return namespace === DEFAULT_NAMESPACE && stored.charCodeAt(0) !== 0 ? stored : undefined;
   }
 
-  acquire(request: AcquireRequest): AcquireReply {
+  /** @param now what the clock of the store shows, from a caller who has read it just now */
+  acquire(request: AcquireRequest, now = this.clock.now()): AcquireReply {
     const { grants } = this;
     const { key, client, wait, replaces, sharing } = request;
-    const now = this.clock.now();
     let replaced: boolean | undefined;
     if (replaces !== undefined) {
       replaced = grants.live(key, now)?.id === replaces;
