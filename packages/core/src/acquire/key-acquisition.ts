@@ -81,7 +81,6 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
 
   /** @param sent its first request, if it was answered already; else somebody is before it */
   wait(sent?: Sent): Promise<Handle | null> {
-    this.begin();
     this.context.queues.request(this.waiter, sent, sent === undefined);
     this.keepTrace();
     this.limit();
@@ -94,7 +93,6 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     const { storeTimeout } = settings.timing;
     this.reply = reply;
     this.registers = registers;
-    this.begin();
     if (registers) context.queues.alone.set(stored, this);
     context.calls.await(this, reply, storeTimeout, since);
     this.keepTrace();
