@@ -17,6 +17,26 @@ export interface Entry {
   expiresAt: number;
 }
 
+/** In the place of a grant that was released, but whose key is busy until it expires. */
+export class KeptEntry implements Entry {
+  readonly id: string;
+  readonly owner: string;
+  readonly client: Client;
+  readonly token: number;
+  readonly grantedAt: number;
+
+  constructor(
+    { id, owner, client, token, grantedAt }: Entry,
+    public expiresAt: number,
+  ) {
+    this.id = id;
+    this.owner = owner;
+    this.client = client;
+    this.token = token;
+    this.grantedAt = grantedAt;
+  }
+}
+
 /** What is remembered of a grant that was ended early, for its holder's next renewal. */
 interface Ended {
   readonly reason: StoreLoss;
@@ -28,8 +48,6 @@ export type Listener = (event: StoreEvent) => void;
 /** What is granted, by key, how it has ended, and what clients are to be told of it. */
 export class MemoryGrants {
   readonly entries = new SlotMap<Entry>();
-  /** Released, but busy until they expire. */
-  readonly kept = new WeakSet<Entry>();
   readonly listeners = new Map<string, Listener>();
   /** Of all keys together, so that no key needs a counter of its own. */
   lastToken = 0;

@@ -5,7 +5,7 @@ import {
   type RenewReply,
   type Sharing,
 } from '../store.ts';
-import type { MemoryGrants } from './memory-grants.ts';
+import { KeptEntry, type MemoryGrants } from './memory-grants.ts';
 import type { MemoryQueues } from './memory-queues.ts';
 import { SharedKey } from './memory-shared-key.ts';
 
@@ -38,7 +38,7 @@ export class MemoryPermits {
       }
     } else {
       if (sharing.limit !== 1) return { granted: false, conflict: 1 };
-      if (entry.owner !== owner || grants.kept.has(entry)) {
+      if (entry.owner !== owner || entry instanceof KeptEntry) {
         const delay = queues.delay(key, client, now);
         return { granted: false, retryAfter: entry.expiresAt - now + delay };
       }

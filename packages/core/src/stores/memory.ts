@@ -16,7 +16,7 @@ import {
   type StoreCapabilities,
   type StoredGrant,
 } from '../store.ts';
-import { MemoryGrants, type Entry, type Listener } from './memory-grants.ts';
+import { KeptEntry, MemoryGrants, type Entry, type Listener } from './memory-grants.ts';
 import { MemoryPermits } from './memory-permits.ts';
 import { MemoryQueues } from './memory-queues.ts';
 import { SharedKey } from './memory-shared-key.ts';
@@ -119,7 +119,7 @@ export class MemoryStore implements LockStore {
     return requests.map(({ key, id, ttl }) => {
       const entry = grants.live(key, now);
       if (entry instanceof SharedKey) return this.permits.renew(entry, id, ttl, now);
-      if (entry === undefined || entry.id !== id || grants.kept.has(entry)) {
+      if (entry === undefined || entry.id !== id || entry instanceof KeptEntry) {
         return grants.ended.get(id)?.reason ?? (entry === undefined ? 'evicted' : 'stolen');
       }
       if (ttl > 0) entry.expiresAt = Math.max(entry.expiresAt, Math.ceil(now) + ttl);
@@ -136,8 +136,7 @@ export class MemoryStore implements LockStore {
       return this.permits.release(key, entry, id, clock.now(), keepFor, asks);
     }
     if (keepFor > 0) {
-      entry.expiresAt = Math.ceil(clock.now() + keepFor);
-      grants.kept.add(entry);
+      grants.entries.set(key, new KeptEntry(entry, Math.ceil(clock.now() + keepFor)));
     } else {
       this.free(key);
     }
@@ -252,7 +251,7 @@ export class MemoryStore implements LockStore {
     if (entry instanceof SharedKey) {
       return this.permits.decideBeside(request, entry, now) ?? this.decide(request, now);
     }
-    if (!grants.kept.has(entry)) {
+    if (!(entry instanceof KeptEntry)) {
       if (entry.id === id) {
         entry.expiresAt = Math.max(entry.expiresAt, Math.ceil(now) + ttl);
         return { granted: true, token: entry.token, tokens: 1 };
