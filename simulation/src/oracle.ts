@@ -86,11 +86,14 @@ export class Oracle implements LockStore {
 
   /** Nothing held, nobody waiting, nobody subscribed. */
   leftovers(): string[] {
-    const { entries, queues, listeners } = this.inner as unknown as {
-      entries: { entries(): Iterable<[string, Entry]> };
+    const { grants, queues } = this.inner as unknown as {
+      grants: {
+        entries: { entries(): Iterable<[string, Entry]> };
+        listeners: Map<string, unknown>;
+      };
       queues: { queues: Map<string, { registered: Map<string, number> }> };
-      listeners: Map<string, unknown>;
     };
+    const { entries, listeners } = grants;
     // Those that have run out go when somebody asks for the key.
     const registered = [...queues.queues.values()].flatMap((queue) =>
       [...queue.registered.values()].filter((until) => until > this.world.now),
@@ -250,9 +253,11 @@ export class Oracle implements LockStore {
 
   /** Who asks right after its release is not told that it is its turn. */
   private noteTurn({ key, id }: ReleaseRequest): void {
-    const { entries } = this.inner as unknown as {
-      entries: { get(key: string): Entry | undefined };
-    };
+    const { entries } = (
+      this.inner as unknown as {
+        grants: { entries: { get(key: string): Entry | undefined } };
+      }
+    ).grants;
     const client = this.grants.get(id)?.at(-1)?.client;
     if (client !== undefined && entries.get(key)?.reserved?.has(client) === true) {
       this.lines.woken(key, client);

@@ -9,7 +9,8 @@ import {
 import { KeyQueue } from '../../packages/core/src/acquire/key-queue.ts';
 import type { Waiter } from '../../packages/core/src/acquire/waiter.ts';
 import type { Grant } from '../../packages/core/src/hold/lease.ts';
-import type { SharedKey } from '../../packages/core/src/stores/memory-permits.ts';
+import { MemoryPermits } from '../../packages/core/src/stores/memory-permits.ts';
+import type { SharedKey } from '../../packages/core/src/stores/memory-shared-key.ts';
 import type { LinkedList } from '../../packages/core/src/util/linked-list.ts';
 import { patch, replaced, type Mutant } from './mutation.ts';
 import { maySeveralHold } from './schedule.ts';
@@ -17,10 +18,10 @@ import { maySeveralHold } from './schedule.ts';
 /** Its class is nobody else's business. */
 const MemoryStore = memoryStore().constructor as { readonly prototype: object };
 
-/** The private parts of the memory store. */
-interface StoreParts {
+/** The private parts of the memory store's permits. */
+interface PermitParts {
   readonly queues: { head(key: string, now: number): unknown };
-  lastToken: number;
+  readonly grants: { lastToken: number };
   grantPermit(request: AcquireRequest, sharing: Sharing, shared: SharedKey, now: number): object;
 }
 
@@ -51,9 +52,9 @@ export const permitMutants: readonly Mutant[] = [
     install: () => {
       const writers = new Set<string | undefined>();
       const ends = [
-        patch(MemoryStore, 'decideBeside', (original) => {
+        patch(MemoryPermits, 'decideBeside', (original) => {
           return function (
-            this: StoreParts,
+            this: PermitParts,
             request: AcquireRequest,
             shared: SharedKey,
             now: number,
@@ -74,7 +75,7 @@ export const permitMutants: readonly Mutant[] = [
             const writer = { limit: 1, weight: 1, shared: false };
             const reply = this.grantPermit(request, writer, shared, now);
             // It may pass its grant on.
-            this.lastToken += tokens - 1;
+            this.grants.lastToken += tokens - 1;
             return { ...reply, tokens };
           };
         }),
@@ -97,9 +98,9 @@ export const permitMutants: readonly Mutant[] = [
     name: 'a light permit passes those who wait for more room',
     caughtBy: ['overtaking'],
     install: () =>
-      patch(MemoryStore, 'decideAmong', (original) => {
+      patch(MemoryPermits, 'decideAmong', (original) => {
         return function (
-          this: StoreParts,
+          this: PermitParts,
           request: AcquireRequest,
           sharing: Sharing,
           shared: SharedKey,

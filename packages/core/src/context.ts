@@ -7,6 +7,7 @@ import { Renewer } from './hold/renewer.ts';
 import type { LockerSettings } from './options.ts';
 import { Releases } from './release/releases.ts';
 import { MAX_TOKENS, type LockStore, type MaybePromise, type StoreEvent } from './store.ts';
+import { MemoryStore } from './stores/memory.ts';
 import { Answers } from './util/answers.ts';
 import { Ids } from './util/ids.ts';
 import { Notices } from './util/notices.ts';
@@ -38,6 +39,8 @@ export class Context {
   readonly client: string;
   /** How many fencing tokens a grant is asked for: one more than it may be passed on. */
   readonly tokens: number;
+  /** The store, if it is the embedded one and goes by the clock of this locker. */
+  readonly embedded: MemoryStore | undefined;
   /** Whether it listens to the store, as it does from the first request on. */
   subscribed = false;
   private unsubscribe: (() => MaybePromise<void>) | undefined = undefined;
@@ -51,7 +54,7 @@ export class Context {
     this.events = new Events(settings.name, store.name, this.notices);
     this.timeouts = new Timeouts(this.time, true);
     this.limits = new Timeouts(this.time, false);
-    this.calls = new StoreCalls(this.time, this.timeouts, this.events, this.notices);
+    this.calls = new StoreCalls(this.time, this.timeouts, this.events);
     this.ids = new Ids(this.time);
     this.timings = new LeaseTimings(store, this.time, settings);
     this.queues = new KeyQueues(this);
@@ -59,6 +62,7 @@ export class Context {
     this.renewer = new Renewer(this);
     this.releases = new Releases(this);
     this.client = this.time.identity();
+    this.embedded = store instanceof MemoryStore && store.clock === clock ? store : undefined;
     this.tokens = Math.min((settings.handoff?.max ?? 0) + 1, MAX_TOKENS);
   }
 
@@ -80,15 +84,6 @@ export class Context {
   }
 
   private hear(event: StoreEvent): void {
-    this.notices.begin();
-    try {
-      this.dispatch(event);
-    } finally {
-      this.notices.end();
-    }
-  }
-
-  private dispatch(event: StoreEvent): void {
     switch (event.type) {
       case 'wake':
         this.queues.woken(event.key);

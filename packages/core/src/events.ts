@@ -168,7 +168,9 @@ export class Events {
   /** @param within the async context to publish in; default: the current one */
   emit<E extends keyof LockEvents>(event: E, details: Payload<E>, within?: AsyncContext): void {
     const payload = { locker: this.locker, store: this.store, ...details } as LockEvents[E];
-    this.notices.add(() => this.deliver(event, payload, within));
+    const observed = within === undefined && channels[event].hasSubscribers;
+    const context = observed ? AsyncLocalStorage.snapshot() : within;
+    this.notices.add(() => this.deliver(event, payload, context));
   }
 
   private deliver<E extends keyof LockEvents>(

@@ -49,8 +49,6 @@ import {
 import { KnownSettings } from './known-settings.ts';
 import { forceRelease, inspect, list } from './questions.ts';
 import { enclosingLocks, inScope, isInScope, type Enclosing, type Wanted } from './scope.ts';
-import type { MaybePromise } from './store.ts';
-import { isPromiseLike } from './util/promises.ts';
 import type { NamedKey } from './acquire/waiter.ts';
 import { INSPECT, inspected } from './util/inspection.ts';
 import { restacked } from './util/traces.ts';
@@ -93,7 +91,7 @@ export class HoldfastLocker implements Locker {
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
       const settings = options === undefined ? this.#waiting.defaults : this.#waiting.of(options);
-      return given(this.#begin(key, settings, true) as MaybePromise<Taken>, settings.signal);
+      return given(this.#start(key, settings, true) as Started<Taken>, settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -102,7 +100,7 @@ export class HoldfastLocker implements Locker {
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
       const settings = options === undefined ? this.#once.defaults : this.#once.of(options);
-      return given(this.#begin(key, settings, false), settings.signal);
+      return given(this.#start(key, settings, false), settings.signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -117,7 +115,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as LockOptions);
       const settings = chosen === undefined ? this.#waiting.defaults : this.#waiting.of(chosen);
-      return run(this.#begin(key, settings, true) as MaybePromise<Taken>, settings, callback);
+      return run(this.#start(key, settings, true) as Started<Taken>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -132,7 +130,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as TryLockOptions);
       const settings = chosen === undefined ? this.#once.defaults : this.#once.of(chosen);
-      return tryToRun(this.#begin(key, settings, false), settings, callback);
+      return tryToRun(this.#start(key, settings, false), settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -214,18 +212,7 @@ export class HoldfastLocker implements Locker {
    * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
    * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
    */
-  #begin(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
-    const { notices } = this.#context;
-    notices.begin();
-    try {
-      return this.#start(wanted, settings, demanding);
-    } finally {
-      // Whatever happens in the call, it returns before anybody is told.
-      notices.endLater();
-    }
-  }
-
-  #start(wanted: Key, settings: LockSettings, demanding: boolean): MaybePromise<Taken | null> {
+  #start(wanted: Key, settings: LockSettings, demanding: boolean): Started<Taken | null> {
     if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, demanding);
     let key = wanted as string;
     if (typeof wanted !== 'string' || wanted === '' || wanted.length > SHORT_KEY) {
@@ -243,11 +230,7 @@ export class HoldfastLocker implements Locker {
   }
 
   /** Each key has a limit of its own. */
-  #startLimited(
-    wanted: Key,
-    settings: LockSettings,
-    demanding: boolean,
-  ): MaybePromise<Taken | null> {
+  #startLimited(wanted: Key, settings: LockSettings, demanding: boolean): Started<Taken | null> {
     const keys = checkKeys(wanted, this.#context.settings.maxKeys);
     const all: readonly string[] = typeof wanted === 'string' ? [wanted] : wanted;
     if (all.length !== settings.sharings?.length) {
@@ -272,7 +255,7 @@ export class HoldfastLocker implements Locker {
     settings: LockSettings,
     demanding: boolean,
     each?: readonly LockSettings[],
-  ): MaybePromise<Taken | null> {
+  ): Started<Taken | null> {
     this.#checkOpen(keys[0]);
     const named = keys.map((key, index): NamedKey & Wanted => {
       return { key, stored: this.#name(key, settings), settings: each?.[index] ?? settings };
@@ -328,8 +311,11 @@ function conflictWith(
 /** What an acquisition comes to: a lock, or the use of one around it. */
 type Taken = Handle | JoinedLock;
 
+/** An acquisition: the lock, if it was there at once. */
+type Started<T> = T | Promise<T>;
+
 /** A lock, once there is one; errors that end the wait for it name those who await this. */
-async function awaited<L>(lock: PromiseLike<L>): Promise<L> {
+async function awaited<L>(lock: Promise<L>): Promise<L> {
   try {
     return await lock;
   } catch (error) {
@@ -339,10 +325,10 @@ async function awaited<L>(lock: PromiseLike<L>): Promise<L> {
 
 /** What a call for a lock answers: an abort counts until then, also where the lock was there at once. */
 function given<T extends Taken | null>(
-  taken: MaybePromise<T>,
+  taken: Started<T>,
   signal: AbortSignal | undefined,
 ): Promise<Lock | (T & null)> {
-  const isPending = isPromiseLike(taken);
+  const isPending = taken instanceof Promise;
   if (signal === undefined && !isPending) return Promise.resolve(handedOut(taken));
   const lock = isPending ? awaited(taken) : Promise.resolve(taken);
   return lock.then((held) =>
@@ -380,15 +366,16 @@ function endsWait(error: unknown): error is Error {
 
 /** Runs the work of `withLock` as soon as the lock is there, and releases it whatever becomes of that. */
 async function run<T>(
-  taken: MaybePromise<Taken>,
+  taken: Started<Taken>,
   { signal, throwIfLost }: LockSettings,
   work: LockCallback<T>,
 ): Promise<T> {
-  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
+  const lock = await (taken instanceof Promise ? awaited(taken) : taken);
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const own = lock instanceof JoinedLock ? undefined : lock;
-  if (own?.ended instanceof LockLostError && own.ended.reason === 'closed') {
+  const ended = own?.ended;
+  if (ended !== undefined && ended instanceof LockLostError && ended.reason === 'closed') {
     throw new LockerClosedError({ key: lock.key });
   }
   if (own !== undefined) own.running = true;
@@ -407,11 +394,11 @@ async function run<T>(
 }
 
 async function tryToRun<T>(
-  taken: MaybePromise<Taken | null>,
+  taken: Started<Taken | null>,
   settings: LockSettings,
   work: LockCallback<T>,
 ): Promise<Outcome<T>> {
-  const lock = await (isPromiseLike(taken) ? awaited(taken) : taken);
+  const lock = await (taken instanceof Promise ? awaited(taken) : taken);
   if (lock === null) return { acquired: false };
   return { acquired: true, value: await run(lock, settings, work) };
 }

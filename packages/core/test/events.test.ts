@@ -193,6 +193,7 @@ describe('warnings', () => {
     warn('HOLDFAST_ONE');
     warn('HOLDFAST_ONE');
     warn('HOLDFAST_TWO');
+    await settled();
     expect(told).toEqual(
       ['HOLDFAST_ONE', 'HOLDFAST_ONE', 'HOLDFAST_TWO', 'HOLDFAST_TWO'].map((code) => [
         `Look: ${code}.`,
@@ -217,6 +218,7 @@ describe('warnings', () => {
     await (await one.lock('k')).release();
     tell({ type: 'warning', code: 'HOLDFAST_ONE', message: 'Look.' });
     tell({ type: 'warning', code: 'HOLDFAST_TWO', message: 'Look.' });
+    await settled();
     expect(told.length).toBe(3);
   });
 });

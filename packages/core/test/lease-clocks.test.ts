@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { createLocker, LockLostError, memoryStore, type Clock, type Lock } from '../src/index.ts';
-import { bench, hear, variant, virtualClock } from './kit.ts';
+import {
+  createLocker,
+  LockLostError,
+  memoryStore,
+  type Clock,
+  type Lock,
+  type Locker,
+} from '../src/index.ts';
+import { bench, hear, variant, virtualClock, type VirtualClock } from './kit.ts';
 
 const DAY = 24 * 60 * 60 * 1_000;
 
@@ -259,5 +266,36 @@ describe('a machine that was suspended', () => {
     inner.suspend(60_000);
     lock.assertHeld();
     expect(lock.remaining).toBe(9_000);
+  });
+});
+
+describe('the embedded store', () => {
+  /** How long, in ms, a lock of the first locker is in the way of the second, if nobody renews it. */
+  async function busyFor(first: Locker, second: Locker, clocks: VirtualClock[]): Promise<number> {
+    await first.lock('k', { ttl: 1_000, renew: false });
+    let ms = 0;
+    for (; (await second.tryLock('k')) === null; ms += 10) {
+      for (const clock of clocks) await clock.advance(10);
+    }
+    return ms;
+  }
+
+  test('keeps a lock for its ttl where its clock is not that of the locker', async () => {
+    const [mine, theirs] = [virtualClock(), virtualClock()];
+    await theirs.advance(60_000);
+    const store = memoryStore({ clock: theirs });
+    const first = createLocker({ clock: mine, store });
+    const second = createLocker({ clock: theirs, store });
+    expect(await busyFor(first, second, [mine, theirs])).toBe(1_000);
+  });
+
+  test('keeps a lock for its ttl and no longer after the machine was suspended', async () => {
+    const clock = virtualClock();
+    const store = memoryStore({ clock });
+    const [first, second] = [createLocker({ clock, store }), createLocker({ clock, store })];
+    const before = await first.lock('j');
+    clock.suspend(5_000);
+    expect(before.remaining).toBe(4_000);
+    expect(await busyFor(first, second, [clock])).toBe(1_000);
   });
 });

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { channel } from 'node:diagnostics_channel';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
@@ -86,6 +87,36 @@ for (const [name, make] of Object.entries(stores)) {
       order.push('returned');
       await settled();
       expect(order.join()).toBe('returned,acquired,returned,not-acquired,returned,waiting');
+    });
+
+    test('the event of a release is told after the call has returned', async () => {
+      const one = make().locker();
+      const order: string[] = [];
+      const lock = await one.lock('k');
+      one.on('released', () => order.push('released'));
+      const released = lock.release();
+      order.push('returned');
+      await released;
+      order.push('confirmed');
+      expect(order).toEqual(['returned', 'released', 'confirmed']);
+    });
+
+    test('a release is published in the async context of its call, whoever else releases', async () => {
+      const one = make().locker();
+      const contexts = new AsyncLocalStorage<string>();
+      const seen: string[] = [];
+      const subscriber = (event: unknown): void => {
+        seen.push(`${(event as { key: string }).key} in ${contexts.getStore()}`);
+      };
+      const releases = channel('holdfast:released');
+      releases.subscribe(subscriber);
+      cleanups.push(() => releases.unsubscribe(subscriber));
+      const locks = await Promise.all(['a', 'b'].map((key) => one.lock(key)));
+      // In one turn, so that both are told together.
+      await Promise.all(
+        locks.map((lock) => contexts.run(`task ${lock.key}`, () => lock.release())),
+      );
+      expect(seen).toEqual(['a in task a', 'b in task b']);
     });
 
     test('an older handle of the same owner is told after the call that takes its lock over', async () => {

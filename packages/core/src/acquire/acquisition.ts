@@ -72,6 +72,8 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
       this.resolve = resolve;
       this.reject = reject;
     });
+    settings.context.queues.pending.append(this);
+    if (settings.signal !== undefined) listen(settings.signal, this);
   }
 
   /** The first of its keys. */
@@ -90,10 +92,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
 
   /** The caller's signal was aborted. */
   handleEvent(): void {
-    const { notices } = this.context;
-    notices.begin();
     this.end('aborted', () => this.reject(this.settings.signal?.reason));
-    notices.end();
   }
 
   /** The locker is closed. */
@@ -128,13 +127,6 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   failed(error: LockStoreError): void {
     // It may be about a request for many keys, or for another of ours, and be told to others too.
     this.end('store-error', () => this.rejectWith(copyOf(error, this.key)));
-  }
-
-  /** Makes it known, before it asks for anything. */
-  protected begin(): void {
-    const { context, settings } = this;
-    context.queues.pending.append(this);
-    if (settings.signal !== undefined) listen(settings.signal, this);
   }
 
   /** It has asked, and was not answered at once. */

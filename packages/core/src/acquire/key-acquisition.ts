@@ -3,8 +3,7 @@ import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
 import { announce, type Handle } from '../hold/lock-events.ts';
 import { HeldLock } from '../hold/lock.ts';
 import type { LockSettings } from '../options.ts';
-import type { AcquireReply, MaybePromise } from '../store.ts';
-import { isPromiseLike } from '../util/promises.ts';
+import type { AcquireReply } from '../store.ts';
 import type { Pending } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
 import { Acquisition } from './acquisition.ts';
@@ -22,7 +21,7 @@ export function acquire(
   key: string,
   stored: string,
   demanding: boolean,
-): MaybePromise<Handle | null> {
+): Handle | null | Promise<Handle | null> {
   const { time, queues, ids } = settings.context;
   const sentAt = time.now();
   if (queues.isTaken(stored, settings)) {
@@ -30,8 +29,9 @@ export function acquire(
   }
   const id = ids.next();
   const registers = queues.mayWait(settings);
-  const reply = ask(settings, stored, id, settings.storeOwner, registers);
-  if (isPromiseLike(reply)) {
+  const now = sentAt - time.suspended;
+  const reply = ask(settings, stored, id, settings.storeOwner, registers, undefined, now);
+  if ('then' in reply) {
     return new KeyAcquisition(settings, key, stored, demanding, sentAt, id).await(reply, registers);
   }
   if (!reply.granted) {
@@ -81,7 +81,6 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
 
   /** @param sent its first request, if it was answered already; else somebody is before it */
   wait(sent?: Sent): Promise<Handle | null> {
-    this.begin();
     this.context.queues.request(this.waiter, sent, sent === undefined);
     this.keepTrace();
     this.limit();
@@ -94,7 +93,6 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     const { storeTimeout } = settings.timing;
     this.reply = reply;
     this.registers = registers;
-    this.begin();
     if (registers) context.queues.alone.set(stored, this);
     context.calls.await(this, reply, storeTimeout, since);
     this.keepTrace();

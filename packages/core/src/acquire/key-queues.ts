@@ -214,20 +214,24 @@ export class KeyQueues implements AttemptListener {
 
   /** A waiter found its key busy. */
   private foundBusy(waiter: Waiter): void {
-    const current = this.limitFor(waiter.stored);
-    if (current !== undefined && current !== limitOf(waiter.settings)) {
-      waiter.conflict(current);
+    const other = this.otherLimitThan(waiter);
+    if (other !== undefined) {
+      waiter.conflict(other);
       return;
     }
     if (waiter.settings.wait > 0) this.lineUp(waiter);
     else waiter.busy();
   }
 
-  /** The limit of those of this process who hold a key or wait for it. */
-  private limitFor(stored: string): number | undefined {
+  /** The limit of those of this process who hold a key or wait for it, if it is not that of a waiter. */
+  private otherLimitThan({ stored, settings }: Waiter): number | undefined {
+    const limit = limitOf(settings);
     const lease = this.context.held.any(stored);
+    // Whether it is still held is of interest only where it would be in the way: to look costs two clocks.
+    if (lease !== undefined && limitOf(lease.settings) === limit) return undefined;
     const known = lease?.isHeld() === true ? lease : this.firstFor(stored);
-    return known && limitOf(known.settings);
+    const current = known && limitOf(known.settings);
+    return current === limit ? undefined : current;
   }
 
   private lineUp(waiter: Waiter): void {

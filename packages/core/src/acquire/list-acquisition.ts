@@ -40,7 +40,6 @@ export class ListAcquisition extends Acquisition implements PartHolder {
   }
 
   start(): Promise<Handle | null> {
-    this.begin();
     this.takeNext();
     this.keepTrace();
     this.limit();

@@ -24,8 +24,7 @@ export class HeldLocks {
 
   /** Anyone who holds a key, alone or beside others. */
   any(stored: string): Lease | undefined {
-    const [permit] = this.permits.get(stored)?.values() ?? [];
-    return this.leases.get(stored) ?? permit;
+    return this.leases.get(stored) ?? this.permits.get(stored)?.values().next().value;
   }
 
   /** The grant of this id. */

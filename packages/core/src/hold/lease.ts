@@ -79,10 +79,14 @@ export abstract class Lease {
   protected abstract lost(error: LockLostError): void;
 
   /** When its holder has held it for its maximum time. */
-  abstract get maxHoldAt(): number;
+  get maxHoldAt(): number {
+    return this.grantedAt + this.settings.maxHold;
+  }
 
   /** Until when the store keeps the key busy even if it is released before. */
-  abstract get keepUntil(): number;
+  get keepUntil(): number {
+    return this.grantedAt + this.settings.holdAtLeast;
+  }
 
   /** Whether it is prolonged, and not just watched. */
   get renews(): boolean {
@@ -163,14 +167,12 @@ export abstract class Lease {
 
   lose(reason: LossReason): void {
     if (this.ended !== undefined) return;
-    const { time, notices, held } = this.settings.context;
+    const { time, held } = this.settings.context;
     const heldFor = time.now() - this.grantedAt;
     const error = new LockLostError({ key: this.key, reason, heldFor });
-    notices.begin();
     this.ended = error;
     this.lost(error);
     held.remove(this);
-    notices.end();
   }
 }
 

@@ -5,7 +5,7 @@ import type { Lock } from '../types.ts';
 import { unlisten } from '../util/abort-listeners.ts';
 import type { HandleInternals } from './handle.ts';
 import { Released } from './lease.ts';
-import { fireSignal, newController, type Signalling } from './signal.ts';
+import { fireSignal, type Signalling } from './signal.ts';
 
 const LOSS_UNHEARD =
   'A lock was lost, and nobody could know: its holder goes on without it. Pass `lock.signal` to the work, ' +
@@ -37,16 +37,9 @@ export function announce(
   within?: AsyncContext,
 ): void {
   const { events } = lock.settings.context;
-  if (!events.heard('acquired')) return;
-  const about = { ...eventOf(lock), waited, waiter };
-  events.emit('acquired', about, within ?? events.contextOfCall());
-}
-
-/** The caller's own abort, of whose lock the renewal has ended. */
-export function tellAborted(lock: LockState): void {
-  // Made now if need be, so that a later release does not become its reason.
-  lock.controller ??= newController();
-  fireSignal(lock, lock.settings.context.notices);
+  if (events.heard('acquired')) {
+    events.emit('acquired', { ...eventOf(lock), waited, waiter }, within);
+  }
 }
 
 /** From now on a lock is released. */
@@ -54,7 +47,6 @@ export function endReleased(lock: LockState, now: number): void {
   const { context, signal } = lock.settings;
   if (signal !== undefined) unlisten(signal, lock);
   lock.ended = Released.done;
-  if (lock.controller !== undefined) fireSignal(lock, context.notices);
   if (!context.events.heard('released')) return;
   context.events.emit('released', { ...eventOf(lock), heldFor: now - lock.grantedAt });
 }

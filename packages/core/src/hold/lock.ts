@@ -7,7 +7,7 @@ import { Lease, ownerOf, Released, type Grant } from './lease.ts';
 import { HANDLE, type HandleInternals } from './handle.ts';
 import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
-import { endLost, endReleased, tellAborted } from './lock-events.ts';
+import { endLost, endReleased } from './lock-events.ts';
 import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
@@ -93,14 +93,6 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     return this.settings.signal;
   }
 
-  get maxHoldAt(): number {
-    return this.grantedAt + this.settings.maxHold;
-  }
-
-  get keepUntil(): number {
-    return this.grantedAt + this.settings.holdAtLeast;
-  }
-
   get handle(): this {
     return this;
   }
@@ -124,11 +116,9 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
   /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
-    const { notices } = this.settings.context;
-    notices.begin();
     this.setRenewing(false);
-    tellAborted(this);
-    notices.end();
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
   }
 
   dropped(): void {
@@ -149,12 +139,10 @@ export class HeldLock extends Lease implements Lock, Signalling, HandleInternals
     const { context } = this.settings;
     const now = context.time.checkedNow();
     if (this.isHeld(now)) {
-      const { notices } = context;
-      notices.begin();
       endReleased(this, now);
       const released = context.held.release(this, now);
       if (released instanceof Promise) this.ended = new Released(released);
-      notices.end();
+      if (this.controller !== undefined) signalOf(this);
       return released;
     }
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;

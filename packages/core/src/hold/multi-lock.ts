@@ -7,14 +7,12 @@ import { HANDLE_DROPPED, shownOf } from './lock-views.ts';
 import { INSPECT, inspected } from '../util/inspection.ts';
 import type { LockSettings } from '../options.ts';
 import { Lease, Released, type Grant } from './lease.ts';
-import { endLost, endReleased, tellAborted } from './lock-events.ts';
+import { endLost, endReleased } from './lock-events.ts';
 import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
-/** How long, in ms, an owner that takes over one key is waited for to take over the others. */
+/** For how long, in ms, keys are kept for an owner that takes them over one by one. */
 const TAKE_OVER = 1_000;
-/** How often, in ms, it is looked at whether it still does. */
-const LOOK_EVERY = 50;
 
 /** To whom a part belongs. */
 export interface PartHolder {
@@ -49,11 +47,13 @@ export class Part extends Lease {
     return this.handle === undefined || this.settings.renew;
   }
 
-  get maxHoldAt(): number {
+  // These count from the grant of the lock, which is that of the last key.
+
+  override get maxHoldAt(): number {
     return this.handle?.maxHoldAt ?? Infinity;
   }
 
-  get keepUntil(): number {
+  override get keepUntil(): number {
     return this.handle?.keepUntil ?? 0;
   }
 
@@ -188,11 +188,9 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   /** The caller's own abort: the lock is held on, but not renewed. */
   handleEvent(): void {
     if (this.ended !== undefined) return;
-    const { notices } = this.settings.context;
-    notices.begin();
     for (const part of this.parts) part.setRenewing(false);
-    tellAborted(this);
-    notices.end();
+    // Made now if need be, so that a later release does not become its reason.
+    signalOf(this);
   }
 
   dropped(): void {
@@ -212,33 +210,26 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   end(): MaybePromise<boolean> {
     if (this.ended instanceof Released) return this.ended.pending?.then(() => false) ?? false;
-    const { notices } = this.settings.context;
-    notices.begin();
-    const released = this.releaseAll();
-    notices.end();
-    return released;
-  }
-
-  private releaseAll(): MaybePromise<boolean> {
     const now = this.settings.context.time.checkedNow();
     const held = this.isHeld(now);
     if (held) endReleased(this, now);
-    const freed = this.lettable()
+    const freed = this.ownParts()
       .toReversed()
       .map((part) => part.finish());
-    if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
-    const released = Promise.all(freed.map(async (one) => one)).then(
-      (answers) => held && answers.every(Boolean),
-    );
-    if (held) this.ended = new Released(released);
-    return released;
+    const pending = freed.some((one) => one instanceof Promise)
+      ? Promise.all(freed.map(async (one) => one)).then((answers) => held && answers.every(Boolean))
+      : undefined;
+    if (held && pending !== undefined) this.ended = new Released(pending);
+    if (held && this.controller !== undefined) signalOf(this);
+    return pending ?? (held && freed.every(Boolean));
   }
 
   /** Losing one loses all. */
   partLost(error: LockLostError): void {
     if (this.ended !== undefined) return;
     const { key, reason, cause } = error;
-    const heldFor = this.settings.context.time.now() - this.grantedAt;
+    const { context } = this.settings;
+    const heldFor = context.time.now() - this.grantedAt;
     const renewed = this.parts.every((part) => part.renews);
     endLost(this, new LockLostError({ key, reason, heldFor, cause }), renewed);
     // These two end for all parts alike, and leave the holder what the leases have left.
@@ -247,6 +238,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     } else if (reason === 'superseded') {
       // An embedded store answers for all keys before that, whoever asks.
       void Promise.resolve().then(() => this.letGo());
+      context.time.after(TAKE_OVER, () => this.letGo(), true);
     } else {
       this.letGo();
     }
@@ -254,29 +246,23 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   /** Gives back what is still held of a lock that is lost. */
   private letGo(): void {
-    const { notices } = this.settings.context;
-    notices.begin();
-    for (const part of this.lettable()) if (part.ended === undefined) void part.finish();
-    notices.end();
+    for (const part of this.ownParts()) if (part.ended === undefined) void part.finish();
   }
 
   /**
-   * The keys that may be given back. Its owner takes over key by key, past any queue: nobody is to get in
-   * between, nor is a key to be kept from its owner by our `holdAtLeast`.
+   * The keys that may be given back: not those that our owner is about to take over, for a while. They would
+   * go to whoever waits for them, or be kept for the rest of our `holdAtLeast`.
    */
-  private lettable(): readonly Part[] {
-    const { owner, context } = this.settings;
-    const { time, queues } = context;
-    const loss = this.ended instanceof LockLostError ? this.ended : undefined;
-    if (owner === undefined || loss?.reason !== 'superseded') return this.parts;
-    if (time.now() - this.grantedAt - loss.heldFor >= TAKE_OVER) return this.parts;
-    const resumed = new Set<string>();
-    for (let { first: one } = queues.pending; one !== undefined; one = one.next) {
-      if (one.settings.owner === owner) for (const key of one.keys) resumed.add(key);
+  private ownParts(): readonly Part[] {
+    const { ended, grantedAt } = this;
+    const { context, owner } = this.settings;
+    if (!(ended instanceof LockLostError) || ended.reason !== 'superseded') return this.parts;
+    if (context.time.now() >= grantedAt + ended.heldFor + TAKE_OVER) return this.parts;
+    const wanted = new Set<string>();
+    for (let { first: one } = context.queues.pending; one !== undefined; one = one.next) {
+      if (one.settings.owner === owner) for (const key of one.keys) wanted.add(key);
     }
-    const others = this.parts.filter(({ key }) => !resumed.has(key));
-    if (others.length < this.parts.length) time.after(LOOK_EVERY, () => this.letGo(), true);
-    return others;
+    return this.parts.filter(({ key }) => !wanted.has(key));
   }
 
   private isHeld(now = this.settings.context.time.checkedNow()): boolean {

@@ -20,13 +20,17 @@ export function endReason(handle: Signalling): LockLostError | LockReleasedError
   return new LockReleasedError({ key: handle.key });
 }
 
+/**
+ * The signal of a handle, made when it is first asked for. It is aborted at once if there is a reason: for
+ * whoever asks, and where the holder himself has ended what it stands for.
+ */
 export function signalOf(handle: Signalling): AbortSignal {
   const controller = (handle.controller ??= newController());
   if (!controller.signal.aborted) abort(controller, abortReason(handle));
   return controller.signal;
 }
 
-export function newController(): AbortController {
+function newController(): AbortController {
   const controller = new AbortController();
   // Work may fan out: as many listen as there are parts of it, and Node is not to take that for a leak.
   setMaxListeners(0, controller.signal);

@@ -5,22 +5,18 @@ const LAST_CALL = 1_000;
 
 /** Closes a locker. Never rejects. */
 export async function closeLocker(context: Context, drain: number): Promise<void> {
-  context.notices.begin();
   const { pending } = context.queues;
   for (let { first } = pending; first !== undefined; first = pending.first) {
     first.close();
   }
-  context.notices.endLater();
   if (drain > 0 && context.held.size > 0) await drained(context, drain);
   context.releases.hurry();
-  context.notices.begin();
   const leases = [...context.held.values()];
   const handles = new Set(leases.map((lease) => lease.handle));
   for (const lease of leases) lease.lose('closed');
   for (const handle of handles) {
     if (handle?.running === false) void handle.end();
   }
-  context.notices.endLater();
   await atMost(context, LAST_CALL, context.releases.settled());
   await atMost(context, LAST_CALL, context.stop());
 }

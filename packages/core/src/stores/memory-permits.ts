@@ -1,144 +1,211 @@
-import { MAX_HOLDERS_SHOWN, type Sharing, type StoredHolder } from '../store.ts';
-import type { Client, Entry } from './memory.ts';
+import {
+  RESERVATION,
+  type AcquireReply,
+  type AcquireRequest,
+  type RenewReply,
+  type Sharing,
+} from '../store.ts';
+import { KeptEntry, type MemoryGrants } from './memory-grants.ts';
+import type { MemoryQueues } from './memory-queues.ts';
+import { SharedKey } from './memory-shared-key.ts';
 
-/** So many readers more fit beside one. */
-const ANY_NUMBER = 1_000;
-
-/** A grant beside others. */
-export interface Permit {
-  readonly id: string;
-  readonly owner: string;
-  readonly client: Client;
-  readonly token: number;
-  readonly grantedAt: number;
-  readonly weight: number;
-  expiresAt: number;
-  /** Released, but its room is taken until it expires. */
-  kept: boolean;
-}
-
-/** Room for a client that was woken. */
-interface Reservation {
-  readonly weight: number;
-  readonly expiresAt: number;
-}
-
-/**
- * A key that several may hold: with a limit above 1, or by readers. It stands in the place of a single
- * grant from the first permit to the last, and so has an entry's fields, with which nobody's id and nobody's
- * owner is the same.
- */
-export class SharedKey implements Entry {
-  readonly id = '';
-  readonly owner = '';
-  readonly permits = new Map<string, Permit>();
-  /** By client. */
-  readonly reserved = new Map<string, Reservation>();
-  /** When the last of all this has run out; never too early. */
-  expiresAt = 0;
-  /** When the next of all this runs out; never too late. */
-  nextEnd = Infinity;
-  /** Those with an owner that is not their id. */
-  private readonly owned = new Map<string, Permit>();
-  /** The weight of all permits and reservations. */
-  private used = 0;
-
+/** The keys that several hold, each with a permit. */
+export class MemoryPermits {
   constructor(
-    readonly limit: number,
-    readonly client: Client,
-    readonly token: number,
-    readonly grantedAt: number,
+    private readonly grants: MemoryGrants,
+    private readonly queues: MemoryQueues,
   ) {}
 
-  get isEmpty(): boolean {
-    return this.permits.size === 0 && this.reserved.size === 0;
+  /** A key that several hold, if it is one, without what has run out. */
+  shared(key: string, now: number): SharedKey | undefined {
+    const entry = this.grants.live(key, now);
+    if (!(entry instanceof SharedKey)) return undefined;
+    if (entry.endExpired(now)) this.serve(key, now);
+    return this.grants.entries.get(key) === entry ? entry : undefined;
   }
 
-  /** How much weight fits beside what there is. */
-  get room(): number {
-    return this.limit === 1 ? ANY_NUMBER : this.limit - this.used;
-  }
-
-  /** Whether a permit fits beside what there is, less `spare`. Who wants the key alone has no `sharing`. */
-  fits(sharing: Sharing | undefined, spare = 0): boolean {
-    if (sharing?.limit !== this.limit) return false;
-    return sharing.shared || this.used - spare + sharing.weight <= this.limit;
-  }
-
-  add(permit: Permit): void {
-    this.permits.set(permit.id, permit);
-    if (permit.owner !== permit.id) this.owned.set(permit.owner, permit);
-    this.used += permit.weight;
-    this.endsAt(permit.expiresAt);
-  }
-
-  remove(permit: Permit): void {
-    if (!this.permits.delete(permit.id)) return;
-    if (this.owned.get(permit.owner) === permit) this.owned.delete(permit.owner);
-    this.used -= permit.weight;
-  }
-
-  reserve(client: string, weight: number, expiresAt: number): void {
-    this.reserved.set(client, { weight, expiresAt });
-    this.used += weight;
-    this.endsAt(expiresAt);
-  }
-
-  /** @returns whether there was a reservation */
-  unreserve(client: string): boolean {
-    const reservation = this.reserved.get(client);
-    if (reservation === undefined) return false;
-    this.reserved.delete(client);
-    this.used -= reservation.weight;
-    return true;
-  }
-
-  /** What an owner holds and may take over. */
-  of(owner: string): Permit | undefined {
-    const permit = this.owned.get(owner);
-    return permit?.kept === true ? undefined : permit;
-  }
-
-  /** Something in it ends then. */
-  endsAt(at: number): void {
-    this.expiresAt = Math.max(this.expiresAt, at);
-    this.nextEnd = Math.min(this.nextEnd, at);
+  /** Who wants a permit. */
+  decide(request: AcquireRequest, sharing: Sharing, now: number): AcquireReply {
+    const { grants, queues } = this;
+    const { key, owner, client, wait } = request;
+    const shared = this.shared(key, now);
+    if (shared !== undefined) return this.decideAmong(request, sharing, shared, now);
+    const entry = grants.live(key, now);
+    if (entry === undefined) {
+      const turn = queues.turn(key, now);
+      if (turn !== undefined && !(turn === client && wait)) {
+        return { granted: false, retryAfter: queues.reservedUntil(key) - now };
+      }
+    } else {
+      if (sharing.limit !== 1) return { granted: false, conflict: 1 };
+      if (entry.owner !== owner || entry instanceof KeptEntry) {
+        const delay = queues.delay(key, client, now);
+        return { granted: false, retryAfter: entry.expiresAt - now + delay };
+      }
+      grants.endEarly(key, entry, 'superseded');
+    }
+    const by = grants.clientOf(request);
+    const first = new SharedKey(sharing.limit, by, grants.lastToken + 1, Math.floor(now));
+    grants.entries.set(key, first);
+    return this.grantPermit(request, sharing, first, now);
   }
 
   /**
-   * Drops what has run out.
+   * Who wants a key alone that is shared by others.
    *
-   * @returns whether anything had
+   * @returns `undefined` if it is not shared any more
    */
-  endExpired(now: number): boolean {
-    if (now < this.nextEnd) return false;
-    const before = this.permits.size + this.reserved.size;
-    this.nextEnd = Infinity;
-    for (const permit of this.permits.values()) {
-      if (permit.expiresAt <= now) this.remove(permit);
-      else this.nextEnd = Math.min(this.nextEnd, permit.expiresAt);
+  decideBeside(request: AcquireRequest, shared: SharedKey, now: number): AcquireReply | undefined {
+    const { key, client, wait } = request;
+    if (this.shared(key, now) !== shared) return undefined;
+    if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
+    // What it was woken for, it does not want any more.
+    if (wait && shared.unreserve(client)) {
+      this.serve(key, now);
+      if (this.grants.entries.get(key) !== shared) return undefined;
     }
-    for (const [client, { expiresAt }] of this.reserved) {
-      if (expiresAt <= now) this.unreserve(client);
-      else this.nextEnd = Math.min(this.nextEnd, expiresAt);
-    }
-    return this.permits.size + this.reserved.size < before;
+    return { granted: false, retryAfter: shared.expiresAt - now };
   }
 
-  /** The first of those who hold it, the oldest first. */
-  shown(now: number, wallAhead: number): StoredHolder[] {
-    const shown: StoredHolder[] = [];
-    for (const { owner, client, token, grantedAt, expiresAt } of this.permits.values()) {
-      if (shown.length === MAX_HOLDERS_SHOWN) break;
-      if (expiresAt <= now) continue;
-      shown.push({
-        owner,
-        label: client.label,
-        fencingToken: token,
-        since: Math.round(grantedAt + wallAhead),
-        remaining: expiresAt - now,
-      });
+  renew(shared: SharedKey, id: string, ttl: number, now: number): RenewReply {
+    const permit = shared.permits.get(id);
+    if (permit === undefined || permit.expiresAt <= now || permit.kept) {
+      return this.grants.ended.get(id)?.reason ?? 'evicted';
     }
-    return shown;
+    if (ttl > 0) {
+      permit.expiresAt = Math.max(permit.expiresAt, Math.ceil(now) + ttl);
+      shared.endsAt(permit.expiresAt);
+    }
+    return 'renewed';
+  }
+
+  /** @param asks whether its client asks for the key by itself right after this */
+  release(
+    key: string,
+    shared: SharedKey,
+    id: string,
+    now: number,
+    keepFor: number,
+    asks: boolean,
+  ): boolean {
+    const permit = shared.permits.get(id);
+    if (permit === undefined) return false;
+    if (keepFor > 0) {
+      permit.kept = true;
+      permit.expiresAt = Math.ceil(now + keepFor);
+      shared.endsAt(permit.expiresAt);
+      return true;
+    }
+    shared.remove(permit);
+    this.serve(key, now, asks ? permit.client.id : undefined);
+    this.grants.flush();
+    return true;
+  }
+
+  forceRelease(key: string, owner: string | undefined, now: number): boolean {
+    const shared = this.shared(key, now);
+    let found = false;
+    for (const permit of shared?.permits.values() ?? []) {
+      if (owner !== undefined && permit.owner !== owner) continue;
+      found = true;
+      this.grants.endEarly(key, permit, 'forced');
+      shared?.remove(permit);
+    }
+    this.serve(key, now);
+    this.grants.flush();
+    return found;
+  }
+
+  /**
+   * Serves those who wait for a key, whatever they want it for, as far as there is room.
+   *
+   * @param asking the client that asks by itself, and need not be woken
+   */
+  serve(key: string, now: number, asking?: string): void {
+    const { grants, queues } = this;
+    const entry = grants.live(key, now);
+    if (!(entry instanceof SharedKey)) {
+      if (entry === undefined) queues.turn(key, now);
+      return;
+    }
+    for (;;) {
+      if (entry.isEmpty) {
+        grants.entries.delete(key);
+        queues.turn(key, now);
+        return;
+      }
+      const head = queues.head(key, now);
+      if (head === undefined) return;
+      const { client, sharing } = head;
+      const conflicts = (sharing?.limit ?? 1) !== entry.limit;
+      if (!conflicts && !entry.fits(sharing)) return;
+      queues.remove(key, client);
+      // One with another limit is to ask, and hear of it.
+      if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
+      if (client !== asking) grants.tell(client, { type: 'wake', key });
+    }
+  }
+
+  private decideAmong(
+    request: AcquireRequest,
+    sharing: Sharing,
+    shared: SharedKey,
+    now: number,
+  ): AcquireReply {
+    const { queues } = this;
+    const { key, id, owner, client, wait, ttl } = request;
+    // Its turn is over with this request, whatever comes of it.
+    const woken = wait && shared.unreserve(client);
+    if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
+    const same = shared.permits.get(id);
+    if (same !== undefined && !same.kept) {
+      same.expiresAt = Math.max(same.expiresAt, Math.ceil(now) + ttl);
+      shared.endsAt(same.expiresAt);
+      // A request that came late: another acquisition of its client may be in line.
+      if (wait) queues.forget(client, key, id);
+      if (woken) this.serve(key, now);
+      return { granted: true, token: same.token, tokens: 1 };
+    }
+    const own = shared.of(owner);
+    if (own !== undefined && shared.fits(sharing, own.weight)) {
+      this.grants.endEarly(key, own, 'superseded');
+      shared.remove(own);
+      return this.grantPermit(request, sharing, shared, now);
+    }
+    const head = queues.head(key, now);
+    const itsTurn = woken || head === undefined || (wait && head.client === client);
+    if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
+    if (woken) this.serve(key, now);
+    return { granted: false, retryAfter: shared.nextEnd - now + (itsTurn ? 0 : RESERVATION) };
+  }
+
+  private grantPermit(
+    request: AcquireRequest,
+    { weight }: Sharing,
+    shared: SharedKey,
+    now: number,
+  ): AcquireReply {
+    const { grants, queues } = this;
+    const { key, id, owner, ttl, client, wait } = request;
+    if (wait) {
+      queues.remove(key, client);
+      queues.forget(client, key, id);
+    }
+    grants.ended.delete(id);
+    const token = grants.lastToken + 1;
+    grants.lastToken = token;
+    shared.add({
+      id,
+      owner,
+      client: grants.clientOf(request),
+      token,
+      grantedAt: Math.floor(now),
+      expiresAt: Math.ceil(now) + ttl,
+      weight,
+      kept: false,
+    });
+    this.serve(key, now);
+    const room = queues.head(key, now) === undefined ? shared.room : 0;
+    return { granted: true, token, tokens: 1, room };
   }
 }

@@ -2,7 +2,6 @@ import type { Timeout, Timeouts } from './timeouts.ts';
 import { LockStoreError, type StorePhase } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { MaybePromise } from '../store.ts';
-import type { Notices } from './notices.ts';
 import { isPromiseLike } from './promises.ts';
 import type { Time } from './time.ts';
 import { traceHere, withTrace } from './traces.ts';
@@ -66,7 +65,6 @@ export class StoreCalls {
     private readonly time: Time,
     private readonly timeouts: Timeouts,
     private readonly events: Events,
-    private readonly notices: Notices,
   ) {}
 
   send<T>(call: StoreCall<T>): void {
@@ -114,26 +112,16 @@ export class StoreCalls {
 
   /** Waits for the answer to a request that was sent at `sentAt`, for `timeout` ms. */
   await<T>(pending: Pending<T>, reply: PromiseLike<T>, timeout: number, sentAt: number): void {
-    const { timeouts, notices } = this;
+    const { timeouts } = this;
     timeouts.start(pending, timeout, sentAt);
     reply.then(
       (answer) => {
-        notices.begin();
-        try {
-          if (timeouts.end(pending)) pending.answered(answer);
-          else pending.late(answer);
-        } finally {
-          notices.end();
-        }
+        if (timeouts.end(pending)) pending.answered(answer);
+        else pending.late(answer);
       },
       (error: unknown) => {
         if (!timeouts.end(pending)) return;
-        notices.begin();
-        try {
-          pending.errored(this.errorFrom(pending.phase, pending.key, error));
-        } finally {
-          notices.end();
-        }
+        pending.errored(this.errorFrom(pending.phase, pending.key, error));
       },
     );
   }

@@ -19,7 +19,8 @@ export interface Alarm {
  * also when somebody sets it, so only the boot clock's word counts as time that has passed.
  */
 export class Time {
-  private suspended = 0;
+  /** How long the machine was suspended since this was made, in ms: so far is {@link now} ahead of the clock. */
+  suspended = 0;
   /**
    * From which step of the wall clock on, in ms, the boot clock is asked whether the machine slept. Also
    * of a step back, which may be a sleep and a clock that was set back by more than that.
@@ -75,12 +76,8 @@ export class Time {
           return;
         }
         this.vital.delete(alarm);
-        this.notices.begin();
-        try {
-          callback();
-        } finally {
-          this.notices.end();
-        }
+        callback();
+        this.notices.deliver();
       }, delay);
       if (!this.vital.has(alarm)) alarm.timer.unref?.();
     };
