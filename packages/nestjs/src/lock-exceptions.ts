@@ -28,7 +28,7 @@ const MOST_WARNINGS = 100;
 export class LockExceptions {
   private readonly settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions;
   private readonly warnings = new Set<string>();
-  /** What the `exceptionFactory` has left as it is: an error passes here where it arises, and where it leaves. */
+  /** Errors that the `exceptionFactory` left as they are: they come here again as they leave their handler. */
   private readonly left = new WeakSet<LockError>();
 
   constructor(settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions) {
