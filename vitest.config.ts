@@ -64,10 +64,13 @@ const projectOn = (
   },
 });
 
-/** Each file in a process of its own: Nest's tests look at whether the process has an application. */
-const isolated = <T extends { test: object }>(one: T) => ({
+/** Its files share processes, and none sees the applications of another. */
+const freshly = <T extends { test: object }>(one: T) => ({
   ...one,
-  test: { ...one.test, isolate: true },
+  test: {
+    ...one.test,
+    setupFiles: [`${import.meta.dirname}/packages/nestjs/test/kit/fresh-process.ts`],
+  },
 });
 
 /** What befalls a client, of whichever library. */
@@ -178,10 +181,10 @@ export default defineConfig({
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('report-service', 'apps/report-service'),
       onServers('nestjs-payments', 'apps/nestjs-payments'),
-      isolated(project('nestjs', 'packages/nestjs', [servers, packed])),
-      ...onNewestNode('nestjs').map(isolated),
-      isolated(projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' })),
-      isolated(projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' })),
+      freshly(project('nestjs', 'packages/nestjs', [servers, packed])),
+      ...onNewestNode('nestjs').map(freshly),
+      freshly(projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' })),
+      freshly(projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' })),
     ],
   },
 });

@@ -1,10 +1,14 @@
 import type { Lease } from '../../packages/core/src/hold/lease.ts';
-import type { Oracle } from './oracle.ts';
+import { checkBeside } from './beside.ts';
+import type { KnownGrant, Oracle } from './oracle.ts';
 import type { Process } from './process.ts';
 import { violated } from './violation.ts';
 
 /** Timers come with whole ms, so a signal may be so much late. */
 const TICK = 1;
+
+/** So many ms more or less cannot be told on a wall clock: the ms since 1970 are a large number. */
+const GRAIN = 0.001;
 
 /** The private parts of an engine's time, to know it without moving it. */
 interface TimeParts {
@@ -14,13 +18,21 @@ interface TimeParts {
   readonly noticeable: number;
 }
 
-interface Held {
+/** A lease that somebody holds, as it was seen last. */
+interface Seen {
   readonly lease: Lease;
   readonly process: Process;
+  readonly grant: KnownGrant;
+  /** When it was to end, at the latest. */
+  end: number;
   /** The process's own time, as `assertHeld()` would see it now. */
-  readonly now: number;
+  now: number;
   /** ms that its machine slept, too short to notice. */
-  readonly unnoticed: number;
+  unnoticed: number;
+  /** Of the last look at which it was held. */
+  look: number;
+  /** One that holds the same key. */
+  beside: Seen | undefined;
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
@@ -30,130 +42,117 @@ export function marginOf(ttl: number): number {
 
 /** Checks after every step what must be true of all processes together. */
 export class Invariants {
-  /** When each lease was seen to end last. */
-  private readonly ends = new WeakMap<Lease, number>();
-  /** Leases that were held at the last look, and those that have ended. */
-  private held: ReadonlySet<Lease> = new Set();
+  /** Those that are held. */
+  private readonly seen = new Map<Lease, Seen>();
+  /** Those that have ended. */
   private readonly over = new WeakSet<Lease>();
+  /** By key: the last one of its holders who passes `assertHeld()`. */
+  private readonly holders = new Map<string, Seen>();
   /** The last token that was seen of each grant. */
-  private readonly tokens = new Map<string, number>();
+  private readonly tokens = new Map<KnownGrant, number>();
+  private looks = 0;
 
   constructor(
     private readonly oracle: Oracle,
     private readonly processes: readonly Process[],
   ) {}
 
+  /** It runs after each of very many steps, and so makes nothing that it can do without. */
   check(): void {
-    const held = new Set<Lease>();
-    const holders = new Map<string, Held[]>();
+    this.looks += 1;
+    const { holders } = this;
+    holders.clear();
     for (const process of this.processes) {
       if (process.context.held.size === 0) continue;
-      const time = timeOf(process);
+      const { now, unnoticed } = timeOf(process);
       for (const lease of process.context.held.values()) {
-        const one = { lease, process, ...time };
-        held.add(lease);
-        this.checkOne(one);
-        if (passes(one)) addTo(holders, lease.stored, one);
+        const seen = this.seen.get(lease) ?? this.begins(lease, process);
+        seen.look = this.looks;
+        seen.now = now;
+        seen.unnoticed = unnoticed;
+        checkOne(seen);
+        if (!passes(seen)) continue;
+        seen.beside = holders.get(lease.stored);
+        holders.set(lease.stored, seen);
       }
     }
-    this.checkEnded(held);
-    for (const [key, all] of holders) {
-      if (all.length > 1) this.checkOverlap(key, all);
-      for (const one of all) this.checkBelief(key, one);
+    for (const [lease, { look }] of this.seen) {
+      if (look === this.looks) continue;
+      this.seen.delete(lease);
+      this.over.add(lease);
     }
-  }
-
-  /** What has ended stays so. */
-  private checkEnded(held: ReadonlySet<Lease>): void {
-    for (const lease of this.held) {
-      if (!held.has(lease)) this.over.add(lease);
+    for (const [key, last] of holders) {
+      if (last.beside !== undefined) checkOverlap(key, last);
+      for (let one: Seen | undefined = last; one !== undefined; one = one.beside) {
+        this.checkBelief(key, one);
+      }
     }
-    for (const lease of held) {
-      if (this.over.has(lease)) violated('never-revived', `${lease.key} is held again`);
-    }
-    this.held = held;
-  }
-
-  private checkOne({ lease, process, now }: Held): void {
-    const signalPoint = lease.endsAt - marginOf(lease.settings.timing.ttl);
-    if (!process.machine.paused && now > signalPoint + TICK && !process.machine.catchingUp) {
-      violated('signal-fired', `held ${now - signalPoint} ms after its signal point`);
-    }
-    const end = this.ends.get(lease);
-    if (end !== undefined && lease.endsAt < end - 1) {
-      violated('never-shortened', `a lease that ended at ${end} now ends at ${lease.endsAt}`);
-    }
-    this.ends.set(lease, Math.max(end ?? 0, lease.endsAt));
-    if (end === undefined) this.checkToken(lease);
   }
 
   /** A new holder has a token of its grant, larger than all that were seen of it before. */
-  private checkToken(lease: Lease): void {
-    const { id, token } = lease;
+  private begins(lease: Lease, process: Process): Seen {
+    const { id, token, endsAt } = lease;
+    // What has ended stays so.
+    if (this.over.has(lease)) violated('never-revived', `${lease.key} is held again`);
     const grant = this.oracle.grantOf(id, token);
     if (grant === undefined) violated('token-of-grant', `${token} was never granted to it`);
-    const seen = `${id} ${grant.token}`;
-    const last = this.tokens.get(seen) ?? 0;
+    const last = this.tokens.get(grant) ?? 0;
     if (token <= last) violated('token-of-grant', `${token} after ${last}`);
-    this.tokens.set(seen, token);
-  }
-
-  /**
-   * A holder is beside those before it only if their locks can be shared so, or their leases ended early.
-   */
-  private checkOverlap(key: string, held: readonly Held[]): void {
-    const byToken = held.toSorted((a, b) => a.lease.token - b.lease.token);
-    const valid: Lease[] = [];
-    for (const { lease } of byToken) {
-      this.checkBeside(key, lease, valid);
-      if (this.oracle.grantOf(lease.id, lease.token)?.endedEarly !== true) valid.push(lease);
-    }
-  }
-
-  private checkBeside(key: string, lease: Lease, others: readonly Lease[]): void {
-    const tokens = [...others, lease].map(({ token }) => token).join(', ');
-    const { sharing } = lease.settings;
-    let weight = sharing?.weight ?? 1;
-    for (const other of others) {
-      const its = other.settings.sharing;
-      if (sharing === undefined && its === undefined) {
-        violated('exclusion', `${key} is held with the tokens ${tokens}`);
-      }
-      if (sharing?.shared === true && its?.shared === true) continue;
-      if (sharing?.shared === true || its?.shared === true) {
-        violated('readers', `${key}: a writer is not alone, ${tokens}`);
-      }
-      if (sharing === undefined || its?.limit !== sharing.limit) {
-        violated('weight', `${key} is held with different limits, ${tokens}`);
-      }
-      weight += its.weight;
-      if (weight > sharing.limit) violated('weight', `${key}: ${weight} of ${sharing.limit}`);
-    }
+    this.tokens.set(grant, token);
+    const never = { now: 0, unnoticed: 0, look: 0, beside: undefined };
+    const seen = { lease, process, grant, end: endsAt, ...never };
+    this.seen.set(lease, seen);
+    return seen;
   }
 
   /** What a holder believes to have, the server grants: unless the lease was ended early. */
-  private checkBelief(key: string, { lease, now, unnoticed }: Held): void {
-    const grant = this.oracle.grantOf(lease.id, lease.token);
-    if (grant === undefined || grant.endedEarly) return;
+  private checkBelief(key: string, { lease, grant, now, unnoticed }: Seen): void {
+    if (grant.endedEarly) return;
     const current = this.oracle.holders(key).find(({ token }) => token === grant.token);
-    if (unnoticed > marginOf(lease.settings.timing.ttl) / 2) {
-      violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
-    }
+    checkSleep(lease, unnoticed);
     // The margin covers the rest.
     const believed = lease.endsAt - now - unnoticed;
     if (current === undefined) {
       violated('belief', `${key} is believed to be held for ${believed} ms, and is not`);
     }
-    if (current.remaining < believed - 0.001) {
-      violated('belief', `${key}: ${believed} ms are believed, ${current.remaining} are left`);
+    const left = current.ends - this.oracle.now;
+    if (left < believed - 0.001) {
+      violated('belief', `${key}: ${believed} ms are believed, ${left} are left`);
     }
   }
 }
 
-function addTo(holders: Map<string, Held[]>, key: string, one: Held): void {
-  const others = holders.get(key);
-  if (others === undefined) holders.set(key, [one]);
-  else others.push(one);
+/** A sleep that takes more than half of the safety margin is noticed. */
+export function checkSleep({ settings }: Lease, unnoticed: number): void {
+  if (unnoticed > marginOf(settings.timing.ttl) / 2 + GRAIN) {
+    violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
+  }
+}
+
+function checkOne(seen: Seen): void {
+  const { lease, process, now, end } = seen;
+  const { endsAt } = lease;
+  const late = now - (endsAt - marginOf(lease.settings.timing.ttl));
+  if (late > TICK && !process.machine.paused && !process.machine.catchingUp) {
+    violated('signal-fired', `held ${late} ms after its signal point`);
+  }
+  if (endsAt < end - 1) {
+    violated('never-shortened', `a lease that ended at ${end} now ends at ${endsAt}`);
+  }
+  seen.end = Math.max(end, endsAt);
+}
+
+/**
+ * A holder is beside those before it only if their locks can be shared so, or their leases ended early.
+ */
+function checkOverlap(key: string, last: Seen): void {
+  const all: Seen[] = [];
+  for (let one: Seen | undefined = last; one !== undefined; one = one.beside) all.unshift(one);
+  const valid: Lease[] = [];
+  for (const { lease, grant } of all.toSorted((a, b) => a.lease.token - b.lease.token)) {
+    checkBeside(key, lease, valid);
+    if (!grant.endedEarly) valid.push(lease);
+  }
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
@@ -167,6 +166,6 @@ export function timeOf({ context, machine }: Process): { now: number; unnoticed:
   return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
 }
 
-export function passes({ lease, now }: Pick<Held, 'lease' | 'now'>): boolean {
+export function passes({ lease, now }: Pick<Seen, 'lease' | 'now'>): boolean {
   return lease.ended === undefined && now < lease.signalPoint && now < lease.maxHoldAt;
 }

@@ -31,8 +31,17 @@ export interface KnownGrant {
 interface Holder {
   readonly owner: string;
   readonly token: number;
-  readonly remaining: number;
+  /** By the world's clock; the store has whole ms. */
+  readonly ends: number;
 }
+
+/** Those who hold a key until one of them does no more, or a request changes something. */
+interface SeenHolders {
+  readonly holders: readonly Holder[];
+  readonly until: number;
+}
+
+const NOBODY: readonly Holder[] = [];
 
 /** The one server of a simulation, and what it alone knows. */
 export class Oracle implements LockStore {
@@ -40,6 +49,8 @@ export class Oracle implements LockStore {
   readonly grants = new Map<string, KnownGrant[]>();
   /** By key, the oldest first. */
   private readonly granted = new Map<string, KnownGrant[]>();
+  /** By key, if somebody holds it: after most steps they are the same as before. */
+  private readonly seen = new Map<string, SeenHolders>();
   private readonly lines: Lines;
   private readonly inner: LockStore;
   private readonly known: LockStore['capabilities'];
@@ -68,6 +79,11 @@ export class Oracle implements LockStore {
     return this.known;
   }
 
+  /** The time by which holders end. */
+  get now(): number {
+    return this.world.now;
+  }
+
   /** Nothing held, nobody waiting, nobody subscribed. */
   leftovers(): string[] {
     const { entries, queues, listeners } = this.inner as unknown as {
@@ -94,11 +110,17 @@ export class Oracle implements LockStore {
 
   /** The current grants of a key, and when they end. */
   holders(key: string): readonly Holder[] {
+    const { now } = this.world;
+    const seen = this.seen.get(key);
+    if (seen !== undefined && now < seen.until) return seen.holders;
     const info = this.inner.inspect({ key, client: '' }) as StoredGrant | null;
-    if (info === null) return [];
-    return (info.holders ?? [info]).map(({ owner, fencingToken, remaining = 0 }) => {
-      return { owner, token: fencingToken, remaining };
+    if (info === null) return NOBODY;
+    const holders = (info.holders ?? [info]).map(({ owner, fencingToken, remaining = 0 }) => {
+      return { owner, token: fencingToken, ends: Math.round(now + remaining) };
     });
+    const until = Math.min(...holders.map(({ ends }) => ends));
+    this.seen.set(key, { holders, until });
+    return holders;
   }
 
   /** The grant that a token belongs to. */
@@ -135,6 +157,7 @@ export class Oracle implements LockStore {
   acquire(request: AcquireRequest): AcquireReply {
     const { key, id, client, wait, owner } = request;
     const before = this.holders(key);
+    this.seen.delete(key);
     const reply = this.inner.acquire(request) as AcquireReply;
     if (!reply.granted) {
       if (wait && reply.conflict === undefined) this.lines.register(key, client);
@@ -142,10 +165,10 @@ export class Oracle implements LockStore {
       this.lines.wakeUpsAreOver();
       return reply;
     }
-    const known = this.grants.get(id) ?? [];
+    const known = listIn(this.grants, id);
     if (known.some((grant) => grant.token === reply.token)) return reply;
     const { token } = reply;
-    const granted = this.granted.get(key) ?? [];
+    const granted = listIn(this.granted, key);
     const last = granted.at(-1);
     if (last !== undefined && token < last.token + last.tokens) {
       const details = `${token} was granted after ${last.token} + ${last.tokens}`;
@@ -157,18 +180,20 @@ export class Oracle implements LockStore {
     if (wait) this.lines.remove(key, client);
     this.lines.wakeUpsAreOver();
     const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
-    this.grants.set(id, [...known, grant]);
-    this.granted.set(key, [...granted, grant]);
+    known.push(grant);
+    granted.push(grant);
     this.tally.count('grants');
     if (request.sharing !== undefined) this.tally.count('permits');
     return reply;
   }
 
   renew(requests: readonly RenewRequest[]): readonly RenewReply[] {
+    for (const { key } of requests) this.seen.delete(key);
     return this.inner.renew(requests) as readonly RenewReply[];
   }
 
   release(request: ReleaseRequest): boolean {
+    this.seen.delete(request.key);
     const freed = this.inner.release(request) as boolean;
     if (request.asks === true) this.noteTurn(request);
     this.lines.wakeUpsAreOver();
@@ -176,6 +201,7 @@ export class Oracle implements LockStore {
   }
 
   refresh(client: string, keys: readonly string[]): readonly number[] {
+    for (const key of keys) this.seen.delete(key);
     const hints = this.inner.refresh?.(client, keys) as readonly number[];
     for (const key of keys) this.lines.register(key, client);
     this.lines.wakeUpsAreOver();
@@ -183,6 +209,7 @@ export class Oracle implements LockStore {
   }
 
   leave(client: string, key: string): void {
+    this.seen.delete(key);
     void this.inner.leave?.(client, key);
     this.lines.remove(key, client);
     this.lines.wakeUpsAreOver();
@@ -205,6 +232,7 @@ export class Oracle implements LockStore {
 
   forceRelease(key: string, owner?: string): boolean {
     this.endEarly(key, owner);
+    this.seen.delete(key);
     const forced = this.inner.forceRelease(key, owner) as boolean;
     this.lines.wakeUpsAreOver();
     return forced;
@@ -236,6 +264,12 @@ export class Oracle implements LockStore {
     const all = [...permits.values(), ...(reserved?.values() ?? [])];
     return all.some(({ expiresAt }) => expiresAt > this.world.now);
   }
+}
+
+function listIn(lists: Map<string, KnownGrant[]>, name: string): KnownGrant[] {
+  let list = lists.get(name);
+  if (list === undefined) lists.set(name, (list = []));
+  return list;
 }
 
 interface Entry {

@@ -162,19 +162,7 @@ export const permitMutants: readonly Mutant[] = [
   {
     name: 'a leader believes what it was told last',
     caughtBy: ['leadership'],
-    install: () => {
-      const { prototype } = campaigns();
-      const known = Object.getOwnPropertyDescriptor(prototype, 'isLeader') as PropertyDescriptor;
-      Object.defineProperty(prototype, 'isLeader', {
-        configurable: true,
-        get(this: { readonly lock: unknown }) {
-          return this.lock !== undefined;
-        },
-      });
-      return () => {
-        Object.defineProperty(prototype, 'isLeader', known);
-      };
-    },
+    install: leadsByWhatItWasTold,
   },
 ];
 
@@ -183,4 +171,19 @@ function campaigns(): { readonly prototype: object } {
   const signal = AbortSignal.abort();
   const candidate = elect({} as Locker, 'nobody', { signal, onElected: () => {} });
   return candidate.constructor;
+}
+
+/** A candidate takes itself for the leader as long as it has a lock, whether or not that is held. */
+export function leadsByWhatItWasTold(): () => void {
+  const { prototype } = campaigns();
+  const known = Object.getOwnPropertyDescriptor(prototype, 'isLeader') as PropertyDescriptor;
+  Object.defineProperty(prototype, 'isLeader', {
+    configurable: true,
+    get(this: { readonly lock: unknown }) {
+      return this.lock !== undefined;
+    },
+  });
+  return () => {
+    Object.defineProperty(prototype, 'isLeader', known);
+  };
 }

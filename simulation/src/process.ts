@@ -84,7 +84,8 @@ export class Process {
     store: LockStore,
     private readonly misbehaviour?: Misbehaviour,
   ) {
-    this.context = new Context(store, resolveLockerOptions({ name, ttl: 1_000 }), this.machine);
+    const ttl = Math.max(1_000, store.capabilities.minTtl);
+    this.context = new Context(store, resolveLockerOptions({ name, ttl }), this.machine);
     this.locker = new HoldfastLocker(this.context);
     this.locker.on('lost', ({ reason }) => tally.count(`lost ${reason}`));
     this.locker.on('handoff', () => tally.count('hand-offs'));

@@ -33,7 +33,7 @@ export interface Task {
 }
 
 /** One who campaigns for the leadership, for so many ms. */
-interface Election {
+export interface Election {
   readonly at: number;
   readonly process: number;
   readonly ms: number;
@@ -81,9 +81,9 @@ export const LONGEST_HOLD = 1_500;
 /** The key of the leadership; no task wants it. */
 export const LEADER = 'leader';
 /** Those that several may hold: readers, or as many as the name says. */
-const SEVERAL = ['readers', 'limit-2', 'limit-5'];
+export const SEVERAL: readonly string[] = ['readers', 'limit-2', 'limit-5'];
 /** Callers do not agree on its limit. */
-const DISPUTED = 'disputed';
+export const DISPUTED = 'disputed';
 
 export function maySeveralHold(key: string): boolean {
   return SEVERAL.includes(key) || key === DISPUTED;
@@ -158,7 +158,7 @@ export function crowdOf(
 }
 
 /** A few who campaign at about the same time. */
-function electionsOf(world: World, calmAt: number, processes: number): Election[] {
+export function electionsOf(world: World, calmAt: number, processes: number): Election[] {
   if (world.chance(0.5)) return [];
   return Array.from({ length: world.between(2, 4) }, (): Election => {
     const at = world.between(0, 2_000);

@@ -100,7 +100,11 @@ class Simulation {
     trace?.begin(() => world.now, this.schedule, this.processes);
     this.unsubscribe = misbehaving ? listenOnChannels(this.processes) : () => {};
     this.invariants = new Invariants(this.oracle, this.processes);
-    this.deeds = new Deeds(world, this.oracle, this.tally);
+    this.deeds = new Deeds(
+      world,
+      this.tally,
+      (term) => this.oracle.grantAt(LEADER, term)?.endedEarly === true,
+    );
   }
 
   async run(): Promise<void> {
@@ -272,11 +276,15 @@ export async function simulate(seed: number, options: SimulationOptions = {}): P
   const rejections: unknown[] = [];
   const note = (reason: unknown): void => void rejections.push(reason);
   process.on('unhandledRejection', note);
+  const { stackTraceLimit } = Error;
+  // Nobody reads the stacks of the errors that users get here, and they take a fifth of the time.
+  Error.stackTraceLimit = 0;
   try {
     await simulation.run();
     // Node tells of them when it has nothing else to do, and a run leaves it no time.
     await new Promise((resolve) => setImmediate(resolve));
   } finally {
+    Error.stackTraceLimit = stackTraceLimit;
     process.off('unhandledRejection', note);
     simulation.unsubscribe();
   }

@@ -22,6 +22,7 @@ export type Invariant =
   | 'told'
   | 'durable'
   | 'kept'
+  | 'counted'
   | 'prompt'
   | 'patience'
   | 'budget'

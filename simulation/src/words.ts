@@ -27,6 +27,7 @@ export const INVARIANTS: Readonly<Record<Invariant, string>> = {
   told: 'Whoever has lost a lock learns of it, at the latest when its lease ends.',
   durable: 'What was granted durably survives a failover.',
   kept: 'With `holdAtLeast`, nobody else gets the lock before that time is over.',
+  counted: 'What the permits of a key weigh is what the store takes off its limit.',
   prompt: 'A key that is free does not keep those waiting who want it.',
   patience: 'A wait without a limit goes on while the servers can be reached.',
   budget: 'A lock that nobody else wants costs two scripts.',

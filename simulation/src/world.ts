@@ -3,7 +3,8 @@ import { seededRandom } from '@holdfast/testing';
 interface Happening {
   readonly at: number;
   readonly order: number;
-  readonly run: () => void;
+  /** Nothing once it is cancelled. */
+  run: (() => void) | undefined;
 }
 
 /** Virtual time and chance, the same for the same seed. */
@@ -13,7 +14,6 @@ export class World {
   private count = 0;
   /** A binary heap: what happens first is on top. */
   private readonly heap: Happening[] = [];
-  private readonly cancelled = new Set<Happening>();
 
   constructor(readonly seed: number) {
     this.random = seededRandom(seed);
@@ -46,7 +46,7 @@ export class World {
   }
 
   cancel(happening: Happening): void {
-    this.cancelled.add(happening);
+    happening.run = undefined;
   }
 
   /** Lets things happen, one at a time, each with all that follows from it. */
@@ -62,7 +62,7 @@ export class World {
             return;
           }
           this.now = next.at;
-          next.run();
+          next.run?.();
           // A tick that is asked for by a microtask comes when no microtask is left.
           queueMicrotask(() => process.nextTick(step));
         } catch (error) {
@@ -90,7 +90,7 @@ export class World {
       const [top] = this.heap;
       if (top === undefined || top.at > until) return undefined;
       this.removeTop();
-      if (!this.cancelled.delete(top)) return top;
+      if (top.run !== undefined) return top;
     }
   }
 

@@ -23,7 +23,8 @@ import type { ManyCall } from '../../packages/redis/src/scripts/script.ts';
 import { SortedSet } from '../src/stack/dataset.ts';
 import { LuaRuntime, ReplyError, Status, type Reply } from '../src/stack/lua.ts';
 import type { Link } from '../src/stack/network.ts';
-import { RedisServer, SERVER_ORIGIN } from '../src/stack/server.ts';
+import { RedisServer } from '../src/stack/server.ts';
+import { SERVER_ORIGIN } from '../src/stack/stack-server.ts';
 import { World } from '../src/world.ts';
 
 /** `DIFFERENTIAL_SEEDS=200` for more than the tests run each time. */
@@ -71,6 +72,7 @@ class Model {
       const ends = this.server.data.expiryOf(key) ?? -1;
       if (typeof value === 'string') return [value, ends];
       if (value instanceof Map) return [Object.fromEntries(value), ends];
+      if (!(value instanceof SortedSet)) throw new Error(`${key} is no value of Redis.`);
       return [value.sorted().flatMap((member) => [member, String(value.get(member))]), ends];
     });
   }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { rewriterOf, stackMutants, type StackMutant } from '../src/stack/mutants.ts';
+import { stackPermitMutants } from '../src/stack/permit-mutants.ts';
 import { simulateStack } from '../src/stack/simulate.ts';
 import type { Invariant } from '../src/violation.ts';
 import { firstNoticed } from './noticed.ts';
@@ -27,7 +28,7 @@ describe('the simulation of the whole stack', { timeout: 300_000 }, () => {
     vi.restoreAllMocks();
   });
 
-  for (const mutant of stackMutants) {
+  for (const mutant of [...stackMutants, ...stackPermitMutants]) {
     test(`notices that ${mutant.name} (${mutant.topology})`, async () => {
       expect(mutant.caughtBy).toContain(await noticed(mutant));
     });

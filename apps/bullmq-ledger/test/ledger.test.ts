@@ -58,12 +58,12 @@ async function left(pid: number | undefined): Promise<string[]> {
 }
 
 test(
-  'it balances 2,000 transfers on a Redis that is given, and leaves nothing there',
+  'it balances its transfers on a Redis that is given, and leaves nothing there',
   { timeout },
   async () => {
-    const result = await start({ REDIS_URL: redis.url });
+    const result = await start({ REDIS_URL: redis.url, LEDGER_TRANSFERS: '500' });
     expectGood(result);
-    expect(result.stdout).toMatch(/^2,000 transfers/);
+    expect(result.stdout).toMatch(/^500 transfers/);
     expect(await left(result.pid)).toEqual([]);
   },
 );
@@ -71,7 +71,7 @@ test(
 describe('the ledger', () => {
   test('it starts a redis-server itself', { timeout }, async () => {
     const PATH = `${dirname(redisBinary())}:${process.env['PATH']}`;
-    const result = await start({ REDIS_URL: '', PATH, LEDGER_TRANSFERS: '300' });
+    const result = await start({ REDIS_URL: '', PATH, LEDGER_TRANSFERS: '150' });
     expect(result.stdout).toContain('on a redis-server of its own');
     expectGood(result);
   });

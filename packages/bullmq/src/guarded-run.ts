@@ -22,7 +22,7 @@ import {
 } from './deferral.ts';
 import { checkKey, checkOutcome, type Settings } from './options.ts';
 import type { Line } from './order/line.ts';
-import type { Place } from './order/place.ts';
+import { Place } from './order/place.ts';
 import type { JobRun, JobRuns } from './runs.ts';
 import type { GuardedProcessor, LockedOutcome } from './types.ts';
 
@@ -48,7 +48,7 @@ export class GuardedRun {
     cancellation: AbortSignal | undefined,
   ) {
     this.run = shared.runs.begin(job, cancellation);
-    this.place = shared.line?.place(job);
+    this.place = shared.line && new Place(shared.line, job);
   }
 
   async start(): Promise<unknown> {
@@ -100,6 +100,7 @@ export class GuardedRun {
 
   private async acquire(key: Key): Promise<Lock> {
     const { locker, ttl, maxHold, owner, wait, limit } = this.shared.settings;
+    const { place } = this;
     const { queueQualifiedName, id } = this.job;
     const { signal } = this.run;
     // Not the run's own signal, which would end the renewal of a lock whose work goes on.
@@ -107,19 +108,30 @@ export class GuardedRun {
     const cancel = (): void => asking.abort(signal.reason);
     if (signal.aborted) cancel();
     else signal.addEventListener('abort', cancel, { once: true });
+    const options: LockOptions = {
+      ttl,
+      maxHold,
+      limit,
+      signal: asking.signal,
+      owner: owner === 'job' ? `bullmq:${queueQualifiedName}:${id}` : undefined,
+      // A worker that was started under a lock is no part of what runs under it.
+      reentry: 'ignore',
+    };
     try {
-      const left = (await this.place?.enter(key, wait, signal)) ?? wait;
-      const options: LockOptions = {
-        ttl,
-        wait: left,
-        maxHold,
-        limit,
-        signal: asking.signal,
-        owner: owner === 'job' ? `bullmq:${queueQualifiedName}:${id}` : undefined,
-        // A worker that was started under a lock is no part of what runs under it.
-        reentry: 'ignore',
-      };
-      return await locker.lock(key, options);
+      if (place === undefined) return await locker.lock(key, { ...options, wait });
+      for (let left = wait; ;) {
+        left = await place.enter(key, left, signal);
+        // A job that may wait for its locks would not give them back at once.
+        const early = left > 0 ? undefined : locker.lock(key, { ...options, wait: 0 });
+        early?.catch(() => {});
+        if (await place.isNext())
+          return await (early ?? locker.lock(key, { ...options, wait: left }));
+        await early?.then(
+          (lock) => lock.release(),
+          () => {},
+        );
+        place.yielded();
+      }
     } finally {
       signal.removeEventListener('abort', cancel);
     }
@@ -133,7 +145,8 @@ export class GuardedRun {
       throw await this.park(place, error, outcome === 'latest');
     }
     await place?.leave(outcome === 'fail' && this.holds(error));
-    if (outcome === 'fail') throw error;
+    // A queue that was full is told as what it is.
+    if (outcome === 'fail') throw error.cause instanceof LockQueueFullError ? error.cause : error;
     if (outcome === 'skip') return undefined;
     if (typeof outcome === 'object' && 'value' in outcome) return outcome.value;
     const { settings, since } = this.shared;

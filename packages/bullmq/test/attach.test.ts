@@ -4,7 +4,7 @@ import { LockAbortedError, LockLostError } from '@holdfast/core';
 import { guard, type StrictGuardOptions } from '@holdfast/bullmq';
 import type { Queue, Worker } from 'bullmq';
 import { describe, expect, test, vi } from 'vitest';
-import { add, completed, gate, jobNow, Site, until, type Data, type Gate } from './kit/index.ts';
+import { add, completed, jobNow, Site, until, type Data, type Gate } from './kit/index.ts';
 
 const site = new Site();
 
@@ -24,7 +24,7 @@ function twoWorkers(
   const workers = [0, 1].map((index) => {
     const given = { locker: site.locker(), key: 'k', delay: 100, ...options(index) };
     const guarded = guard(given, async (_job, _token, signal, lock) => {
-      const run = { token: lock.fencingToken, signal, end: gate() };
+      const run = { token: lock.fencingToken, signal, end: site.gate() };
       runs.push(run);
       await run.end.opened;
       return runs.indexOf(run);
@@ -74,7 +74,7 @@ describe('when BullMQ loses its lock of a job', () => {
     const queue = site.queue();
     const locker = site.locker();
     const runs: AbortSignal[] = [];
-    const end = gate();
+    const end = site.gate();
     const guarded = guard({ locker, key: 'k' }, async (_job, _token, signal) => {
       runs.push(signal);
       await end.opened;
@@ -86,7 +86,7 @@ describe('when BullMQ loses its lock of a job', () => {
     });
     guarded.attach(worker)();
     guarded.attach(site.worker(site.queue(), guarded));
-    const told = gate();
+    const told = site.gate();
     worker.on('lockRenewalFailed', () => told.open());
     const job = await add(queue, { key: 'k' });
     await until(() => runs.length === 1);
@@ -158,7 +158,7 @@ test('a run of a job that is started again in the same process is told', async (
   const locker = site.locker();
   const signals: AbortSignal[] = [];
   const queue = site.queue();
-  const end = gate();
+  const end = site.gate();
   const guarded = guard({ locker, key: () => null }, async (_job, _token, signal) => {
     signals.push(signal);
     await end.opened;

@@ -1,6 +1,6 @@
 // Jobs that find their key taken, without `order`.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LockNotAcquiredError } from '@holdfast/core';
+import { LockNotAcquiredError, LockQueueFullError } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
 import { describe, expect, test } from 'vitest';
 import type { Job } from 'bullmq';
@@ -199,6 +199,22 @@ describe('a deferral', () => {
     await held.release();
     await completed(queue, 3);
     expect((await jobsOf(queue)).map(({ attemptsMade }) => attemptsMade)).toEqual([1, 1, 1]);
+  });
+
+  test("is no deferral with `onLocked: 'fail'`: the job fails because too many wait", async () => {
+    const queue = site.queue();
+    const locker = site.locker({ maxWaiters: 0 });
+    const held = await locker.lock('k');
+    const options = { locker, key: 'k', wait: 60_000, onLocked: 'fail' } as const;
+    site.worker(
+      queue,
+      guard(options, async () => {}),
+    );
+    const job = await add(queue, { key: 'k' });
+    await until(async () => (await queue.getFailedCount()) === 1);
+    const { failedReason } = await jobNow(queue, job);
+    expect(failedReason).toBe(new LockQueueFullError({ limit: 0, option: 'maxWaiters' }).message);
+    await held.release();
   });
 
   test('is lost to a job that deduplication puts in its place, and no lock stays behind', async () => {

@@ -6,14 +6,14 @@ import { guard } from '@holdfast/bullmq';
 import { lockRoute } from '@holdfast/express';
 import express from 'express';
 import { expect, test } from 'vitest';
-import { addMany, completed, gate, Log, Site, until } from './kit/index.ts';
+import { addMany, completed, Log, Site, until } from './kit/index.ts';
 
 const site = new Site();
 
 test('a route and a worker that take the same key exclude each other', async () => {
   const queue = site.queue();
   const log = new Log();
-  const first = gate();
+  const first = site.gate();
   const app = express();
   const key = 'account:7';
   app.post('/pay', lockRoute({ locker: site.locker(), key, wait: 30_000 }), async (_req, res) => {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { guard } from '@holdfast/bullmq';
 import { FlowProducer, type Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobNow, jobsOf, Log, range, until, type Data } from './kit/index.ts';
+import { add, completed, jobNow, jobsOf, Log, range, until, type Data } from './kit/index.ts';
 import { logging, NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -112,7 +112,7 @@ describe('a worker that closes', () => {
     const guarded = guard(ordered ? { ...options, order } : options, async () => {});
     let starts = 0;
     const worker = site.worker(queue, guarded, { concurrency: 2 });
-    const closing = gate();
+    const closing = site.gate();
     worker.on('active', () => {
       starts += 1;
       if (starts === 10) closing.open();

@@ -10,7 +10,7 @@ import {
 import { guard, type GuardOptions } from '@holdfast/bullmq';
 import { DelayedError, UnrecoverableError, WaitingChildrenError, Worker } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobNow, Site, until, type Data } from './kit/index.ts';
+import { add, completed, jobNow, Site, until, type Data } from './kit/index.ts';
 
 const site = new Site();
 
@@ -221,9 +221,9 @@ describe('the signal', () => {
   test('aborts when the job is cancelled; the lock is held until the work ends, then free', async () => {
     const queue = site.queue();
     const locker = site.locker();
-    const started = gate();
-    const aborted = gate();
-    const end = gate();
+    const started = site.gate();
+    const aborted = site.gate();
+    const end = site.gate();
     let reason: unknown;
     const worker = site.worker(
       queue,
@@ -274,7 +274,7 @@ describe('the signal', () => {
   test('aborts when the lock is lost, and the next holder has a larger token', async () => {
     const queue = site.queue();
     const locker = site.locker();
-    const lost = gate();
+    const lost = site.gate();
     const runs: { token: number; reason?: unknown }[] = [];
     site.worker(
       queue,

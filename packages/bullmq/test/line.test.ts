@@ -3,7 +3,7 @@ import { LockArgumentError } from '@holdfast/core';
 import { guard, type Guard } from '@holdfast/bullmq';
 import { UnrecoverableError, type Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobNow, range, until, type Data } from './kit/index.ts';
+import { add, completed, jobNow, range, until, type Data } from './kit/index.ts';
 import { NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -22,10 +22,11 @@ describe('behind a job that fails', () => {
       ran.push(job.data.n ?? 0);
       if (job.data.n === 1 && job.attemptsMade < failures) throw error;
     };
-    await add(queue, { key: 'k', n: 1 }, { attempts, backoff: onFailure === 'hold' ? 200 : 2_000 });
-    for (const n of [2, 3]) await add(queue, { key: 'k', n });
-    // On a busy machine a wake-up was seen to be lost here, once in ten runs: it costs the safety delay.
-    const given = site.options(queue, { order, delay: 500 });
+    // A key of its own: what jobs of another queue release is noticed only after the safety delay.
+    const key = queue.name;
+    await add(queue, { key, n: 1 }, { attempts, backoff: onFailure === 'hold' ? 200 : 2_000 });
+    for (const n of [2, 3]) await add(queue, { key, n });
+    const given = site.options(queue, { order });
     site.worker(queue, guard(given, processor), { concurrency: 3 });
     await until(
       async () => (await queue.getCompletedCount()) + (await queue.getFailedCount()) === 3,
@@ -119,7 +120,7 @@ describe('`line` of a guard', () => {
   test('tells who runs and who waits, since when, from any process', async () => {
     const queue = site.queue();
     const begun = Date.now();
-    const end = gate();
+    const end = site.gate();
     const guarded: Guard<Data> = guard<Data>(site.options(queue), () => end.opened);
     const other = guard<Data>(site.options(queue), async () => {});
     expect(await other.line('k')).toEqual({ key: 'k', running: [], waiting: [], total: 0 });
@@ -164,7 +165,7 @@ describe('`line` of a guard', () => {
 describe('a parked job', () => {
   test('shows dashboards that it waits, and begins without that', async () => {
     const queue = site.queue();
-    const end = gate();
+    const end = site.gate();
     const progress: unknown[] = [];
     site.worker(
       queue,

@@ -4,7 +4,7 @@ import { guard } from '@holdfast/bullmq';
 import type { Job } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobsOf, Log, range, until, type Data } from './kit/index.ts';
+import { add, completed, jobsOf, Log, range, until, type Data } from './kit/index.ts';
 import { OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -19,7 +19,7 @@ describe(`while a key is held for ${HELD} ms`, () => {
       const queue = site.queue(`long-hold-${who.replace(' ', '-')}-${process.pid}`);
       const key = `key of ${who}`;
       const log = new Log();
-      const started = gate();
+      const started = site.gate();
       const processor = async (job: Job<Data>): Promise<void> => {
         const done = log.begin(job.data);
         started.open();

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { guard, type OrderRedis } from '@holdfast/bullmq';
 import type { Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, gate, jobNow, jobsOf, range, until, type Data } from './kit/index.ts';
+import { add, completed, jobNow, jobsOf, range, until, type Data } from './kit/index.ts';
 import { logging, NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
 import { Log } from './kit/index.ts';
 
@@ -111,7 +111,7 @@ test('a burst of 3,000 jobs does not hold up the first job of another key', asyn
   await queue.addBulk(bulk(3_000, () => 'burst'));
   await add(queue, { key: 'other', n: 0 });
   let starts = 0;
-  const before = gate();
+  const before = site.gate();
   let seen = Infinity;
   const worker = site.worker(
     queue,
@@ -187,11 +187,43 @@ test('the commands that a job costs do not grow with the number of jobs that run
   expect(many).toBeLessThanOrEqual(few * 1.25);
 });
 
+describe('a job that is started before another one of its key, and tells its key later,', () => {
+  test.each(['defer', 'skip', 'fail'] as const)(
+    "runs first, without a start in vain (onLocked: '%s')",
+    async (onLocked) => {
+      const queue = site.queue();
+      const log = new Log();
+      const slow = site.gate();
+      const locker = site.locker();
+      // The second job has asked for its lock by then.
+      locker.on('acquired', () => slow.open());
+      const key = async (job: Job<Data>): Promise<string> => {
+        if (job.data.n === 1) await slow.opened;
+        return job.data.key;
+      };
+      const jobs = [];
+      for (const n of [1, 2]) jobs.push(await add(queue, { key: 'k', n }));
+      site.worker(queue, guard(site.options(queue, { locker, key, onLocked }), logging(log, 20)), {
+        concurrency: 2,
+      });
+      const ended = async (): Promise<number> =>
+        (await queue.getCompletedCount()) + (await queue.getFailedCount());
+      await until(async () => (await ended()) === 2);
+      expect(log.ended).toEqual(onLocked === 'defer' ? [1, 2] : [1]);
+      const [first, second] = await Promise.all(jobs.map((job) => jobNow(queue, job)));
+      expect(first?.attemptsStarted).toBe(1);
+      expect(second?.attemptsStarted).toBeLessThanOrEqual(2);
+      expect(await queue.getFailedCount()).toBe(onLocked === 'fail' ? 1 : 0);
+      expect(await locker.inspect('k')).toBeNull();
+    },
+  );
+});
+
 test.each(['a job', 'other code'])(
   'jobs whose key is held by %s are looked after without a start, and start three times at most',
   async (who) => {
     const queue = site.queue();
-    const [started, end] = [gate(), gate()];
+    const [started, end] = [site.gate(), site.gate()];
     const lock = who === 'a job' ? undefined : await site.locker().lock('k');
     const log = new Log();
     const processor = async (job: Job<Data>): Promise<void> => {
@@ -278,7 +310,7 @@ describe('a job with hostile data', () => {
 
 test('a job that never tells its key is given up by those behind it', async () => {
   const queue = site.queue();
-  const stuck = gate();
+  const stuck = site.gate();
   const key = async (job: Job<Data>): Promise<string> => {
     if (job.data.n === 0) await stuck.opened;
     return job.data.key;

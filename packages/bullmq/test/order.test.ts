@@ -4,17 +4,7 @@ import { createLocker, memoryStore } from '@holdfast/core';
 import { guard } from '@holdfast/bullmq';
 import type { Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import {
-  add,
-  addMany,
-  completed,
-  gate,
-  jobsOf,
-  Log,
-  range,
-  until,
-  type Data,
-} from './kit/index.ts';
+import { add, addMany, completed, jobsOf, Log, range, until, type Data } from './kit/index.ts';
 import { logging, parked, settled, startsOf, OrderedSite } from './kit/ordered.ts';
 
 const site = new OrderedSite();
@@ -59,7 +49,7 @@ describe('jobs of a key', () => {
   test('run in the order in which they were started, whoever tells its key first', async () => {
     const queue = site.queue();
     const log = new Log();
-    const slow = gate();
+    const slow = site.gate();
     // The first job is started first, and its worker takes its time before it asks.
     const key = async (job: Job<Data>): Promise<string> => {
       if (job.data.n === 1) await slow.opened;
@@ -81,7 +71,7 @@ describe('jobs of a key', () => {
   test('are not held up by a job of the same queue that is not guarded, if its key is another', async () => {
     const queue = site.queue();
     const log = new Log();
-    const unguarded = gate();
+    const unguarded = site.gate();
     const guarded = guard(site.options(queue), logging(log));
     site.worker(
       queue,

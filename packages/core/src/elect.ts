@@ -4,6 +4,7 @@ import { LockArgumentError, LockerClosedError, LockReleasedError } from './error
 import { checkElection, checkKey } from './options.ts';
 import { isUnderLock, runWithLock } from './scope.ts';
 import type { Lock, Locker } from './types.ts';
+import { textOf } from './util/thrown.ts';
 
 /** ms before a candidate campaigns again, on average; from half of it to half as much again. */
 const PAUSE = 1_000;
@@ -72,6 +73,9 @@ export interface Candidate extends AsyncDisposable {
  * ```
  */
 export function elect(locker: Locker, name: string, options: ElectOptions): Candidate {
+  if (typeof (locker as Locker | null | undefined)?.lock !== 'function') {
+    throw new LockArgumentError('`locker` must be a locker, made by createLocker.');
+  }
   checkKey(name);
   checkElection(options);
   return new Campaign(locker, name, options);
@@ -244,7 +248,7 @@ class Campaign implements Candidate {
   }
 
   private warn(what: string, error: unknown): void {
-    reportWarning(this.locker, 'HOLDFAST_ELECTION', `A candidate ${what}: ${String(error)}`);
+    reportWarning(this.locker, 'HOLDFAST_ELECTION', `A candidate ${what}: ${textOf(error)}`);
   }
 }
 

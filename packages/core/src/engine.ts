@@ -43,4 +43,5 @@ export { isPromiseLike } from './util/promises.ts';
 export { systemClock, type Clock, type ClockTimer } from './clock.ts';
 export { driftOf } from './hold/lease-timing.ts';
 export { storedKey, userKey } from './keys.ts';
+export { checkOptions } from './option-names.ts';
 export * from './store.ts';

@@ -3,6 +3,7 @@ import { channel, type Channel } from 'node:diagnostics_channel';
 import type { LockStoreError, LossReason } from './errors.ts';
 import type { Notices } from './util/notices.ts';
 import { isPromiseLike } from './util/promises.ts';
+import { textOf } from './util/thrown.ts';
 
 /** In every payload. */
 export interface LockEvent {
@@ -89,7 +90,12 @@ export interface LockEvents {
     readonly error?: unknown;
   };
   /** At most one a second per locker. */
-  'store-error': LockEvent & { readonly key?: string | undefined; readonly error: LockStoreError };
+  'store-error': LockEvent & {
+    /** Absent where many locks are concerned. */
+    readonly key?: string | undefined;
+    readonly keys?: readonly string[] | undefined;
+    readonly error: LockStoreError;
+  };
   /** Once per code and locker, also as a warning of the process. */
   warning: LockEvent & { readonly code: string; readonly message: string };
 }
@@ -170,7 +176,10 @@ export class Events {
     payload: LockEvents[E],
     within: AsyncContext | undefined,
   ): void {
-    for (const listener of this.listeners.get(event) ?? []) {
+    const set = this.listeners.get(event);
+    // Those who come meanwhile hear of the next one: a listener that listens anew would never end.
+    for (const listener of set === undefined ? [] : [...set]) {
+      if (set?.has(listener) !== true) continue;
       this.guarded(() => (listener as (payload: LockEvents[E]) => unknown)(payload));
     }
     // Node itself keeps a throwing subscriber away from the publisher.
@@ -194,7 +203,7 @@ export class Events {
   /** Runs a function of the user's that must not reach the lock path, whether it throws or rejects. */
   guarded(run: () => unknown): void {
     const told = (error: unknown): void =>
-      this.warn('HOLDFAST_LISTENER_FAILED', `A listener failed: ${String(error)}`);
+      this.warn('HOLDFAST_LISTENER_FAILED', `A listener failed: ${textOf(error)}`);
     try {
       const result = run();
       if (isPromiseLike(result)) result.then(undefined, told);

@@ -6,7 +6,10 @@ const PLAIN_NAMESPACE = /^[\w./@+=,;#-]*$/;
 
 /** Longer encodings are hashed, so that a stored key suits every server (memcached: 250 bytes). */
 const LONGEST = 200;
+/** So much of the beginning of what is hashed stays readable, and with it the whole namespace. */
 const KEPT_PREFIX = 100;
+/** So much does of a namespace that would take up more than that. */
+const KEPT_NAMESPACE = 30;
 
 /** WTF-8, so that lone surrogates have an encoding of their own. */
 function bytesOf(codePoint: number): readonly number[] {
@@ -33,7 +36,7 @@ function escape(text: string, plain: RegExp): string {
 /**
  * The key under which a store knows a lock: printable ASCII, at most 200 characters, different for
  * different pairs. The namespace's own colons are escaped, so that `a` + `b:c` and `a:b` + `c` differ;
- * a hashed encoding holds a `~`, which no other does.
+ * what is hashed holds a `~`, which nothing else does.
  *
  * @example
  * ```ts
@@ -44,9 +47,18 @@ export function storedKey(namespace: string, key: string): string {
   return storedKeyOf(startOf(namespace), key);
 }
 
-/** What the stored keys of a namespace begin with. */
+/**
+ * What the stored keys of a namespace begin with, all of them and those of no other namespace: at most
+ * {@link KEPT_PREFIX} characters, so a long one is hashed. It then holds a `~` before the first colon.
+ */
 export function startOf(namespace: string): string {
-  return `${escape(namespace, PLAIN_NAMESPACE)}:`;
+  const encoded = escape(namespace, PLAIN_NAMESPACE);
+  if (encoded.length < KEPT_PREFIX) return `${encoded}:`;
+  return `${encoded.slice(0, KEPT_NAMESPACE)}~${hashOf(encoded)}:`;
+}
+
+function hashOf(encoded: string): string {
+  return createHash('sha256').update(encoded).digest('hex');
 }
 
 /**
@@ -57,8 +69,7 @@ export function startOf(namespace: string): string {
 export function storedKeyOf(start: string, key: string): string {
   const encoded = start + (PLAIN.test(key) ? key : escape(key, PLAIN));
   if (encoded.length <= LONGEST) return encoded;
-  const digest = createHash('sha256').update(encoded).digest('hex');
-  return `${encoded.slice(0, KEPT_PREFIX)}~${digest}`;
+  return `${encoded.slice(0, KEPT_PREFIX)}~${hashOf(encoded)}`;
 }
 
 /**
@@ -80,11 +91,9 @@ export interface DecodedKey {
 /** What {@link storedKey} made a stored key from; `undefined` for a key of another namespace. */
 export function decodeStoredKey(namespace: string, stored: string): DecodedKey | undefined {
   const start = startOf(namespace);
-  const mark = stored.indexOf('~');
-  const encoded = mark === -1 ? stored : stored.slice(0, mark);
-  if (!encoded.startsWith(start)) return undefined;
-  const text = unescape(encoded.slice(start.length));
-  return { text, hash: mark === -1 ? undefined : stored.slice(mark + 1) };
+  if (!stored.startsWith(start)) return undefined;
+  const [encoded = '', hash] = stored.slice(start.length).split('~');
+  return { text: unescape(encoded), hash };
 }
 
 /**

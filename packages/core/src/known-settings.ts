@@ -33,14 +33,50 @@ export class KnownSettings {
     checkLockOptions(options);
     const { last } = this;
     if (last !== undefined && isSame(options, last.options)) return last.settings;
-    const settings = resolveLockOptions(options, this.defaults);
+    // Read once: they may be inherited, or computed anew each time they are read.
+    const given = copyOf(options);
+    const settings = resolveLockOptions(given, this.defaults);
     // What belongs to one call is not kept.
     const { signal, onLost, sharings } = settings;
     if (signal === undefined && onLost === undefined && sharings === undefined) {
-      this.last = { options: { ...options }, settings };
+      this.last = { options: given, settings };
     }
     return settings;
   }
+}
+
+function copyOf({
+  ttl,
+  wait,
+  signal,
+  owner,
+  label,
+  maxHold,
+  renew,
+  holdAtLeast,
+  onLost,
+  reentry,
+  throwIfLost,
+  shared,
+  limit,
+  weight,
+}: LockOptions): LockOptions {
+  return {
+    ttl,
+    wait,
+    signal,
+    owner,
+    label,
+    maxHold,
+    renew,
+    holdAtLeast,
+    onLost,
+    reentry,
+    throwIfLost,
+    shared,
+    limit,
+    weight,
+  };
 }
 
 function isSame(a: LockOptions, b: LockOptions): boolean {

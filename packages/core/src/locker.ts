@@ -151,9 +151,9 @@ export class HoldfastLocker implements Locker {
 
   async forceRelease(key: string, options?: ForceReleaseOptions): Promise<boolean> {
     checkKey(key);
-    const owner = resolveForcedOwner(options);
+    const owners = resolveForcedOwner(options);
     this.#checkOpen(key);
-    return forceRelease(this.#context, key, this.#name(key), owner);
+    return forceRelease(this.#context, key, this.#name(key), owners);
   }
 
   on<E extends keyof LockEvents>(event: E, listener: (payload: LockEvents[E]) => void): () => void {
@@ -337,24 +337,33 @@ async function awaited<L>(lock: PromiseLike<L>): Promise<L> {
   }
 }
 
-/** What a call for a lock answers: also where the lock was there at once, an abort in the same turn counts. */
+/** What a call for a lock answers: an abort counts until then, also where the lock was there at once. */
 function given<T extends Taken | null>(
   taken: MaybePromise<T>,
   signal: AbortSignal | undefined,
 ): Promise<Lock | (T & null)> {
-  if (isPromiseLike(taken)) return awaited(taken).then(handedOut);
-  const lock = handedOut(taken);
-  if (signal === undefined || lock === null) return Promise.resolve(lock);
-  return Promise.resolve(lock).then((held) => (signal.aborted ? givenUp(held, signal) : held));
+  const isPending = isPromiseLike(taken);
+  if (signal === undefined && !isPending) return Promise.resolve(handedOut(taken));
+  const lock = isPending ? awaited(taken) : Promise.resolve(taken);
+  return lock.then((held) =>
+    held !== null && signal?.aborted === true ? givenUp(held, signal) : handedOut(held),
+  );
 }
 
 function handedOut<T extends Taken | null>(taken: T): Lock | (T & null) {
   return taken === null ? taken : handOut(taken);
 }
 
-/** The caller has aborted before it could have the lock, and does not wait for its release. */
-function givenUp(lock: Lock, signal: AbortSignal): Promise<never> {
-  void lock.release();
+/**
+ * The caller has aborted before it could have the lock, and does not wait for its release. Nobody has held
+ * it, so it is free at once, whatever `holdAtLeast` says.
+ */
+function givenUp(lock: Taken, signal: AbortSignal): Promise<never> {
+  // A lock that was joined is released by its holder.
+  if (!(lock instanceof JoinedLock)) {
+    lock.settings = { ...lock.settings, holdAtLeast: 0 };
+    void lock.end();
+  }
   return Promise.reject(signal.reason as Error);
 }
 

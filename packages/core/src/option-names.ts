@@ -15,6 +15,33 @@ export function checkNames(options: object, known: ReadonlySet<string>): void {
   if (unknown !== undefined) throw new LockArgumentError(unknown);
 }
 
+/**
+ * For authors of stores and adapters: refuses what is no object, and options that do not exist, with the
+ * name that was meant.
+ *
+ * @param all the names of all options; the compiler sees to it that none is missing
+ * @param what the options are called
+ * @throws LockArgumentError
+ * @example
+ * ```ts
+ * checkOptions<MyStoreOptions>(options, { prefix: true, timeout: true });
+ * ```
+ */
+export function checkOptions<T>(
+  options: unknown,
+  all: Record<keyof T, true>,
+  what = 'options',
+): void {
+  checkObject(what, options);
+  checkNames(options as object, names<T>(all));
+}
+
+/** @throws LockArgumentError */
+export function checkObject(what: string, value: unknown): void {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return;
+  throw new LockArgumentError(`\`${what}\` must be an object.`);
+}
+
 /** What is wrong with the first name that is not known, if there is one. */
 export function unknownName(options: object, known: ReadonlySet<string>): string | undefined {
   for (const name in options) {

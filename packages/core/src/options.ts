@@ -13,9 +13,9 @@ import type { Context } from './context.ts';
 import type { ElectOptions } from './elect.ts';
 import { LockArgumentError } from './errors.ts';
 import type { LeaseTiming } from './hold/lease-timing.ts';
-import { checkNames, names, unknownName } from './option-names.ts';
+import { checkNames, checkObject, names, unknownName } from './option-names.ts';
 import { MAX_TOKENS, type Sharing } from './store.ts';
-import { knownOwner, storeOwner } from './util/ids.ts';
+import { knownOwners, storeOwner } from './util/ids.ts';
 
 /** A day, in ms. */
 export const MAX_TTL = 86_400_000;
@@ -155,13 +155,6 @@ function checkString(name: string, value: unknown): string {
   return value;
 }
 
-/** @throws LockArgumentError */
-function checkObject(name: string, value: unknown): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    refuse(name, 'an object');
-  }
-}
-
 function checkMethods(name: string, value: object, methods: readonly string[]): void {
   checkObject(name, value);
   for (const method of methods) {
@@ -236,7 +229,7 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
   checkNames(options, LOCKER_OPTIONS);
   const { namespace = 'holdfast', name = 'default', label } = options;
   const { ttl = 10_000, wait = Infinity, maxHold = Infinity } = options;
-  const { safetyMargin, storeTimeout, handoff = HANDOFF, store } = options;
+  const { safetyMargin, storeTimeout, handoff = HANDOFF, store, throwIfLost = false } = options;
   const { maxKeys = 100, maxWaiters = Infinity, maxWaiting = Infinity } = options;
   if (store !== undefined) checkMethods('store', store, STORE_VERBS);
   return {
@@ -252,7 +245,7 @@ export function resolveLockerOptions(options: LockerOptions): LockerSettings {
         ? undefined
         : checkDuration('storeTimeout', storeTimeout, 1, MAX_TTL),
     handoff: checkHandoff(handoff),
-    throwIfLost: checkBoolean('throwIfLost', options.throwIfLost ?? false),
+    throwIfLost: checkBoolean('throwIfLost', throwIfLost),
     maxKeys: checkCount('maxKeys', maxKeys, 1, Infinity),
     maxWaiters: checkCount('maxWaiters', maxWaiters, 0, Infinity),
     maxWaiting: checkCount('maxWaiting', maxWaiting, 0, Infinity),
@@ -398,17 +391,19 @@ export function checkElection(options: ElectOptions): void {
 }
 
 /**
- * The owner whose hold is to be ended, as the store knows it.
+ * The owner whose hold is to be ended, as the store may know it.
  *
  * @throws LockArgumentError
  */
-export function resolveForcedOwner(options: ForceReleaseOptions = {}): string | undefined {
+export function resolveForcedOwner(
+  options: ForceReleaseOptions = {},
+): readonly string[] | undefined {
   checkObject('options', options);
   checkNames(options, FORCE_RELEASE_OPTIONS);
   const { owner } = options;
   if (owner === undefined) return undefined;
   checkOwner(owner);
-  return knownOwner(owner);
+  return knownOwners(owner);
 }
 
 /** The option of `close()` that it does not know, told without throwing: closing never fails. */

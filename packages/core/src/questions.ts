@@ -32,17 +32,21 @@ export async function inspect(
 }
 
 /** {@link Locker.forceRelease} */
-export function forceRelease(
+export async function forceRelease(
   context: Context,
   key: string,
   stored: string,
-  owner: string | undefined,
+  owners: readonly string[] | undefined,
 ): Promise<boolean> {
   const { store } = context;
-  if (owner !== undefined && store.capabilities.permits !== true) {
+  if (owners !== undefined && store.capabilities.permits !== true) {
     throw new LockArgumentError(`This store (${store.name}) does not support \`owner\` here.`);
   }
-  return ask(context, 'force-release', key, () => store.forceRelease(stored, owner));
+  for (const owner of owners ?? [undefined]) {
+    const send = (): MaybePromise<boolean> => store.forceRelease(stored, owner);
+    if (await ask(context, 'force-release', key, send)) return true;
+  }
+  return false;
 }
 
 /** {@link Locker.list} */

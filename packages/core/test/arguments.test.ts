@@ -64,6 +64,12 @@ const badOptions: [string, unknown][] = [
   ]),
   ['signal null', { signal: null }],
   ['signal that is none', { signal: {} }],
+  ...['label', 'throwIfLost', 'shared', 'limit', 'weight'].flatMap((name) =>
+    [null, 5n, Symbol('s')].map((value): [string, unknown] => [
+      `${name} ${String(value)}`,
+      { [name]: value },
+    ]),
+  ),
   ['onLost null', { onLost: null }],
   ['onLost that is no function', { onLost: 'x' }],
   ['null for options', null],
@@ -141,6 +147,12 @@ const badLockerOptions: [string, unknown][] = [
     (handoff): [string, unknown] => [`handoff ${JSON.stringify(handoff)}`, { handoff }],
   ),
   ['tenure null', { handoff: { tenure: null } }],
+  ...['throwIfLost', 'maxKeys', 'maxWaiters', 'maxWaiting'].flatMap((name) =>
+    [null, 'x', {}].map((value): [string, unknown] => [
+      `${name} ${JSON.stringify(value)}`,
+      { [name]: value },
+    ]),
+  ),
   ['name null', { name: null }],
   ['name that is no string', { name: 1 }],
   ['label null', { label: null }],

@@ -94,6 +94,7 @@ describe('elect', () => {
         throw new Error('no');
       },
     ],
+    ['rejects with what has no text', () => Promise.reject(Object.create(null))],
   ])('resigns when its work %s, and campaigns again after a pause', async (_, work) => {
     const { locker, clock, free } = bench();
     let elected = 0;
@@ -216,5 +217,9 @@ describe('elect', () => {
   ])('refuses %s', (_, name, options) => {
     const { locker } = bench();
     expect(() => elect(locker(), name, options as never)).toThrow(LockArgumentError);
+    for (const none of [undefined, null, {}, 'locker']) {
+      const correct = { onElected: () => {} };
+      expect(() => elect(none as never, 'leader', correct)).toThrow(LockArgumentError);
+    }
   });
 });

@@ -54,11 +54,15 @@ afterEach(() => {
   for (const close of closers.splice(0)) close();
 });
 
-/** Warnings of the process, without printing them. */
+/** Warnings of the process, without printing them; but for those of handles that earlier tests have dropped. */
 function warnings(): unknown[][] {
-  const spy = vi.spyOn(process, 'emitWarning').mockImplementation(() => {});
+  const told: unknown[][] = [];
+  const spy = vi.spyOn(process, 'emitWarning').mockImplementation((...args: unknown[]) => {
+    const { code } = args[1] as { code?: string };
+    if (code !== 'HOLDFAST_HANDLE_DROPPED') told.push(args);
+  });
   closers.push(() => spy.mockRestore());
-  return spy.mock.calls;
+  return told;
 }
 
 describe.each(names)('the event %s', (event) => {
@@ -79,8 +83,7 @@ describe.each(names)('the event %s', (event) => {
     expect(published).toContain(heard[0]);
     if (event === 'warning') return;
     expect(heard[0]).toMatchObject({ key: 'k' });
-    if (event === 'store-error') return;
-    const label = event === 'bypassed' ? {} : { label: 'me' };
+    const label = event === 'bypassed' || event === 'store-error' ? {} : { label: 'me' };
     expect(heard[0]).toMatchObject({ keys: ['k'], ...label });
   });
 
@@ -104,6 +107,60 @@ describe.each(names)('the event %s', (event) => {
     expect([...new Set(calls)]).toEqual(['throws', 'rejects', 'last']);
     expect(told.length).toBeGreaterThan(0);
     expect((await one.tryLock('another'))?.state).toBe('held');
+  });
+
+  test('is told to a listener once that listens anew each time it is called', async () => {
+    warnings();
+    const world = bench();
+    const one = world.locker();
+    one.on(event, () => {});
+    let calls = 0;
+    const listen = (): void => {
+      const off = one.on(event, () => {
+        off();
+        calls += 1;
+        if (calls < 1_000) listen();
+      });
+    };
+    listen();
+    await triggers[event](world, one);
+    await settled();
+    expect(calls).toBe(1);
+  });
+
+  test('is not told to a listener that another one has removed', async () => {
+    warnings();
+    const world = bench();
+    const one = world.locker();
+    const calls: string[] = [];
+    one.on(event, () => {
+      calls.push('first');
+      off();
+    });
+    const off = one.on(event, () => void calls.push('removed'));
+    await triggers[event](world, one);
+    await settled();
+    expect(calls).toEqual(['first']);
+  });
+
+  test('is followed by others when a listener throws what has no text', async () => {
+    const told = warnings();
+    const world = bench();
+    const one = world.locker();
+    let later = 0;
+    one.on(event, () => {
+      throw Object.create(null);
+    });
+    one.on('not-acquired', () => (later += 1));
+    await triggers[event](world, one);
+    await settled();
+    const before = later;
+    await one.tryWithLock('another', async () => {
+      await one.tryLock('another');
+      await settled();
+    });
+    expect(later).toBe(before + 1);
+    expect(JSON.stringify(told)).toContain('HOLDFAST_LISTENER_FAILED');
   });
 
   test('stops calling a listener that was removed', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LockNotAcquiredError, LockStoreError } from '../src/index.ts';
-import { bench, hear, watch } from './kit.ts';
+import { bench, hear, rejection, watch } from './kit.ts';
 
 const refused = new Error('ECONNREFUSED');
 
@@ -135,6 +135,24 @@ describe('a store that fails while we wait', () => {
     for (const { reason } of waiters) {
       expect(reason).toBeInstanceOf(LockStoreError);
       expect(reason).toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE', permanent: true, key: 'k' });
+    }
+  });
+
+  test('tells what was asked for, whatever the store takes itself to be asked for', async () => {
+    const { locker, faults } = bench();
+    const one = locker();
+    const lock = await one.lock('k');
+    const error = new LockStoreError('Wrong password.', { phase: 'acquire', permanent: true });
+    faults.fail({ times: Infinity, error });
+    for (const [phase, call] of [
+      ['acquire', () => one.lock('other')],
+      ['renew', () => lock.extend()],
+      ['inspect', () => one.inspect('k')],
+      ['list', () => one.list()],
+      ['force-release', () => one.forceRelease('k')],
+    ] as const) {
+      const { message } = error;
+      expect(await rejection(call())).toMatchObject({ phase, message, permanent: true });
     }
   });
 

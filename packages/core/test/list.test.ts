@@ -102,6 +102,27 @@ describe.each(stores)('the locks of a store $what', ({ world }) => {
     expect(await all(locker({ namespace: 'nobody’s' }))).toEqual([]);
   });
 
+  test('lists the locks of a namespace that is very long, and of no other one', async () => {
+    const { locker } = world();
+    const namespaces = ['n'.repeat(99), 'n'.repeat(100), 'n'.repeat(300), `${'n'.repeat(300)}x`];
+    namespaces.push(
+      '株式会社の注文処理システム',
+      '株式会社の注文処理システム・試験',
+      ':'.repeat(50),
+    );
+    for (const [index, namespace] of namespaces.entries()) {
+      for (const key of ['a', 'k'.repeat(90), 'k'.repeat(300)]) {
+        await locker({ namespace }).lock(key, { label: `label ${index}` });
+      }
+    }
+    for (const [index, namespace] of namespaces.entries()) {
+      const locks = await all(locker({ namespace }));
+      expect(locks.map(({ label }) => label)).toEqual(Array(3).fill(`label ${index}`));
+      expect(keysOf(locks)[0]).toBe('a');
+      expect(await all(locker({ namespace }), { prefix: 'kk' })).toHaveLength(2);
+    }
+  });
+
   test('finds locks by the beginning of their keys, whatever that is', async () => {
     const { locker } = world();
     const one = locker();
@@ -196,7 +217,7 @@ test('a stored key is shown as it was given', () => {
     '\0',
     '\u{10ffff}',
   ];
-  for (const namespace of ['n', 'n:m', '', 'ä']) {
+  for (const namespace of ['n', 'n:m', '', 'ä', 'n'.repeat(500)]) {
     for (const key of keys) expect(userKey(namespace, storedKey(namespace, key))).toBe(key);
     expect(userKey(`${namespace}x`, storedKey(namespace, 'a'))).toBeUndefined();
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LockLostError, type Lock } from '../src/index.ts';
-import { bench, hear, settled, watch } from './kit.ts';
+import { bench, hear, settled, variant, watch } from './kit.ts';
 
 describe('an explicit owner', () => {
   const where = { 'of another locker': false, 'of the same locker': true };
@@ -129,6 +129,49 @@ describe('an explicit owner', () => {
     expect(await older.release()).toBe(false);
     newer.assertHeld();
     expect(await newer.release()).toBe(true);
+  });
+
+  test('takes over several keys at once that others wait for, or that are to be held for a while', async () => {
+    const { locker, clock, free } = bench();
+    const [one, other] = [locker(), locker()];
+    for (const again of [one, locker()]) {
+      const older = await one.lock(['a', 'b', 'c'], { owner: 'o', holdAtLeast: 60_000 });
+      const waiter = watch(other.lock('b'));
+      await settled();
+      const newer = await again.tryLock(['a', 'b', 'c'], { owner: 'o' });
+      expect(newer?.state).toBe('held');
+      expect(older.signal.reason).toMatchObject({ reason: 'superseded' });
+      await clock.advance(1_000);
+      expect([newer?.state, waiter.state]).toEqual(['held', 'pending']);
+      await newer?.release();
+      await clock.advance(10);
+      expect(waiter.state).toBe('fulfilled');
+      await waiter.value?.release();
+    }
+    // Also where the older handle is released as soon as it is lost, on a store that answers later.
+    const slow = bench((store) =>
+      variant(store, {
+        acquire: async (request) => {
+          await settled();
+          return store.acquire(request);
+        },
+      }),
+    );
+    const slowly = slow.locker();
+    const keys = ['a', 'b', 'c', 'd'];
+    const first = await slowly.lock(keys, { owner: 'o', holdAtLeast: 60_000 });
+    first.signal.addEventListener('abort', () => void first.release());
+    const second = await slowly.tryLock(keys, { owner: 'o' });
+    expect([first.state, second?.state]).toEqual(['lost', 'held']);
+    const third = await slowly.tryLock(['a', 'b'], { owner: 'o' });
+    await slow.clock.advance(1_000);
+    expect([second?.state, third?.state]).toEqual(['lost', 'held']);
+    expect([await slow.free('c'), await slow.free('d')]).toEqual([true, true]);
+    // What its owner does not take over is let go all the same.
+    const older = await one.lock(['a', 'b'], { owner: 'o' });
+    await locker().lock('a', { owner: 'o' });
+    await settled();
+    expect([older.state, await free('b')]).toEqual(['lost', true]);
   });
 
   test('has the loss told as an event, with its reason', async () => {

@@ -356,4 +356,17 @@ describe('operators', () => {
     expect(await locker().forceRelease('k', { owner: 'x' })).toBe(true);
     expect(held.state).toBe('lost');
   });
+
+  test('end a lock by the owner that they see, also one that looks generated', async () => {
+    const { locker } = bench();
+    const generated = await locker().lock('k');
+    await generated.release();
+    for (const owner of [undefined, generated.owner, '_', '__x', '_AAAAAAAAAAA']) {
+      const held = await locker().lock('k', { owner });
+      const seen = await locker().inspect('k');
+      expect(seen?.owner).toBe(held.owner);
+      expect(await locker().forceRelease('k', { owner: held.owner })).toBe(true);
+      expect(held.state).toBe('lost');
+    }
+  });
 });

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { createLocker, LockArgumentError } from '../src/index.ts';
+import { createLocker, LockArgumentError, memoryStore, systemClock } from '../src/index.ts';
 import { bench, hear, rejection } from './kit.ts';
 
 const refused = (options: object): string => {
@@ -54,6 +54,10 @@ describe('an option that does not exist', () => {
     expect(requests).toEqual([]);
   });
 
+  test('throws from memoryStore', () => {
+    expect(() => memoryStore({ clok: systemClock } as never)).toThrow('Did you mean `clock`?');
+  });
+
   test('throws for an unknown option in `handoff`', () => {
     expect(refused({ handoff: { tenur: 1 } })).toContain('`tenure`');
   });
@@ -98,6 +102,42 @@ test('options that are the same again count anew when they change', async () => 
   expect((await one.lock('a', options)).label).toBe('a');
   options.label = 'b';
   expect((await one.lock('b', options)).label).toBe('b');
+});
+
+test.each([
+  [
+    'of a class',
+    new (class Short {
+      get ttl(): number {
+        return 1_000;
+      }
+    })(),
+  ],
+  ['inherited', Object.create({ ttl: 1_000 }) as object],
+  ['behind a proxy', new Proxy({}, { get: (_, name) => (name === 'ttl' ? 1_000 : undefined) })],
+])('options that are %s count for their own call only', async (_, options) => {
+  const { locker } = bench();
+  const one = locker();
+  for (let round = 0; round < 2; round++) {
+    expect((await one.lock(`a${round}`, options)).remaining).toBe(900);
+    expect((await one.lock(`b${round}`, {})).remaining).toBe(9_000);
+  }
+});
+
+test('an option that differs each time it is read is read once', async () => {
+  const { locker } = bench();
+  const one = locker();
+  let reads = 0;
+  const growing = {
+    get ttl(): number {
+      reads += 1;
+      return reads * 1_000;
+    },
+  };
+  const first = await one.lock('a', growing);
+  expect(first.remaining).toBe(900);
+  // Not the settings that an earlier value came to.
+  expect((await one.lock('b', { ttl: 2_000 })).remaining).toBe(1_800);
 });
 
 describe('a locker', () => {

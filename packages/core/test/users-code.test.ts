@@ -40,6 +40,35 @@ for (const [name, make] of Object.entries(stores)) {
       expect(order).toEqual(['returned', 'callback', 'returned', 'callback']);
     });
 
+    test.each([{ key: 'k' }, { key: ['k', 'l'] }])(
+      'an abort before the caller has its lock leaves it free, whatever `holdAtLeast` says: $key',
+      async ({ key }) => {
+        const { locker, free } = make();
+        const one = locker();
+        const ways = {
+          lock: (options: LockOptions) => one.lock(key, options),
+          tryLock: (options: LockOptions) => one.tryLock(key, options),
+          withLock: (options: LockOptions) => one.withLock(key, options, () => 'ran'),
+          tryWithLock: (options: LockOptions) => one.tryWithLock(key, options, () => 'ran'),
+        };
+        for (const [way, call] of Object.entries(ways)) {
+          const gone = new AbortController();
+          const asked = rejection(call({ signal: gone.signal, holdAtLeast: 60_000 }));
+          gone.abort(new Error(way));
+          expect(await asked).toMatchObject({ message: way });
+          await settled();
+          expect([await free('k'), await free('l')]).toEqual([true, true]);
+        }
+        // In the last moment: the lock is granted, and its callback is about to run.
+        const late = new AbortController();
+        one.on('acquired', () => late.abort(new Error('late')));
+        const options = { signal: late.signal, holdAtLeast: 60_000 };
+        expect(await rejection(ways.withLock(options))).toMatchObject({ message: 'late' });
+        await settled();
+        expect([await free('k'), await free('l')]).toEqual([true, true]);
+      },
+    );
+
     test('events of an acquisition are told after the call has returned', async () => {
       const { locker } = make();
       const one = locker();
@@ -166,9 +195,8 @@ describe('a waiter that is aborted', () => {
     one.on('handoff', () => controller.abort());
     await held.release();
     await clock.advance(100);
-    // Handed over before it was aborted: it has the lock, with a signal that has fired.
-    expect((waiting.value as Lock).signal.aborted).toBe(true);
-    await (waiting.value as Lock).release();
+    // Handed over before it was aborted, but its caller does not have it yet.
+    expect(waiting).toMatchObject({ state: 'rejected', reason: { name: 'AbortError' } });
     expect(await free('k')).toBe(true);
     await clock.advance(60_000);
     expect(sent('renew')).toBe(0);

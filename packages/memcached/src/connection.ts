@@ -90,6 +90,8 @@ export class Connection {
   constructor(
     readonly origin: MemjsServer,
     private readonly owner: ConnectionOwner,
+    /** Ends by itself, some time after it was last asked for something: nobody else will end it. */
+    readonly passing: boolean,
   ) {
     this.server = connectionTo(origin);
     this.server.onError(0, (error) => this.fail(error));
@@ -217,7 +219,11 @@ export class Connection {
 
   private look(): void {
     this.watch = undefined;
-    if (this.ended || !this.owes) return;
+    if (this.ended) return;
+    if (!this.owes) {
+      if (this.passing) this.end(new Error('No locker uses the memcached store.'));
+      return;
+    }
     const silence = performance.now() - this.owedSince;
     if (silence >= LOST) {
       this.end(new Error(this.message(`no answer for ${LOST} ms`)));

@@ -15,8 +15,9 @@ class ServerConnections implements ConnectionOwner {
     private readonly onReconnected: () => void,
   ) {}
 
-  get connection(): Connection {
-    return (this.current ??= new Connection(this.server, this));
+  /** @param passing whether a new one is to end by itself */
+  connection(passing: boolean): Connection {
+    return (this.current ??= new Connection(this.server, this, passing));
   }
 
   close(): void {
@@ -44,13 +45,15 @@ class ServerConnections implements ConnectionOwner {
     if (connection === this.silent) this.silent = undefined;
     if (connection !== this.current) return;
     this.current = undefined;
-    this.broken ||= connection.alive;
+    this.broken ||= connection.alive && !connection.passing;
   }
 }
 
 /** The store's connections to every server of the client. */
 export class Connections {
   private readonly servers = new Map<MemjsServer, ServerConnections>();
+  /** Whether a locker waits or holds, and will close what is opened. */
+  private used = false;
 
   constructor(
     private readonly client: MemjsClient,
@@ -70,10 +73,17 @@ export class Connections {
       connections = new ServerConnections(server, this.onReconnected);
       this.servers.set(server, connections);
     }
-    return connections.connection;
+    return connections.connection(!this.used);
   }
 
+  /** What is opened from now on stays until {@link close}. */
+  open(): void {
+    this.used = true;
+  }
+
+  /** What is asked for afterwards, such as a late release, is asked for all the same. */
   close(): void {
+    this.used = false;
     for (const connections of this.servers.values()) connections.close();
   }
 }

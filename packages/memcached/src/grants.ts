@@ -7,6 +7,8 @@ export interface Grant {
   readonly label: string;
   readonly token: number;
   version: Version;
+  /** When it was asked for, by the same clock as {@link until}. */
+  readonly askedAt: number;
   /** The end of its lease by this process's monotonic clock, in ms. */
   until: number;
 }
@@ -52,7 +54,16 @@ export class Grants {
     return grant?.id === id ? grant : undefined;
   }
 
+  /** Remembers a grant, unless its answer has come so late that a later one of this process has followed it. */
   add(key: string, grant: Grant): void {
+    const { id, askedAt } = grant;
+    const latest = this.byKey.get(key);
+    const isFollowed =
+      latest !== undefined &&
+      latest.id !== id &&
+      latest.askedAt > askedAt &&
+      latest.until > performance.now();
+    if (isFollowed) return;
     this.byKey.set(key, grant);
     this.sweep();
   }

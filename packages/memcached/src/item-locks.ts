@@ -191,7 +191,7 @@ export class ItemLocks {
     const version = await this.items.write(key, value, exptimeFor(until - now), over, lost);
     if (version === undefined) return undefined;
     const first = token ?? firstToken(version);
-    this.grants.add(key, { id, owner, label, token: first, version, until });
+    this.grants.add(key, { id, owner, label, token: first, version, askedAt: now, until });
     return { granted: true, token: first, tokens: Math.min(tokens, MAX_TOKENS), replaced };
   }
 
@@ -216,7 +216,8 @@ export class ItemLocks {
   private learn(key: string, id: string, found: LockItem, item: Item): Grant {
     const { owner, label } = found;
     const token = this.tokenOf(key, found, item);
-    const grant = { id, owner, label, token, version: item.version, until: 0 };
+    const askedAt = performance.now();
+    const grant = { id, owner, label, token, version: item.version, askedAt, until: 0 };
     this.grants.add(key, grant);
     return grant;
   }

@@ -79,16 +79,26 @@ const ODD = /[\s\p{Cc}]/u;
 /** The Go side takes an owner with this prefix for one that never comes back. */
 const KEPT_PREFIX = 'holdfast-kept:';
 
+/**
+ * What the locker puts before an owner that begins so, to tell it from those that it generates. Here all are
+ * given, and the Go side has them as they were given.
+ */
+const MARK = '_';
+
 /** The format of LUCI's `memlock`: the owner and nothing else. */
 export const memlockFormat: Format = {
   ownerOnly: true,
 
-  encode: ({ owner, kept }) => (kept === true ? KEPT_PREFIX + owner : owner),
+  encode({ owner, kept }) {
+    const given = owner.startsWith(MARK) ? owner.slice(MARK.length) : owner;
+    return kept === true ? KEPT_PREFIX + given : given;
+  },
 
   decode(value) {
     if (value === FREE) return undefined;
     const kept = value.startsWith(KEPT_PREFIX);
-    const owner = kept ? value.slice(KEPT_PREFIX.length) : value;
+    const given = kept ? value.slice(KEPT_PREFIX.length) : value;
+    const owner = given.startsWith(MARK) ? MARK + given : given;
     return { id: undefined, owner, label: '', kept };
   },
 

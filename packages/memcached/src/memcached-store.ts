@@ -1,4 +1,5 @@
 import {
+  checkOptions,
   LockArgumentError,
   type AcquireReply,
   type AcquireRequest,
@@ -120,6 +121,7 @@ class MemcachedStore implements LockStore {
 
   subscribe(client: string, listener: (event: StoreEvent) => void): () => void {
     this.listeners.set(client, listener);
+    this.connections.open();
     return () => {
       this.listeners.delete(client);
       if (this.listeners.size === 0) this.connections.close();
@@ -151,9 +153,7 @@ function checkClient(client: MemjsClient): void {
 
 /** @throws LockArgumentError */
 function formatOf(options: MemcachedStoreOptions): Format {
-  if (typeof options !== 'object' || options === null) {
-    throw new LockArgumentError('`options` must be an object.');
-  }
+  checkOptions<MemcachedStoreOptions>(options, { compat: true });
   const { compat } = options;
   if (compat === undefined) return jsonFormat;
   if (compat === 'memlock') return memlockFormat;

@@ -63,6 +63,41 @@ describe('connections', () => {
     await until('all are closed', () => gate.open === 0);
   });
 
+  test('leaves no connection of a release that comes after the last locker was closed', async ({
+    site,
+  }) => {
+    const { gate, client } = await countedClient(site);
+    const store = memcachedStore(client);
+    const locker = createLocker({ store });
+    const locks = await Promise.all(['a', 'b', 'c'].map((key) => locker.lock(key)));
+    await locker.close();
+    await until('it is closed', () => gate.open === 0);
+    const before = gate.passages.length;
+    await Promise.all(locks.map((lock) => lock.release()));
+    expect(gate.passages.length).toBeGreaterThan(before);
+    await until('that of the releases is closed too', () => gate.open === 0);
+    // Whoever comes then has one for as long as it lasts.
+    const next = createLocker({ store });
+    for (const key of ['a', 'b']) await next.withLock(key, () => {});
+    expect(gate.open).toBe(1);
+    expect(gate.passages.length).toBe(before + 2);
+    await next.close();
+    await until('it is closed', () => gate.open === 0);
+  });
+
+  test('leaves no connection of a locker that has only looked who holds a lock', async ({
+    site,
+  }) => {
+    const { gate, client } = await countedClient(site);
+    const store = memcachedStore(client);
+    const locker = createLocker({ store });
+    expect(await locker.inspect('key')).toBeNull();
+    expect(await locker.forceRelease('key')).toBe(false);
+    expect(gate.passages).toHaveLength(1);
+    await locker.close();
+    await until('it is closed', () => gate.open === 0);
+  });
+
   test('keeps no process alive by connections and held locks', async ({ site }) => {
     const child = await startChild(site.address, 'leave');
     expect(await child.exit()).toBe('held');

@@ -158,6 +158,53 @@ describe('an item that changed 5 times than it can be read and written', () => {
   });
 });
 
+/** Items of which the answer to a write can be late. */
+class LateItems implements Items {
+  /** Until then no write is answered. */
+  answered = Promise.resolve();
+  readonly exptimes: number[] = [];
+
+  constructor(private readonly items: Items) {}
+
+  read(key: string): Promise<Item | undefined> {
+    return this.items.read(key);
+  }
+
+  async write(key: string, value: string, exptime: number, over?: Version) {
+    this.exptimes.push(exptime);
+    const { answered } = this;
+    const version = await this.items.write(key, value, exptime, over);
+    await answered;
+    return version;
+  }
+
+  remove(key: string, over: Version): Promise<boolean> {
+    return this.items.remove(key, over);
+  }
+}
+
+test('a lease is not shortened when an earlier grant of the process is heard of late', async ({
+  site,
+}) => {
+  const plain = itemsOf(site);
+  const items = new LateItems(plain);
+  const holder = new ItemLocks(items, jsonFormat);
+  let answer = (): void => {};
+  items.answered = new Promise((resolve) => (answer = resolve));
+  const late = holder.acquire(request());
+  await until('it is granted', async () => (await plain.read('key')) !== undefined);
+  // It is over before its holder hears of it.
+  await plain.remove('key', ((await plain.read('key')) as Item).version);
+  items.answered = Promise.resolve();
+  expect(await holder.acquire(request({ id: 'id-2', ttl: 25_000 }))).toMatchObject({
+    granted: true,
+  });
+  answer();
+  await late;
+  expect(await holder.renew({ key: 'key', id: 'id-2', owner: 'id-2', ttl: 2_000 })).toBe('renewed');
+  expect(items.exptimes.at(-1)).toBeGreaterThan(20);
+});
+
 /** Items of a server that has written very much. */
 class OldItems implements Items {
   constructor(
@@ -225,7 +272,8 @@ describe('what is remembered of grants', () => {
         for (let index = 0; index < 2_000; index++) {
           const id = `${round}:${index}`;
           const endsAt = performance.now() + 2_000;
-          grants.add(id, { id, owner: id, label: '', token: 1, version, until: endsAt });
+          const grant = { id, owner: id, label: '', token: 1, version };
+          grants.add(id, { ...grant, askedAt: performance.now(), until: endsAt });
           grants.outcomeUnknown(`doubtful ${id}`, id, endsAt);
           if (index % 2 === 0) grants.drop(id, id);
         }

@@ -46,6 +46,27 @@ describe.concurrent("with compat: 'memlock'", () => {
     expect(await site.value(STORED)).toBeUndefined();
   });
 
+  test('an owner is stored as it was given, whatever it begins with', async ({ site }) => {
+    const locker = site.locker({ compat });
+    for (const owner of ['_', '__', '_node-1', '__node-1', '_AAAAAAAAAAA']) {
+      const lock = await locker.lock('job', { owner });
+      expect(await site.value(STORED)).toBe(owner);
+      const go = new GoClient(site, owner);
+      expect(await go.refresh()).toBe(true);
+      expect(await locker.inspect('job')).toMatchObject({ owner });
+      // What Go has written is the same owner's, and can be taken over.
+      const newer = await locker.lock('job', { owner, wait: 0 });
+      expect(lock.state).toBe('lost');
+      await newer.release();
+      expect(await new GoClient(site, owner).lock()).toBe(true);
+      expect(await (await locker.tryLock('job', { owner }))?.release()).toBe(true);
+    }
+    await locker.withLock('job', { owner: '_kept', holdAtLeast: 2_000 }, () => {});
+    expect(await site.value(STORED)).toBe('holdfast-kept:_kept');
+    expect(await locker.inspect('job')).toMatchObject({ owner: '_kept' });
+    expect(await locker.forceRelease('job')).toBe(true);
+  });
+
   test('the two sides exclude each other', async ({ site }) => {
     const go = new GoClient(site, 'go-1');
     const locker = site.locker({ compat });

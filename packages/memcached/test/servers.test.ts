@@ -100,6 +100,7 @@ describe.concurrent('a client', () => {
         LockArgumentError,
       );
     }
+    expect(() => memcachedStore(client, { compta: 'memlock' } as object)).toThrow('`compat`');
     expect(() => memcachedStore(client, { compat: undefined })).not.toThrow();
   });
 

@@ -1,4 +1,4 @@
-import { LockArgumentError, LockStoreError } from '@holdfast/core';
+import { checkOptions, LockArgumentError, LockStoreError } from '@holdfast/core';
 import type { ClientPort, Primary, WaitingConnection } from './connection/port.ts';
 import { lockKey } from './redis-keys.ts';
 import { CONFIRMATIONS } from './scripts/confirm.ts';
@@ -19,7 +19,8 @@ const SLACK = 250;
 
 /** @throws LockArgumentError */
 export function checkDurability(durability: RedisDurability, client: ClientPort): RedisDurability {
-  const { minReplicas, timeout } = (durability ?? {}) as Partial<RedisDurability>;
+  checkOptions<RedisDurability>(durability, { minReplicas: true, timeout: true }, 'durability');
+  const { minReplicas, timeout } = durability as Partial<RedisDurability>;
   if (!Number.isInteger(minReplicas) || (minReplicas as number) < 1) {
     throw new LockArgumentError('`durability.minReplicas` must be a whole number, at least 1.');
   }

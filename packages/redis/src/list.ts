@@ -20,6 +20,9 @@ const ROUNDS = 8;
 /** So many of the keys that it found are looked at together, at least. */
 const LOOKED_AT = 100;
 
+/** A server takes no larger cursor: it has 64 bits. */
+const LARGEST_SCAN = 2n ** 64n - 1n;
+
 /** Where a walk over the keys is: at which primary, from which cursor of SCAN on, behind which key. */
 interface Position {
   readonly primary: string;
@@ -37,12 +40,12 @@ export async function listLocks(
   member: string,
   { prefix, limit, cursor }: ListRequest,
 ): Promise<ListPage> {
+  const from = cursor === undefined ? undefined : readCursor(cursor, calls.client.isCluster);
   const primaries = await primariesOf(calls.client);
   const names = [...primaries.keys()].toSorted();
   const [firstName = ''] = names;
   const grants: ListedGrant[] = [];
-  let position: Position = { primary: firstName, scan: START, after: '' };
-  if (cursor !== undefined) position = readCursor(cursor, calls.client.isCluster);
+  let position: Position = from ?? { primary: firstName, scan: START, after: '' };
   for (let round = 0; round < ROUNDS && grants.length < limit; round++) {
     let server = primaries.get(position.primary);
     if (server === undefined) {
@@ -131,7 +134,7 @@ function writeCursor({ primary, scan, after }: Position): string {
 function readCursor(cursor: string, cluster: boolean): Position {
   const match = /^1 (\d{1,20}) (\S*:\d+)? (\S{0,200})$/.exec(cursor);
   const [, scan = START, primary = '', after = ''] = match ?? [];
-  if (match === null || (primary !== '') !== cluster) {
+  if (match === null || (primary !== '') !== cluster || BigInt(scan) > LARGEST_SCAN) {
     throw new LockArgumentError('`cursor` must be one that `list()` has answered.');
   }
   return { scan, primary, after };

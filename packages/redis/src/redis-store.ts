@@ -1,4 +1,5 @@
 import {
+  checkOptions,
   LockArgumentError,
   type AcquireReply,
   type AcquireRequest,
@@ -94,9 +95,7 @@ export function redisStore(
 ): LockStore {
   const port = portOf(client);
   if (port === undefined) throw new LockArgumentError(`\`redisStore()\` takes ${ACCEPTED}.`);
-  if (typeof options !== 'object' || options === null) {
-    throw new LockArgumentError('`options` must be an object.');
-  }
+  checkOptions<RedisStoreOptions>(options, { durability: true, tokenRetention: true });
   const { durability, tokenRetention } = options;
   const retention = checkRetention(tokenRetention);
   return new RedisStore(

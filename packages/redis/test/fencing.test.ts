@@ -36,6 +36,26 @@ describe.concurrent('fencing tokens grow', () => {
     }
   });
 
+  test('grows when a request comes late for a lock that was released, and is taken back', async ({
+    site,
+  }) => {
+    // As after a clock that was set back: tokens are counted on from the last one.
+    const last = (Date.now() + HOUR) * 1_000;
+    await site.admin.set(LOCK, String(last), 'PX', HOUR);
+    const [store, lost] = [redisStore(site.client()), redisStore(site.client())];
+    const ask = async (id: string, by = store): Promise<number> => {
+      const who = { key: 'holdfast:key', id, owner: 'owner', label: '-', client: 'client' };
+      const reply = await by.acquire({ ...who, ttl: 10_000, tokens: 1, wait: false });
+      return reply.granted ? reply.token - last : 0;
+    };
+    expect([await ask('first'), await ask('second')]).toEqual([1, 2]);
+    expect(await store.release({ key: 'holdfast:key', id: 'second' })).toBe(true);
+    // Sent for the first on a connection that was lost.
+    expect(await ask('first', lost)).toBe(3);
+    expect(await store.release({ key: 'holdfast:key', id: 'first' })).toBe(true);
+    expect(await ask('third')).toBe(4);
+  });
+
   test('grows across an expiry, and within the blocks of local hand-offs', async ({ site }) => {
     const [first, second] = [site.locker({ ttl: 300 }), site.locker()];
     const lock = await first.lock('key', { renew: false });
@@ -104,6 +124,18 @@ describe.concurrent('fencing tokens grow', () => {
     for (const tokenRetention of [0, -1, Number.NaN, Infinity, 86_400_001, null, '1']) {
       const options = { tokenRetention } as RedisStoreOptions;
       expect(() => redisStore(site.client(), options)).toThrow(LockArgumentError);
+    }
+  });
+
+  test('refuse options that do not exist, and name the one that was meant', ({ site }) => {
+    for (const [options, meant] of [
+      [{ tokenRetension: 60_000 }, '`tokenRetention`'],
+      [{ durabilty: { minReplicas: 1, timeout: 100 } }, '`durability`'],
+      [{ durability: { minReplica: 1, timeout: 100 } }, '`minReplicas`'],
+      [{ durability: null }, '`durability` must be an object'],
+      [[], '`options` must be an object'],
+    ] as const) {
+      expect(() => redisStore(site.client(), options as RedisStoreOptions)).toThrow(meant);
     }
   });
 

@@ -20,19 +20,20 @@ describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
     const locker = site.locker();
     await put(admin);
     const before = await admin.dumpBuffer(key);
-    for (const attempt of [locker.tryLock('key'), locker.lock('key')]) {
+    for (const [phase, attempt] of [
+      ['acquire', locker.tryLock('key')],
+      ['acquire', locker.lock('key')],
+      ['inspect', locker.inspect('key')],
+      ['force-release', locker.forceRelease('key')],
+    ] as const) {
       const { error, after } = await fails(attempt);
       expect(error).toBeInstanceOf(LockStoreError);
-      expect(error).toMatchObject({ permanent: true });
+      expect(error).toMatchObject({ permanent: true, phase });
       expect((error as Error).message).toMatch(/cannot read/);
       expect(after).toBeLessThan(2_000);
     }
-    await locker.inspect('key').catch((error: unknown) => {
-      expect(error).toBeInstanceOf(LockStoreError);
-    });
-    await locker.forceRelease('key').catch((error: unknown) => {
-      expect(error).toBeInstanceOf(LockStoreError);
-    });
+    // Among others it is no lock.
+    expect((await locker.list()).locks).toEqual([]);
     expect(await admin.dumpBuffer(key)).toEqual(before);
     expect(await admin.ttl(key)).toBe(-1);
   });

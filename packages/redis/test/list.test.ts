@@ -100,6 +100,8 @@ test.each([
   '1 -1  ',
   '1 x  ',
   '1 0 host:1 a',
+  '1 18446744073709551616  ',
+  '1 99999999999999999999  ',
   `1 0  ${'a'.repeat(300)}`,
 ])('a cursor that it cannot have given is refused: %j', async (cursor) => {
   const store = redisStore(bench.client());

@@ -75,10 +75,11 @@ describe.concurrent('the connection for messages', () => {
     const list = (await site.admin.client('LIST')) as string;
     await site.admin.config('SET', 'maxclients', String(list.trim().split('\n').length));
     const lock = await one.locker.lock('held');
-    await waiting(other.locker, () => other.locker.lock('held'));
+    const { taken } = await waiting(other.locker, () => other.locker.lock('held'));
     await until('it is told', () => other.warnings.length > 0);
     await site.admin.config('SET', 'maxclients', '1000');
     await lock.release();
+    await (await taken).release();
     await untilMessagesCome(one, other);
     expect(other.warnings).toEqual(['HOLDFAST_REDIS_NO_MESSAGES']);
   });

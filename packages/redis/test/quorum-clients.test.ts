@@ -47,6 +47,7 @@ test('only lists of different clients of single servers are taken', () => {
     expect(() => redisQuorum([client], options)).toThrow(LockArgumentError);
   }
   expect(() => redisQuorum([client], null as unknown as object)).toThrow(LockArgumentError);
+  expect(() => redisQuorum([client], { nodeTimeOut: 5 } as object)).toThrow('`nodeTimeout`');
   client.disconnect();
   cluster.disconnect();
 });

@@ -1,4 +1,5 @@
 import {
+  checkOptions,
   isPromiseLike,
   storedKey,
   type AcquireReply,
@@ -124,6 +125,7 @@ interface PlannedFault {
  * ```
  */
 export function faultyStore(store: LockStore, options: FaultyStoreOptions = {}): FaultyStore {
+  checkOptions<FaultyStoreOptions>(options, { clock: true, decide: true });
   return new Faulty(store, options);
 }
 

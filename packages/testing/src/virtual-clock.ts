@@ -1,4 +1,4 @@
-import type { Clock, ClockTimer } from '@holdfast/core';
+import { checkOptions, type Clock, type ClockTimer } from '@holdfast/core';
 
 /** A clock that a test moves by hand, see {@link virtualClock}. */
 export interface VirtualClock extends Clock {
@@ -48,6 +48,7 @@ const WALL_ORIGIN = 1_790_000_000_000;
  * ```
  */
 export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
+  checkOptions<VirtualClockOptions>(options, { seed: true });
   const clock = new ManualClock();
   return options.seed === undefined
     ? clock

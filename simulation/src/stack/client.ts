@@ -38,11 +38,18 @@ const retryLikeIoredis = (attempts: number): number => Math.min(attempts * 50, 2
 /** What a client makes of a reply. */
 function decoded(reply: Reply): unknown {
   if (reply instanceof Status) return reply.text;
-  if (typeof reply === 'string') return Buffer.from(reply, 'latin1').toString();
+  if (typeof reply === 'string') {
+    return ASCII.test(reply) ? reply : Buffer.from(reply, 'latin1').toString();
+  }
   return Array.isArray(reply) ? reply.map(decoded) : reply;
 }
 
-const encoded = (word: string): string => Buffer.from(word).toString('latin1');
+// oxlint-disable-next-line no-control-regex -- these are the characters that are one byte
+const ASCII = /^[\0-\x7f]*$/;
+
+/** As bytes. Most words stay what they are: so the text of a script is one string, which is hashed once. */
+const encoded = (word: string): string =>
+  ASCII.test(word) ? word : Buffer.from(word).toString('latin1');
 
 /**
  * A client of one server, or of the one that Sentinels name, with the shape and the ways of ioredis'
@@ -73,6 +80,10 @@ export class ModelRedis extends EventEmitter {
     if (options.lazyConnect !== true) this.connect().catch(() => {});
   }
 
+  kept(): readonly ModelRedis[] {
+    return [this];
+  }
+
   connect(): Promise<void> {
     if (this.status !== 'wait' && this.status !== 'end' && this.status !== 'reconnecting') {
       return Promise.reject(new Error('Redis is already connecting/connected'));
@@ -83,7 +94,8 @@ export class ModelRedis extends EventEmitter {
     const { host, network, locate } = this.site;
     return new Promise((resolve, reject) => {
       this.connected = { resolve, reject };
-      network.connect(host, locate(), (link) => {
+      const server = locate();
+      network.connect(host, server, (link) => {
         if (generation !== this.generation) {
           link?.end();
           return;
@@ -102,7 +114,7 @@ export class ModelRedis extends EventEmitter {
           closed: () => this.closed(),
         });
         this.setStatus('connect');
-        this.checkReady(generation);
+        this.checkReady(generation, server as RedisServer);
       });
     });
   }
@@ -183,15 +195,15 @@ export class ModelRedis extends EventEmitter {
   }
 
   /** ioredis waits until a server has loaded its data. */
-  private checkReady(generation: number): void {
+  private checkReady(generation: number, server: RedisServer): void {
     const { host, network } = this.site;
     const { link } = this;
     network.world.after(1, () =>
       host.enter(() => {
         if (generation !== this.generation || link === undefined || this.link !== link) return;
-        const loading = link.server.loadingUntil - network.world.now;
+        const loading = server.loadingUntil - network.world.now;
         if (loading > 0) {
-          network.world.after(loading, () => host.enter(() => this.checkReady(generation)));
+          network.world.after(loading, () => host.enter(() => this.checkReady(generation, server)));
           return;
         }
         this.ready();

@@ -45,6 +45,10 @@ export class ModelCluster extends EventEmitter {
     return role === 'slave' ? [] : [...this.pool.values()];
   }
 
+  kept(): readonly ModelRedis[] {
+    return this.nodes();
+  }
+
   connect(): Promise<void> {
     return Promise.resolve();
   }

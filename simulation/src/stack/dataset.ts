@@ -41,7 +41,18 @@ export class SortedSet {
   }
 }
 
-export type Value = string | SortedSet | Map<string, string>;
+/** An item of memcached. It is never changed, only replaced. */
+export class Item {
+  constructor(
+    readonly value: string,
+    readonly flags: number,
+    readonly cas: number,
+    /** In s, as the server counts them: gone when its clock has come to this; 0 for never. */
+    readonly ends: number,
+  ) {}
+}
+
+export type Value = string | SortedSet | Map<string, string> | Item;
 
 interface Entry {
   value: Value;
@@ -60,6 +71,8 @@ export class Dataset {
   private readonly entries = new Map<string, Entry>();
   /** Those that have been written since {@link takeChanges}. */
   private readonly written = new Set<string>();
+  /** Another one after each write. */
+  version = 0;
 
   /** @param now in ms since 1970 by the server's clock */
   constructor(private readonly now: () => number) {}
@@ -83,31 +96,31 @@ export class Dataset {
 
   set(key: string, value: Value, expiresAt: number | undefined): void {
     this.entries.set(key, { value, expiresAt });
-    this.written.add(key);
+    this.wrote(key);
   }
 
   expireAt(key: string, at: number): void {
     const entry = this.find(key);
     if (entry === undefined) return;
     entry.expiresAt = at;
-    this.written.add(key);
+    this.wrote(key);
   }
 
   /** A value has been changed where it is. One that is empty is none. */
   changed(key: string, value: SortedSet | Map<string, string>): void {
     if (value.size === 0) this.entries.delete(key);
-    this.written.add(key);
+    this.wrote(key);
   }
 
   delete(key: string): boolean {
     if (!this.has(key)) return false;
     this.entries.delete(key);
-    this.written.add(key);
+    this.wrote(key);
     return true;
   }
 
   clear(): void {
-    for (const key of this.entries.keys()) this.written.add(key);
+    for (const key of this.entries.keys()) this.wrote(key);
     this.entries.clear();
   }
 
@@ -128,6 +141,7 @@ export class Dataset {
   }
 
   apply({ key, entry }: Change): void {
+    this.version += 1;
     if (entry === undefined) this.entries.delete(key);
     else this.entries.set(key, copy(entry));
   }
@@ -141,8 +155,13 @@ export class Dataset {
     const entry = this.entries.get(key);
     if (entry?.expiresAt === undefined || entry.expiresAt >= this.now()) return entry;
     this.entries.delete(key);
-    this.written.add(key);
+    this.wrote(key);
     return undefined;
+  }
+
+  private wrote(key: string): void {
+    this.version += 1;
+    this.written.add(key);
   }
 }
 

@@ -3,10 +3,11 @@ import { lockOf } from './checks.ts';
 import type { Member } from './member.ts';
 import type { LinkFault } from './network.ts';
 import { MOST_AHEAD } from './register.ts';
-import type { ReplicaGroup } from './replica-group.ts';
 import type { Disturbance } from './schedule.ts';
-import type { RedisServer } from './server.ts';
+import { RedisServer } from './server.ts';
 import type { StackSimulation } from './simulate.ts';
+import type { StackServer } from './stack-server.ts';
+import type { ServerGroup } from './topology.ts';
 
 const LINK_FAULTS = [
   'cut-before',
@@ -95,9 +96,10 @@ export class Disturber {
     if (!primary.isUp || group.busyUntil > world.now) return false;
     switch (disturbance.kind) {
       case 'freeze':
-        primary.frozenUntil = world.now + disturbance.ms;
+        primary.freeze(disturbance.ms);
         return true;
       case 'full':
+        if (!(primary instanceof RedisServer)) return false;
         primary.isFull = true;
         world.after(disturbance.ms, () => (primary.isFull = false));
         return true;
@@ -111,18 +113,20 @@ export class Disturber {
         this.restart(group, disturbance.ms, false, 0);
         return true;
       case 'flush-scripts':
+        if (!(primary instanceof RedisServer)) return false;
         primary.flushScripts();
         return true;
       case 'delete':
         this.deleteLock(primary, this.heldKey(disturbance.key));
         return true;
       case 'clock':
+        if (!(primary instanceof RedisServer)) return false;
         return this.stepClock(primary, disturbance.ms);
       case 'failover':
         return group.failOver(disturbance.old, disturbance.ms);
       default: {
-        const slot = slotOf(lockOf(`holdfast:${disturbance.key}`));
-        return topology.slots?.move(slot, group, disturbance.ms) === true;
+        const slot = slotOf(lockOf(disturbance.key));
+        return topology.moveSlot(slot, disturbance.server, disturbance.ms);
       }
     }
   }
@@ -142,7 +146,7 @@ export class Disturber {
     });
   }
 
-  private restart(group: ReplicaGroup, ms: number, keepsData: boolean, loading: number): void {
+  private restart(group: ServerGroup, ms: number, keepsData: boolean, loading: number): void {
     const { world, register } = this.simulation;
     const { primary } = group;
     group.busyUntil = world.now + ms + loading;
@@ -154,15 +158,15 @@ export class Disturber {
   /** A key that somebody holds, if any is: rather this one. */
   private heldKey(key: string): string {
     const { schedule, checks } = this.simulation;
-    const isHeld = (one: string): boolean => checks.isBusy(lockOf(`holdfast:${one}`));
+    const isHeld = (one: string): boolean => checks.isBusy(lockOf(one));
     return [key, ...schedule.keys].find(isHeld) ?? key;
   }
 
-  private deleteLock(server: RedisServer, key: string): void {
-    const lock = lockOf(`holdfast:${key}`);
+  private deleteLock(server: StackServer, key: string): void {
+    const lock = lockOf(key);
     this.simulation.register.deleted(server, lock);
     for (const one of server.data.keys()) if (one.startsWith(lock)) server.data.delete(one);
-    server.written();
+    if (server instanceof RedisServer) server.written();
   }
 
   private stepClock(server: RedisServer, ms: number): boolean {
@@ -176,9 +180,9 @@ export class Disturber {
     return true;
   }
 
-  private groupAt(index: number): ReplicaGroup {
+  private groupAt(index: number): ServerGroup {
     const { groups } = this.simulation.topology;
-    return groups[index % groups.length] as ReplicaGroup;
+    return groups[index % groups.length] as ServerGroup;
   }
 
   /** Something happens, and is over after so many ms. */

@@ -43,6 +43,7 @@ const scheduleOf = (wait: number): StackSchedule => ({
   lag: 1,
   reconnectsOnReadOnly: false,
   tasks: [taskOf(0, Infinity), taskOf(1, wait)],
+  elections: [],
   disturbances: [],
 });
 

@@ -4,6 +4,7 @@ import type { TopologyName } from './topology.ts';
 
 /** What must have happened in some thousand schedules, or they have shown nothing. */
 export const STACK_DEEDS: readonly string[] = [
+  ['permits', 'conflicts', 'terms', 'deeds of leaders'],
   ['operations', 'grants', 'hand-offs', 'take-overs', 'aborts', 'refusals', 'extensions'],
   ['lost expired', 'lost stolen', 'lost evicted', 'lost superseded', 'lost forced', 'lost closed'],
   ['lost max-hold', 'fault cut-before', 'fault cut-after', 'fault cut-late', 'fault half-open'],

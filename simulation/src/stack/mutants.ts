@@ -1,4 +1,6 @@
 import { LockStoreError } from '@holdfast/core';
+import { Connections } from '../../../packages/memcached/src/connections.ts';
+import { BinaryItems, type Version } from '../../../packages/memcached/src/items.ts';
 import { Batcher } from '../../../packages/redis/src/commands/batcher.ts';
 import { ScriptCalls } from '../../../packages/redis/src/commands/script-calls.ts';
 import { Durability } from '../../../packages/redis/src/durability.ts';
@@ -201,7 +203,41 @@ export const stackMutants: readonly StackMutant[] = [
         };
       }),
   },
+  {
+    name: 'an item is removed, whoever has written it',
+    topology: 'memcached',
+    caughtBy: ['belief', 'kept'],
+    install: () =>
+      patch(BinaryItems, 'remove', (original) => {
+        return function (this: BinaryItems, key: string, over: Version) {
+          return original.call(this, key, { ...over, cas: 0n });
+        };
+      }),
+  },
+  {
+    name: 'an item ends two seconds too early',
+    topology: 'memcached',
+    caughtBy: ['belief'],
+    install: () =>
+      patch(BinaryItems, 'write', (original) => {
+        return function (this: BinaryItems, key: string, value: string, exptime: number, ...more) {
+          return original.call(this, key, value, Math.max(exptime - 2, 1), ...more);
+        };
+      }),
+  },
+  {
+    name: 'a connection that is opened without a locker stays',
+    topology: 'memcached',
+    caughtBy: ['leftovers'],
+    install: () =>
+      patch(Connections, 'for', (original) => {
+        return function (this: Connections, key: string) {
+          this.open();
+          return original.call(this, key);
+        };
+      }),
+  },
 ];
 
-/** The scripts that each store of the mutant above has sent. */
+/** The scripts that each store of a mutant above has sent. */
 const sent = new WeakMap<ScriptCalls, Set<string>>();

@@ -1,7 +1,7 @@
 import type { World } from '../world.ts';
 import type { Host } from './host.ts';
 import type { Reply } from './lua.ts';
-import type { RedisServer } from './server.ts';
+import type { StackServer } from './stack-server.ts';
 
 /** What may happen to a request and to the connection that it is sent on. */
 export type LinkFault =
@@ -56,14 +56,14 @@ export class Network {
   }
 
   /** Nothing gets through between a process and a server for a while; then all does. */
-  silence(host: Host, server: RedisServer, ms: number): void {
+  silence(host: Host, server: StackServer, ms: number): void {
     this.silences.set(nameOf(host, server), this.world.now + ms);
   }
 
   /** @param done told the connection, or nothing where there is none */
   connect(
     host: Host,
-    server: RedisServer | undefined,
+    server: StackServer | undefined,
     done: (link: Link | undefined) => void,
   ): void {
     const { world } = this;
@@ -77,12 +77,13 @@ export class Network {
     });
   }
 
-  private silenceOf({ host, server }: { host: Host; server: RedisServer }): number {
-    return this.silences.get(nameOf(host, server)) ?? 0;
+  private silenceOf({ host, server }: { host: Host; server: StackServer }): number {
+    // Most of the time there is none, and no need of a name.
+    return this.silences.size === 0 ? 0 : (this.silences.get(nameOf(host, server)) ?? 0);
   }
 }
 
-const nameOf = (host: Host, server: RedisServer): string => `${host.name} ${server.address}`;
+const nameOf = (host: Host, server: StackServer): string => `${host.name} ${server.address}`;
 
 /** One TCP connection: in each direction all arrives in the order in which it was sent. */
 export class Link {
@@ -106,7 +107,7 @@ export class Link {
   constructor(
     private readonly network: Network,
     readonly host: Host,
-    readonly server: RedisServer,
+    readonly server: StackServer,
   ) {
     this.starts = server.starts;
     server.links.add(this);

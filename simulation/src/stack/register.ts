@@ -1,62 +1,29 @@
 import { FORCED_RELEASES } from '../../../packages/redis/src/scripts/force-release.ts';
+import { PERMIT_ENDINGS } from '../../../packages/redis/src/scripts/permits/end.ts';
 import type { World } from '../world.ts';
 import { violated } from '../violation.ts';
-import type { Change } from './dataset.ts';
-import type { RedisServer } from './server.ts';
+import { grantsOf, weightsOf, type Held } from './grants.ts';
+import { Readings } from './readings.ts';
+import type { StackServer } from './stack-server.ts';
 import type { Topology } from './topology.ts';
 
 /** A clock that jumps by no more than this, in ms, ends no lease before its signal point. */
 export const MOST_AHEAD = 40;
 
+/** A request of an operator takes so long at most until it is carried out, in ms. */
+const LONGEST_FORCED = 10_000;
+
 /** Clocks may differ by so much over the time that a lock is kept, in ms. */
 const KEEPING_SLACK = 20;
 
-/** What the key of a lock says, read here once more: the scripts must not vouch for themselves. */
-export interface Held {
-  readonly kind: 'held' | 'kept';
-  readonly ends: number;
-  readonly token: number;
-  readonly tokens: number;
-  readonly id: string;
-  readonly owner: string;
-}
-
-const HELD = /^holdfast:1 (held|kept) (\d+) \d+ (\d+) (\d+) \S+ (\S+) \S+ \S+ (\S+)$/;
-
-/** What was read before: most often a key says what it said at the last look. */
-const read = new Map<string, Held | undefined>();
-const MOST_READ = 10_000;
-
-export function readHeld(value: unknown): Held | undefined {
-  if (typeof value !== 'string') return undefined;
-  if (read.has(value)) return read.get(value);
-  if (read.size === MOST_READ) read.clear();
-  const held = parse(value);
-  read.set(value, held);
-  return held;
-}
-
-function parse(value: string): Held | undefined {
-  const match = HELD.exec(value);
-  if (match === null) return undefined;
-  const [, kind, ends, token, tokens, id = '', owner = ''] = match;
-  return {
-    kind: kind as Held['kind'],
-    ends: Number(ends),
-    token: Number(token),
-    tokens: Number(tokens),
-    id,
-    owner: owner === '=' ? id : owner,
-  };
-}
-
 /**
- * What a lock cannot help: a server has lost data, or its clock has jumped ahead; a failover to a replica that
+ * What a lock cannot help: a server has lost data, or its clock has jumped ahead, or stood still; a failover to a replica that
  * lags, or by which two servers take themselves for the primary; somebody with a right to it has ended it.
  */
 export type Excuse =
   | 'lost-data'
   | 'clock'
+  | 'frozen'
   | 'failover'
   | 'split'
   | 'deleted'
@@ -65,6 +32,7 @@ export type Excuse =
 
 /** A grant that was seen on a server. */
 export interface KnownGrant {
+  readonly lock: string;
   readonly id: string;
   readonly token: number;
   readonly tokens: number;
@@ -76,7 +44,7 @@ export interface KnownGrant {
   excuse: Excuse | undefined;
   /** When it ends by the server's clock, in ms, as far as was seen. */
   ends: number;
-  /** The server may have forgotten the last token, and its clock was behind. */
+  /** The server may have forgotten the last token, and may begin with smaller ones. */
   readonly mayBeSmaller: boolean;
   /** Until when nobody else may have the lock, by the world's clock; known once somebody holds it. */
   keepUntil: number;
@@ -90,23 +58,33 @@ export class Register {
   /** By lock and id. */
   private readonly grants = new Map<string, KnownGrant[]>();
   /** By server and lock: what is granted there now. */
-  private readonly current = new Map<string, Map<string, KnownGrant | undefined>>();
+  private readonly current = new Map<string, Map<string, readonly KnownGrant[]>>();
   /** By lock: the largest token that was granted. */
   private readonly largest = new Map<string, number>();
   /** By lock: what somebody has held. */
   private readonly heldGrants = new Map<string, Map<KnownGrant, number>>();
   private count = 0;
+  /** By lock: until when a holder that is gone may have been ended by somebody else. */
+  private readonly forcedUntil = new Map<string, number>();
   /** Locks of which a server may have forgotten the last token. */
   private readonly forgotten = new Set<string>();
   private topology: Topology | undefined;
+  private readings = new Readings(undefined);
 
   constructor(
     private readonly world: World,
+    /** Told what has happened. */
     private readonly tell: (what: string) => void,
   ) {}
 
   watch(topology: Topology): void {
     this.topology = topology;
+    this.readings = new Readings(topology.slots);
+  }
+
+  /** Who holds a lock, as a server has it. */
+  heldOn(server: StackServer, lock: string): readonly Held[] {
+    return this.readings.heldOn(server, lock);
   }
 
   /** The grant that a token belongs to; of a quorum there is none to tell them apart. */
@@ -133,19 +111,36 @@ export class Register {
     others.set(grant, Math.max(others.get(grant) ?? 0, token));
   }
 
-  /** A script has run. */
-  ran(server: RedisServer, keys: readonly string[], source: string): void {
+  /** A script has run, or a request for an item. */
+  ran(server: StackServer, keys: readonly string[], source = ''): void {
     // A replica has nothing of its own.
     if (!server.isPrimary) return;
     for (const key of keys) {
       if (!key.endsWith('}')) continue;
-      if (source === FORCED_RELEASES.script.source) this.excuse(server, key, 'forced');
-      this.look(server, key);
+      const isForced = FORCED.has(source) || this.world.now < (this.forcedUntil.get(key) ?? 0);
+      this.look(server, key, isForced ? 'forced' : undefined);
     }
   }
 
+  /** Somebody is about to end what others hold, by requests like any other. */
+  isForced(lock: string): void {
+    this.forcedUntil.set(lock, this.world.now + LONGEST_FORCED);
+  }
+
+  /** Whether the holder of a token may not be the last one, with no fault of the locks. */
+  isExcused(lock: string, token: number): boolean {
+    for (const grants of this.grants.values()) {
+      for (const grant of grants) {
+        const isIt =
+          grant.lock === lock && token >= grant.token && token < grant.token + grant.tokens;
+        if (isIt && (grant.excuse !== undefined || grant.mayBeSmaller)) return true;
+      }
+    }
+    return false;
+  }
+
   /** All that this server has granted may end early, and its tokens may be forgotten. */
-  excuseAll(server: RedisServer, excuse: Excuse): void {
+  excuseAll(server: StackServer, excuse: Excuse): void {
     for (const lock of this.locksOf(server).keys()) {
       this.forgotten.add(lock);
       this.excuse(server, lock, excuse);
@@ -153,15 +148,15 @@ export class Register {
   }
 
   /** Somebody deletes the keys of a lock. */
-  deleted(server: RedisServer, lock: string): void {
+  deleted(server: StackServer, lock: string): void {
     this.forgotten.add(lock);
     this.excuse(server, lock, 'deleted');
   }
 
   /** The keys of a lock move to another server. */
-  moved(lock: string, from: RedisServer, to: RedisServer): void {
-    this.locksOf(to).set(lock, this.locksOf(from).get(lock));
-    this.locksOf(from).set(lock, undefined);
+  moved(lock: string, from: StackServer, to: StackServer): void {
+    this.locksOf(to).set(lock, this.currentOn(from, lock));
+    this.locksOf(from).set(lock, NOTHING);
     this.changedClock(lock, from, to);
   }
 
@@ -169,60 +164,74 @@ export class Register {
    * A replica has taken the place of a primary. What it does not have, or has not for as long, may end
    * early.
    */
-  failedOver(from: RedisServer, to: RedisServer): void {
-    for (const [lock, grant] of this.locksOf(from)) {
+  failedOver(from: StackServer, to: StackServer): void {
+    for (const [lock, grants] of this.locksOf(from)) {
       this.forgotten.add(lock);
-      const now = readHeld(valueOf(to.data.copyOf(lock)));
-      const before = readHeld(valueOf(from.data.copyOf(lock)));
-      const isSame = now !== undefined && now.id === grant?.id && now.token === grant.token;
-      const isAsLong = before !== undefined && now !== undefined && now.ends >= before.ends;
-      if (grant !== undefined && !(isSame && isAsLong)) grant.excuse ??= 'failover';
-      this.locksOf(to).set(lock, now && this.grantOf(lock, now.id, now.token));
+      const now = copiedTo(to, lock);
+      const before = copiedTo(from, lock);
+      for (const grant of grants) {
+        const kept = now.find(({ id, token }) => id === grant.id && token === grant.token);
+        const was = before.find(({ id }) => id === grant.id);
+        const isAsLong = kept !== undefined && was !== undefined && kept.ends >= was.ends;
+        if (!isAsLong) grant.excuse ??= 'failover';
+      }
+      const known = now.map(({ id, token }) => this.grantOf(lock, id, token));
+      this.locksOf(to).set(
+        lock,
+        known.filter((grant) => grant !== undefined),
+      );
       this.changedClock(lock, from, to);
     }
   }
 
   /** A server with another clock has a lock from now on. */
-  private changedClock(lock: string, from: RedisServer, to: RedisServer): void {
+  private changedClock(lock: string, from: StackServer, to: StackServer): void {
     this.forgotten.add(lock);
     const ahead = (to.micros() - from.micros()) / 1_000;
-    to.jumped += Math.max(ahead, 0);
+    // What was granted before the other clock jumped ahead is measured by what that said then.
+    to.jumped += Math.max(ahead + from.jumped, 0);
     if (ahead > MOST_AHEAD) this.excuse(to, lock, 'clock');
   }
 
-  private excuse(server: RedisServer, lock: string, excuse: Excuse): void {
-    const grant = this.locksOf(server).get(lock);
-    if (grant !== undefined) grant.excuse ??= excuse;
+  private excuse(server: StackServer, lock: string, excuse: Excuse): void {
+    for (const grant of this.currentOn(server, lock)) grant.excuse ??= excuse;
   }
 
-  private look(server: RedisServer, lock: string): void {
-    const locks = this.locksOf(server);
-    const held = readHeld(server.data.get(lock));
-    const before = locks.get(lock);
-    if (held === undefined) {
-      if (before !== undefined) this.checkKept(server, lock, before);
-      locks.set(lock, undefined);
-      return;
-    }
+  /** @param excuse of those who hold it no more */
+  private look(server: StackServer, lock: string, excuse: Excuse | undefined): void {
+    const before = this.currentOn(server, lock);
+    const held = this.heldOn(server, lock);
+    if (held[0]?.sharing !== undefined) this.checkWeights(server, lock);
+    if (before.length === 0 && held.length === 0) return;
     const isAuthority = this.topology?.authoritiesOf(lock).includes(server) === true;
-    const isSame = before?.id === held.id && before.token === held.token;
-    const grant = isSame ? before : this.know(server, lock, held);
-    // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
-    if (!isAuthority) {
-      grant.excuse ??= 'split';
-      this.forgotten.add(lock);
+    const now = held.map((one) => {
+      const same = before.find(({ id, token }) => id === one.id && token === one.token);
+      const grant = same ?? this.know(server, lock, one);
+      // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
+      if (!isAuthority) {
+        grant.excuse ??= 'split';
+        this.forgotten.add(lock);
+      }
+      if (server.isBehind) grant.excuse ??= 'frozen';
+      grant.ends = Math.max(grant.ends, one.ends);
+      return grant;
+    });
+    const newer = now.filter((grant) => !before.includes(grant));
+    for (const gone of before) {
+      if (now.includes(gone)) continue;
+      if (newer.some(({ owner, id }) => owner === gone.owner && id !== gone.id)) {
+        gone.excuse ??= 'superseded';
+        this.tell('take-overs');
+      } else if (excuse !== undefined) {
+        gone.excuse ??= excuse;
+      }
+      this.checkKept(server, lock, gone);
     }
-    grant.ends = Math.max(grant.ends, held.ends);
-    if (isSame) return;
-    if (before !== undefined && before.owner === held.owner && before.id !== held.id) {
-      before.excuse ??= 'superseded';
-      this.tell('take-overs');
-    }
-    if (before !== undefined) this.checkKept(server, lock, before);
-    locks.set(lock, grant);
+    this.locksOf(server).set(lock, now);
   }
 
-  private know(server: RedisServer, lock: string, { id, token, tokens, owner }: Held): KnownGrant {
+  private know(server: StackServer, lock: string, held: Held): KnownGrant {
+    const { id, token, tokens, owner } = held;
     const name = `${lock} ${id}`;
     const known = this.grants.get(name) ?? [];
     // Servers of a quorum grant the same at different times, some after one of them has lost it.
@@ -231,14 +240,16 @@ export class Register {
     );
     if (same !== undefined) return same;
     this.tell('grants');
+    if (held.sharing !== undefined) this.tell('permits');
     const grant: KnownGrant = {
+      lock,
       id,
       token,
       tokens,
       owner,
       place: this.count++,
       at: this.world.now,
-      mayBeSmaller: this.forgotten.has(lock) && server.micros() <= (this.largest.get(lock) ?? 0),
+      mayBeSmaller: this.forgotten.has(lock) && server.leastToken <= (this.largest.get(lock) ?? 0),
       excuse: undefined,
       ends: 0,
       keepUntil: 0,
@@ -248,8 +259,16 @@ export class Register {
     return grant;
   }
 
+  /** A permit takes as much of the limit as it weighs, and gives it back. */
+  private checkWeights(server: StackServer, lock: string): void {
+    if (this.topology?.slots?.isMoving(lock) === true) return;
+    const weights = weightsOf(lock, (key) => server.data.get(key));
+    if (weights === undefined || weights.said === weights.known) return;
+    violated('counted', `${lock} says ${weights.said}, and ${weights.known} are known`);
+  }
+
   /** What is to be kept for a while is, unless its lease runs out. */
-  private checkKept(server: RedisServer, lock: string, before: KnownGrant): void {
+  private checkKept(server: StackServer, lock: string, before: KnownGrant): void {
     const { token, excuse, ends, keepUntil } = before;
     const left = Math.min(keepUntil - this.world.now, ends - server.now());
     // Of a quorum each server is asked for a majority of them only.
@@ -257,13 +276,26 @@ export class Register {
     violated('kept', `${lock} is free ${left} ms before the time that it was to be kept`);
   }
 
-  private locksOf(server: RedisServer): Map<string, KnownGrant | undefined> {
+  private currentOn(server: StackServer, lock: string): readonly KnownGrant[] {
+    return this.locksOf(server).get(lock) ?? NOTHING;
+  }
+
+  private locksOf(server: StackServer): Map<string, readonly KnownGrant[]> {
     let locks = this.current.get(server.address);
     if (locks === undefined) this.current.set(server.address, (locks = new Map()));
     return locks;
   }
 }
 
-function valueOf({ entry }: Change): unknown {
-  return entry?.value;
+/** By these an operator ends what others hold. */
+const FORCED: ReadonlySet<string> = new Set([
+  FORCED_RELEASES.script.source,
+  PERMIT_ENDINGS.script.source,
+]);
+
+const NOTHING: readonly KnownGrant[] = [];
+
+/** What a server has, whether or not its time has come. */
+export function copiedTo(server: StackServer, lock: string): readonly Held[] {
+  return grantsOf(lock, (key) => server.data.copyOf(key).entry?.value);
 }

@@ -1,4 +1,14 @@
-import { crowdOf, LONGEST_HOLD, taskOf, type Task } from '../schedule.ts';
+import {
+  crowdOf,
+  DISPUTED,
+  electionsOf,
+  LEADER,
+  LONGEST_HOLD,
+  SEVERAL,
+  taskOf,
+  type Election,
+  type Task,
+} from '../schedule.ts';
 import type { World } from '../world.ts';
 import type { OldPrimary } from './replica-group.ts';
 import type { TopologyName } from './topology.ts';
@@ -54,22 +64,28 @@ export interface StackSchedule {
   readonly lag: number;
   readonly reconnectsOnReadOnly: boolean;
   readonly tasks: readonly Task[];
+  readonly elections: readonly Election[];
   readonly disturbances: readonly Disturbance[];
 }
 
-const KINDS: readonly DisturbanceKind[] = [
+const OF_ALL: readonly DisturbanceKind[] = [
   ...(['pause', 'pause', 'suspend', 'crash', 'crash', 'step', 'close', 'force'] as const),
-  ...(['silence', 'silence', 'freeze', 'freeze', 'full', 'restart', 'restart'] as const),
-  ...(['lose-data', 'flush-scripts', 'delete', 'clock', 'clock'] as const),
+  ...(['silence', 'silence', 'freeze', 'freeze'] as const),
+];
+const OF_REDIS: readonly DisturbanceKind[] = [
+  ...OF_ALL,
+  ...(['full', 'restart', 'restart', 'lose-data', 'flush-scripts'] as const),
+  ...(['delete', 'clock', 'clock'] as const),
 ];
 const OF_REPLICAS: readonly DisturbanceKind[] = ['failover', 'failover', 'failover', 'stall'];
 
-const EXTRA: Readonly<Record<TopologyName, readonly DisturbanceKind[]>> = {
-  single: [],
-  quorum: [],
-  failover: OF_REPLICAS,
-  durability: OF_REPLICAS,
-  cluster: ['failover', 'stall', 'slot-move', 'slot-move', 'slot-move'],
+const KINDS: Readonly<Record<TopologyName, readonly DisturbanceKind[]>> = {
+  single: OF_REDIS,
+  quorum: OF_REDIS,
+  failover: [...OF_REDIS, ...OF_REPLICAS],
+  durability: [...OF_REDIS, ...OF_REPLICAS],
+  cluster: [...OF_REDIS, 'failover', 'stall', 'slot-move', 'slot-move', 'slot-move'],
+  memcached: [...OF_ALL, 'lose-data', 'delete', 'delete'],
 };
 
 /** Pauses are short most of the time, and sometimes minutes. */
@@ -86,7 +102,7 @@ function disturbanceOf(
   const process = world.between(0, processes - 1);
   const server = world.between(0, 2);
   const key = world.pick(keys);
-  const kind = world.pick([...KINDS, ...EXTRA[topology]]);
+  const kind = world.pick(KINDS[topology]);
   switch (kind) {
     case 'pause':
       return { kind, at, process, ms: pauseOf(world) };
@@ -134,10 +150,23 @@ function disturbanceOf(
   }
 }
 
+/** Whether several may hold a lock there. */
+function hasPermits(topology: TopologyName): boolean {
+  return topology === 'single' || topology === 'cluster' || topology === 'failover';
+}
+
+/** Few keys, most of them such that several may hold. */
+function withSeveral(world: World, alone: readonly string[]): string[] {
+  const all = [...SEVERAL, ...SEVERAL, DISPUTED];
+  const chosen = Array.from({ length: world.between(1, 3) }, () => world.pick(all));
+  return [...alone.slice(0, world.between(1, 2)), ...new Set(chosen)];
+}
+
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World, topology: TopologyName): StackSchedule {
   const processes = world.between(2, 4);
-  const keys = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
+  const alone = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
+  const keys = hasPermits(topology) && world.chance(0.5) ? withSeveral(world, alone) : alone;
   const calmAt = world.between(4_000, 7_000);
   const process = (): number => world.between(0, processes - 1);
   const scattered = Array.from({ length: world.between(16, 28) }, () =>
@@ -146,32 +175,40 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
   const crowds = Array.from({ length: world.between(1, 3) }, () =>
     crowdOf(world, calmAt, process(), keys),
   );
-  const site = { processes, keys, calmAt };
+  const elections = topology === 'quorum' ? [] : electionsOf(world, calmAt, processes);
+  const site = { processes, keys: elections.length > 0 ? [...keys, LEADER] : keys, calmAt };
   return {
-    ...site,
+    processes,
+    keys,
+    calmAt,
     faults: world.pick([0, 0, 0.01, 0.03, 0.1]),
     latency: world.pick([1, 2, 20]),
     // Replicas that are late for every grant would leave no lock to look at.
     lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
     reconnectsOnReadOnly: world.chance(0.5),
     tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
+    elections,
     disturbances: Array.from({ length: world.between(2, 8) }, () =>
       disturbanceOf(world, topology, site),
     ),
   };
 }
 
-/** Some hold a lock for longer, so that there are leases to be lost. A quorum has no short ones. */
+/** The shortest lease of a topology, in ms. */
+const SHORTEST: Partial<Record<TopologyName, number>> = { quorum: 500, memcached: 2_000 };
+
+/** Some hold a lock for longer, so that there are leases to be lost. */
 function fitting(world: World, planned: Task, topology: TopologyName): Task {
   const isLong = world.chance(0.1);
   // Whole processes crash here.
   const stays = { ...planned, crashes: false };
   const task = isLong ? { ...stays, hold: world.between(800, LONGEST_HOLD) } : stays;
-  if (topology !== 'quorum') return task;
+  const shortest = SHORTEST[topology];
+  if (shortest === undefined) return task;
   const { ttl, extendTo } = task;
   return {
     ...task,
-    ttl: Math.max(ttl, 500),
-    extendTo: extendTo === undefined ? undefined : Math.max(extendTo, 500),
+    ttl: Math.max(ttl, shortest),
+    extendTo: extendTo === undefined ? undefined : Math.max(extendTo, shortest),
   };
 }

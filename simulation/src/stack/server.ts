@@ -4,9 +4,7 @@ import { answerOf, commandOf, type CommandContext } from './commands.ts';
 import { Dataset, type Change } from './dataset.ts';
 import { ReplyError, Status, type LuaRuntime, type Reply } from './lua.ts';
 import { BEHIND, type Link } from './network.ts';
-
-/** The server's clock at the start of a simulation, in ms since 1970. */
-export const SERVER_ORIGIN = 1_790_000_000_000;
+import { StackServer } from './stack-server.ts';
 
 const READ_ONLY = new ReplyError("READONLY You can't write against a read only replica.");
 const FULL = new ReplyError("OOM command not allowed when used memory > 'maxmemory'.");
@@ -98,71 +96,42 @@ interface Waiter {
  * A Redis server: what it holds, its clock, its connections and its replicas. It runs the scripts of
  * Holdfast as they are, by a real Lua.
  */
-export class RedisServer {
+export class RedisServer extends StackServer {
   readonly data: Dataset;
-  isPrimary = true;
-  isUp = true;
-  /** How often it was started: connections to an earlier run are none any more. */
-  starts = 1;
-  /** Answers nothing; what arrives meanwhile is done afterwards. */
-  frozenUntil = 0;
   loadingUntil = 0;
   /** Refuses what needs memory. */
   isFull = false;
   /** How much has been written. */
   offset = 0;
-  readonly links = new Set<Link>();
   replications: Replication[] = [];
   /** Ends up at the same servers as what is published here. */
   readonly neighbours: RedisServer[] = [];
   /** How many commands of clients were run. */
   commands = 0;
-  /** How far the clock is ahead, in ms. */
-  ahead = 0;
-  /** How far it has jumped ahead in all, in ms. */
-  jumped = 0;
   private readonly scripts = new Map<string, string>();
   private waiters: Waiter[] = [];
 
   constructor(
-    readonly host: string,
-    readonly port: number,
-    private readonly world: World,
-    private readonly rate: number,
+    host: string,
+    port: number,
+    world: World,
+    rate: number,
     private readonly options: ServerOptions,
   ) {
+    super(host, port, world, rate);
     this.data = new Dataset(() => this.now());
   }
 
-  get address(): string {
-    return `${this.host}:${this.port}`;
+  get leastToken(): number {
+    return this.micros();
   }
 
-  get isFrozen(): boolean {
-    return this.frozenUntil > this.world.now;
-  }
-
-  /** In µs since 1970. */
-  micros(): number {
-    return Math.floor((SERVER_ORIGIN + this.world.now * this.rate + this.ahead) * 1_000);
-  }
-
-  /** In ms since 1970. */
-  now(): number {
-    return Math.floor(this.micros() / 1_000);
-  }
-
-  /** The process ends: its connections are lost, with what has arrived on them. */
-  stop(): void {
-    this.isUp = false;
-    this.starts += 1;
-    this.frozenUntil = 0;
+  override stop(): void {
     this.scripts.clear();
     this.waiters = [];
-    for (const link of this.links) link.cut();
+    super.stop();
   }
 
-  /** It runs again, with or without what it had. */
   start(keepsData: boolean, loading: number): void {
     this.isUp = true;
     if (!keepsData) {

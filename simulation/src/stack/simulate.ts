@@ -1,8 +1,10 @@
 import { listenOnChannels } from '../listeners.ts';
-import { LONGEST_HOLD } from '../schedule.ts';
+import { Deeds } from '../election.ts';
+import { LEADER, LONGEST_HOLD } from '../schedule.ts';
 import { violated, type Invariant } from '../violation.ts';
 import { World } from '../world.ts';
 import { Checks, lockOf, LONGEST_SPLIT } from './checks.ts';
+import { Item } from './dataset.ts';
 import { Disturber } from './disturber.ts';
 import { Host, replaceGlobals } from './host.ts';
 import { LuaRuntime } from './lua.ts';
@@ -11,8 +13,9 @@ import { Network, type LinkFault } from './network.ts';
 import { Register } from './register.ts';
 import { draw, type StackSchedule } from './schedule.ts';
 import type { RedisServer } from './server.ts';
+import type { StackServer } from './stack-server.ts';
 import { StackTally } from './tally.ts';
-import { Topology, type TopologyName } from './topology.ts';
+import { topologyOf, type Topology, type TopologyName } from './topology.ts';
 
 /** All that happens, chosen by hand. */
 interface StackPlan {
@@ -60,6 +63,7 @@ class StackSimulation {
   settledAt = 0;
   readonly unsubscribe: () => void;
   private births = 0;
+  private readonly deeds: Deeds;
   private readonly disturber: Disturber;
 
   constructor(
@@ -74,23 +78,33 @@ class StackSimulation {
     this.disturber = new Disturber(this);
     const { rewrite = (source: string) => source, blind = [] } = options;
     this.register = new Register(world, (what) => this.tally.count(what));
+    this.deeds = new Deeds(world, this.tally.deeds, (term) =>
+      this.register.isExcused(lockOf(LEADER), term),
+    );
     this.network = new Network(
       world,
       schedule.latency,
       plan?.nextFault ?? (() => this.disturber.linkFault()),
       () => this.disturber.breaksMessages(),
     );
-    this.topology = new Topology(name, world, this.network, lua, {
+    this.topology = topologyOf(name, world, this.network, lua, {
       lag: schedule.lag,
       reconnectsOnReadOnly: schedule.reconnectsOnReadOnly,
-      lockKeys: [...schedule.keys, 'solo'].map((key) => lockOf(`holdfast:${key}`)),
+      lockKeys: [...schedule.keys, LEADER, 'solo'].map(lockOf),
       rewrite,
       onScript: (server, keys, source, client) => {
-        if (options.trace !== undefined) this.traceScript(server, keys, client);
+        this.traceLocks(server, keys, client);
         this.register.ran(server, keys, source);
       },
-      onMove: (lock, from, to) => this.register.moved(lock, from, to),
+      onMove: (key, from, to) => {
+        if (key.endsWith('}')) this.register.moved(key, from, to);
+      },
       onFailover: (_group, from, to) => this.failedOver(from, to),
+      onRequest: (server, lock, client) => {
+        this.traceLocks(server, [lock], client);
+        this.register.ran(server, [lock]);
+      },
+      onForce: (lock) => this.register.isForced(lock),
     });
     this.register.watch(this.topology);
     this.checks = new Checks(world, this.topology, this.register, new Set(blind));
@@ -108,6 +122,12 @@ class StackSimulation {
       world.after(task.at, () => {
         const member = this.members[task.process] as Member;
         if (!member.closing && !member.host.isDead) member.start(task);
+      });
+    }
+    for (const election of schedule.elections) {
+      world.after(election.at, () => {
+        const member = this.members[election.process] as Member;
+        if (!member.closing && !member.host.isDead) member.campaign(election.ms, this.deeds);
       });
     }
     for (const disturbance of schedule.disturbances) {
@@ -158,11 +178,12 @@ class StackSimulation {
     this.options.trace?.(`${this.world.now.toFixed(1).padStart(9)}  ${line}`);
   }
 
-  private traceScript(server: RedisServer, keys: readonly string[], client: string): void {
+  private traceLocks(server: StackServer, keys: readonly string[], client: string): void {
+    if (this.options.trace === undefined) return;
     for (const key of keys.filter((one) => one.endsWith('}'))) {
-      const value = server.data.get(key);
-      const shown = typeof value === 'string' ? value : 'not there';
-      this.trace(`${server.address} for ${client}: ${key} is ${shown}`);
+      const parts = [key, `${key}:holders`].map((one) => server.data.get(one));
+      const shown = parts.filter((one) => one !== undefined).map(shownOf);
+      this.trace(`${server.address} for ${client}: ${key} is ${shown.join(', ') || 'not there'}`);
     }
   }
 
@@ -234,8 +255,7 @@ class StackSimulation {
   /** All is released; then all is closed. Nothing must be left. */
   private async end(): Promise<void> {
     const { world, members, topology, schedule } = this;
-    for (const key of schedule.keys) {
-      const lock = lockOf(`holdfast:${key}`);
+    for (const lock of [...schedule.keys, LEADER].map(lockOf)) {
       if (this.checks.isBusy(lock)) violated('orphan', `${lock}: held by nobody`);
     }
     for (const { context } of members) {
@@ -248,9 +268,7 @@ class StackSimulation {
     await this.until(world.now + 8_000);
     for (const { machine, own } of members) {
       if (machine.timers > 0) violated('leftovers', `${machine.timers} timers`);
-      const users = new Set<unknown>(
-        own.clients.flatMap((client) => ('nodes' in client ? client.nodes() : client)),
-      );
+      const users = new Set(own.clients.flatMap((client) => client.kept()));
       const others = [...own.connections].filter((connection) => !users.has(connection));
       if (others.length > 0) violated('leftovers', `${others.length} connections`);
       const listeners = own.clients.flatMap((client) => client.eventNames());
@@ -268,6 +286,12 @@ class StackSimulation {
       if (keys.length > 0) violated('server-leftovers', `after a day: ${keys.join(', ')}`);
     }
   }
+}
+
+/** What a key holds, for people. */
+function shownOf(value: unknown): string {
+  if (value instanceof Item) return `${JSON.stringify(value.value)} until ${value.ends} s`;
+  return value instanceof Map ? JSON.stringify(Object.fromEntries(value)) : String(value);
 }
 
 export type { StackSimulation };

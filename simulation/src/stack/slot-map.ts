@@ -31,6 +31,11 @@ export class SlotMap implements SlotCheck {
     return (isMoved ? move.to : this.ownerOf(slot)).primary;
   }
 
+  /** Whether the keys of a lock may be on two servers. */
+  isMoving(lock: string): boolean {
+    return this.moves.size > 0 && this.moves.has(slotOf(lock));
+  }
+
   ownerOf(slot: number): ReplicaGroup {
     const [first] = this.groups;
     const usual = this.groups[slot % this.groups.length] ?? first;

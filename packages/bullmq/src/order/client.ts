@@ -2,29 +2,13 @@ import { LockStoreError } from '@holdfast/core';
 import { createHash } from 'node:crypto';
 import type { OrderOptions, OrderRedis } from '../types.ts';
 
-const HANDLE_ALL = /* lua */ `
-local replies = {}
-for i = 2, #ARGV do
-  local request = cjson.decode(ARGV[i])
-  id, run = request[1], request[2]
-  replies[i - 1] = handle(request) or 0
-end
-return replies
-`;
-
 /** A Lua script, and the name that Redis knows it by. */
 export interface Script {
   readonly source: string;
   readonly sha: string;
 }
 
-/**
- * A script of ours.
- *
- * @param parts Lua, of which the last has a function `handle` that answers a request
- */
-export function script(...parts: readonly string[]): Script {
-  const source = [...parts, HANDLE_ALL].join('');
+export function scriptOf(source: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') };
 }
 
@@ -33,71 +17,76 @@ const MOST_KEYS = 256;
 
 interface Request {
   readonly words: readonly unknown[];
-  readonly keys: number;
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Runs scripts on the Redis of a queue. All that is particular to a Redis client is in here.
+ * Asks the Redis of a queue. All that is particular to a Redis client is in here.
  *
- * What is asked of one script in a turn of the event loop goes in one call: with many jobs at a time, that
- * is most of what their order costs. Requests are answered in the order in which they were made.
+ * What is asked in a turn of the event loop goes in one call: with many jobs at a time, that is most of what
+ * their order costs. Requests are answered in the order in which they were made.
  *
  * Only the first key is passed as a key: all others are in its slot, and their names are built in the
- * scripts, so that a `keyPrefix` of the client never reaches them.
+ * script, so that a `keyPrefix` of the client never reaches them.
  */
 export class OrderClient {
   /** What every key of the queue begins with. */
   readonly base: string;
   private readonly redis: OrderRedis;
-  private readonly requests: {
-    readonly program: Script;
-    readonly batch: Request[];
-    keys: number;
-  }[] = [];
+  private readonly batches: { readonly requests: Request[]; keys: number }[] = [];
 
-  constructor({ queue, redis }: OrderOptions) {
+  /** @param startOrder of this process, which tells whom it has started and not yet asked for */
+  constructor(
+    { queue, redis }: OrderOptions,
+    private readonly script: Script,
+    private readonly startOrder: { readonly jobs: readonly string[] },
+  ) {
     this.base = queue.toKey('');
     this.redis = redis;
   }
 
   /**
-   * @param words a JSON list for the script, of which the first two are a job and a run
+   * @param words the name of a handler in the script, a job, a run, and what else the handler takes
    * @param keys of how many keys it is
    * @throws LockStoreError
    */
-  run(program: Script, words: readonly unknown[], keys = 1): Promise<unknown> {
+  ask(words: readonly unknown[], keys = 1): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const request = { words, keys, resolve, reject };
-      const last = this.requests.at(-1);
-      if (last?.program === program && last.keys + keys <= MOST_KEYS) {
-        last.batch.push(request);
+      const request = { words, resolve, reject };
+      const last = this.batches.at(-1);
+      if (last !== undefined && last.keys + keys <= MOST_KEYS) {
+        last.requests.push(request);
         last.keys += keys;
         return;
       }
-      if (this.requests.length === 0) setImmediate(() => this.flush());
-      this.requests.push({ program, batch: [request], keys });
+      if (last === undefined) setImmediate(() => this.flush());
+      this.batches.push({ requests: [request], keys });
     });
   }
 
   private flush(): void {
-    for (const { program, batch } of this.requests.splice(0)) void this.send(program, batch);
+    for (const { requests } of this.batches.splice(0)) void this.send(requests);
   }
 
-  private async send({ sha, source }: Script, batch: readonly Request[]): Promise<void> {
-    const requests = batch.map(({ words }) => JSON.stringify(words));
-    const words = [`${this.base}holdfast:jobs`, this.base, ...requests];
+  private async send(requests: readonly Request[]): Promise<void> {
+    const { sha, source } = this.script;
+    const lists = [this.startOrder.jobs, ...requests.map(({ words }) => words)];
+    const words = [
+      `${this.base}holdfast:jobs`,
+      this.base,
+      ...lists.map((list) => JSON.stringify(list)),
+    ];
     try {
       const replies = await this.redis.evalsha(sha, 1, words).catch((error: unknown) => {
         if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error;
         return this.redis.eval(source, 1, words);
       });
-      for (const [index, { resolve }] of batch.entries()) resolve((replies as unknown[])[index]);
+      for (const [index, { resolve }] of requests.entries()) resolve((replies as unknown[])[index]);
     } catch (cause) {
       const message = 'The Redis that keeps the order of jobs failed.';
       const error = new LockStoreError(message, { phase: 'acquire', cause });
-      for (const { reject } of batch) reject(error);
+      for (const { reject } of requests) reject(error);
     }
   }
 }

@@ -1,11 +1,10 @@
-import type { Job } from 'bullmq';
 import type { Settings } from '../options.ts';
 import type { LineInfo, OrderOptions } from '../types.ts';
 import { OrderClient } from './client.ts';
 import { LookAhead } from './look-ahead.ts';
-import { Place } from './place.ts';
 import { PlaceRefresher } from './place-refresher.ts';
 import { lineName } from './registration.ts';
+import { PROGRAM } from './scripts/program.ts';
 import { show } from './scripts/show.ts';
 import { TakenLocks } from './scripts/took.ts';
 import { startOrderOf, type StartOrder } from './start-order.ts';
@@ -28,17 +27,12 @@ export class Line {
     readonly order: OrderOptions,
   ) {
     const { queue } = order;
-    this.client = new OrderClient(order);
+    this.startOrder = startOrderOf(queue.toKey(''));
+    this.client = new OrderClient(order, PROGRAM, this.startOrder);
     this.taken = new TakenLocks(this.client);
     this.refresher = new PlaceRefresher(this.client, settings.locker);
-    this.startOrder = startOrderOf(this.client.base);
-    this.started = new StartedJobs(this);
+    this.started = new StartedJobs(settings, queue, this.client, this.refresher, this.startOrder);
     this.lookAhead = new LookAhead(settings, queue, this.client, this.refresher);
-  }
-
-  /** For a run of a job that BullMQ has just started. */
-  place(job: Job): Place {
-    return new Place(this, job);
   }
 
   async info(key: string): Promise<LineInfo> {

@@ -5,7 +5,7 @@ import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
 import { namesOfOther, registrationOf, type Registration } from './registration.ts';
 import { parkWaiting, peek } from './scripts/waiting.ts';
-import { inTime } from './start-order.ts';
+import { inTime } from './in-time.ts';
 
 /** How many jobs to look at: first, and at most at a time. */
 const [FIRST, MOST] = [64, 512];

@@ -1,11 +1,10 @@
 import { LockArgumentError, LockNotAcquiredError, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SHORTEST } from '../deferral.ts';
 import type { OrderQueue } from '../types.ts';
 import type { Line } from './line.ts';
-import { namesOf, registrationOf, safetyOf, type Registration } from './registration.ts';
+import { namesOf, newRun, registrationOf, safetyOf, type Registration } from './registration.ts';
 import { join } from './scripts/join.ts';
 import { leave } from './scripts/leave.ts';
 import { park } from './scripts/park.ts';
@@ -55,34 +54,30 @@ export class Place {
   /** The job needs no lock: nobody need wait to hear what its keys are. */
   async skip(): Promise<void> {
     const { client, settings } = this.line;
-    const registration = registrationOf(settings, this.job, [], randomUUID());
-    const answer = join(client, registration, { names: [], impatient: false });
-    this.start.end();
+    const registration = registrationOf(settings, this.job, [], newRun());
+    this.start.tell([]);
     // If that is not heard of, whoever is started next asks for its key.
-    await answer.catch(() => {});
+    await join(client, registration, { names: [], impatient: false }).catch(() => {});
+    this.start.end();
   }
 
   /**
-   * Takes a place, and waits for up to `wait` ms for its turn.
+   * Takes a place, and waits for up to `wait` ms for its turn to ask for its locks. Whether it may keep them
+   * is for {@link isNext} to say.
    *
    * @returns what is left of `wait`
    * @throws LockNotAcquiredError others are before it, or `superseded`
    * @throws LockStoreError, LockArgumentError, and the reason of the signal
    */
   async enter(key: Key, wait: number, signal: AbortSignal): Promise<number> {
-    const { started, lookAhead, settings } = this.line;
-    this.checkQueue();
-    this.names = namesOf(key);
-    started.tookForKey(performance.now() - this.begun);
-    await this.start.turn(started.patience);
+    const { started, lookAhead } = this.line;
     if (signal.aborted) throw signal.reason as Error;
-    const registration = registrationOf(settings, this.job, this.names, randomUUID());
+    const registration = this.registration ?? this.register(key);
     const begun = performance.now();
     const elapsed = (): number => performance.now() - begun;
     let looked = false;
     for (let pause = 1; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-      const turn = await started.join(this.job.name, registration, this.start.asked);
-      this.start.end();
+      const turn = await started.join(this.job.name, registration, this.start);
       if (turn.kind === 'unknown') return this.unknown(wait);
       this.registration = registration;
       this.superseded = turn.kind === 'superseded';
@@ -90,8 +85,10 @@ export class Place {
       this.waited = turn.waited;
       if (turn.kind === 'go' || turn.again) {
         lookAhead.went();
+        if (this.start.after.length > 0) await this.start.cleared();
         return Math.max(0, wait - elapsed());
       }
+      this.start.settled.happen();
       const left = wait - elapsed();
       if (left > 0) {
         await nap(Math.min(pause, left), signal);
@@ -100,6 +97,19 @@ export class Place {
         looked = true;
       }
     }
+  }
+
+  /**
+   * Whether the run may keep its locks: none that was started before it turned out to have its keys. If it
+   * may not, it gives them back, says so with {@link yielded}, and enters once more.
+   */
+  isNext(): Promise<boolean> {
+    return this.start.isNext(this.line.started.patience);
+  }
+
+  /** It has given its locks back. */
+  yielded(): void {
+    this.start.settled.happen();
   }
 
   /** The run has its locks. */
@@ -121,17 +131,24 @@ export class Place {
     if (registration === undefined) return;
     refresher.ended(registration);
     if (hold) refresher.waits(this.names, registration.safety);
-    await taken.left(registration);
+    const telling = taken.left(registration);
+    if (telling !== undefined) await telling;
     // If that fails, whoever is next looks for itself when its safety delay is over.
     await leave(client, registration, hold).catch(() => {});
   }
 
-  /** The run has succeeded: as {@link leave}, which the job need not wait for if nobody waits for its keys. */
-  async succeeded(): Promise<void> {
+  /**
+   * The run has succeeded: as {@link leave}.
+   *
+   * @returns what the job must wait for; nothing if nobody waits for its keys
+   */
+  succeeded(): Promise<void> | undefined {
     const { registration, line } = this;
     const left = this.leave();
     // The slot of the job takes the one that is woken, if that is known before BullMQ asks for the next.
-    if (registration !== undefined && line.refresher.isAwaited(registration.keys)) await left;
+    return registration !== undefined && line.refresher.isAwaited(registration.keys)
+      ? left
+      : undefined;
   }
 
   /**
@@ -172,6 +189,16 @@ export class Place {
     if (answer === 'look' && (await refresher.areFree(this.names))) {
       await settle(client, registration.id, true);
     }
+  }
+
+  private register(key: Key): Registration {
+    const { started, settings } = this.line;
+    this.checkQueue();
+    this.names = namesOf(key);
+    started.tookForKey(performance.now() - this.begun);
+    const registration = registrationOf(settings, this.job, this.names, newRun());
+    this.start.tell(registration.keys);
+    return registration;
   }
 
   private refusal(waited: number): LockNotAcquiredError {

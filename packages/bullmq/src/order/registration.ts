@@ -1,8 +1,9 @@
 import { storedKey, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
+import { randomBytes } from 'node:crypto';
 import { delayOf, SHORTEST } from '../deferral.ts';
 import { checkKey, type Settings } from '../options.ts';
-import { inTime } from './start-order.ts';
+import { inTime } from './in-time.ts';
 
 /** What a run of a job registers with in the lines of its keys. */
 export interface Registration {
@@ -17,6 +18,12 @@ export interface Registration {
   readonly safety: number;
   readonly keys: readonly string[];
 }
+
+const here = randomBytes(12).toString('base64url');
+let runs = 0;
+
+/** The name of a run: no other run has it, in whatever process. */
+export const newRun = (): string => `${here}:${++runs}`;
 
 export function namesOf(key: Key | null): readonly string[] {
   if (key === null) return [];

@@ -1,87 +1,210 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inTime } from './in-time.ts';
 
-/** A run that has not asked for its place yet. */
-export interface Start {
-  /** Waits until those that were started before it here have asked, for so many ms at most. */
-  readonly turn: (patience: number) => Promise<void>;
-  /** It has asked: whoever was started after it may ask now. */
-  readonly asked: () => void;
-  /** It has its place, or needs none. */
-  readonly end: () => void;
+/** Something that happens once, and that hardly anybody waits for. */
+class Once {
+  private promise: Promise<void> | undefined;
+  private resolve: (() => void) | undefined;
+  private over = false;
+
+  get happened(): boolean {
+    return this.over;
+  }
+
+  happen(): void {
+    this.over = true;
+    this.resolve?.();
+  }
+
+  wait(): Promise<void> {
+    if (this.over) return Promise.resolve();
+    this.promise ??= new Promise((resolve) => (this.resolve = resolve));
+    return this.promise;
+  }
 }
 
-interface Pending {
-  readonly ask: () => void;
-  readonly ended: Promise<void>;
+/** A run of a job on its way to its place in the lines of its keys, and to its locks. */
+export class Start {
+  keys: readonly string[] = [];
+  /** Whether its keys are known, or it has ended. */
+  isTold = false;
+  /** It has a place, or has ended. */
+  readonly placed = new Once();
+  /** It has no locks that it may have to give back. */
+  readonly settled = new Once();
+  /** Those with one of its keys that were started before it, and had no place when it asked for its own. */
+  before: Start[] = [];
+  /** Those with one of its keys that were started after it, and may have their locks already. */
+  after: Start[] = [];
+  /** Present while it waits for its turn. */
+  waiting: { readonly resolve: (inTurn: boolean) => void; readonly until: number } | undefined;
+
+  constructor(
+    private readonly order: StartOrder,
+    readonly id: string,
+    readonly number: number,
+  ) {}
+
+  /** Its keys are known. It is about to ask for its place. */
+  tell(keys: readonly string[]): void {
+    this.keys = keys;
+    this.order.tell(this);
+  }
+
+  /** It has its place. */
+  place(): void {
+    this.placed.happen();
+    this.order.placed(this);
+  }
+
+  /**
+   * Waits until the keys of those that were started before it here are known, for so many ms at most.
+   *
+   * @returns whether it goes before all of them: none of them has its keys
+   */
+  async isNext(patience: number): Promise<boolean> {
+    const inTurn = this.before.length === 0 && (await this.order.turn(this, patience));
+    if (inTurn) this.settled.happen();
+    return inTurn;
+  }
+
+  /** Waits for the places of those that turned out to be before it, for so many ms at most. */
+  async followed(patience: number): Promise<void> {
+    await inTime(Promise.all(this.before.map(({ placed }) => placed.wait())), patience);
+    this.before = [];
+  }
+
+  /** Waits for those that may have its locks, and turned out to be after it. */
+  async cleared(): Promise<void> {
+    await Promise.all(this.after.map(({ settled }) => settled.wait()));
+  }
+
+  /** It has left the code that asks for places, however. */
+  end(): void {
+    this.place();
+    this.settled.happen();
+    this.order.end(this);
+  }
 }
 
 /**
- * The order in which this process was given the jobs of a queue. They ask for their places in this order,
- * however long their keys take, so that hardly anybody finds that another one has not asked yet.
+ * The order in which this process was given the jobs of a queue. Each asks for its place, and then for its
+ * locks, as soon as its keys are known. It runs when those of all that were started before it are known too,
+ * and gives its locks back if one of them has its keys.
  */
 export class StartOrder {
-  private readonly pending = new Map<string, Pending>();
-  /** Those that have not asked, the first first. */
-  private readonly silent = new Set<Pending>();
-  /** When all of them so far have asked. */
-  private all: Promise<void> = Promise.resolve();
+  private numbers = 0;
+  /** Those without a place, the first first. */
+  private readonly unplaced = new Map<string, Start>();
+  /** Those whose keys are not known, and those that wait behind them, the first first. */
+  private readonly untold = new Set<Start>();
+  /** Those whose keys are known, by their keys. */
+  private readonly told = new Map<string, Set<Start>>();
+  private timer: NodeJS.Timeout | undefined;
+  /** When the timer rings. */
+  private due = Infinity;
 
   begin(id: string): Start {
-    const [before, asked, ended] = [this.all, gate(), gate()];
-    const start: Pending = {
-      ask: () => {
-        this.silent.delete(start);
-        asked.open();
-      },
-      ended: ended.opened,
-    };
-    this.pending.set(id, start);
-    this.silent.add(start);
-    this.all = before.then(() => asked.opened);
-    return {
-      turn: (patience) => this.turn(start, before, patience),
-      asked: start.ask,
-      end: () => {
-        start.ask();
-        ended.open();
-        if (this.pending.get(id) === start) this.pending.delete(id);
-      },
-    };
+    const start = new Start(this, id, ++this.numbers);
+    this.unplaced.delete(id);
+    this.unplaced.set(id, start);
+    this.untold.add(start);
+    return start;
+  }
+
+  /** The jobs without a place, the first first. */
+  get jobs(): readonly string[] {
+    return [...this.unplaced.keys()];
+  }
+
+  tell(start: Start): void {
+    start.isTold = true;
+    for (const key of start.keys) {
+      const others = this.told.get(key);
+      for (const other of others ?? []) this.relate(start, other);
+      if (others === undefined) this.told.set(key, new Set([start]));
+      else others.add(start);
+    }
+    this.proceed();
+  }
+
+  placed(start: Start): void {
+    if (this.unplaced.get(start.id) === start) this.unplaced.delete(start.id);
+  }
+
+  end(start: Start): void {
+    for (const key of start.keys) {
+      const others = this.told.get(key);
+      if (others?.delete(start) === true && others.size === 0) this.told.delete(key);
+    }
+    start.isTold = true;
+    start.waiting = undefined;
+    if (this.untold.has(start)) this.proceed();
+  }
+
+  /** @returns whether the keys of all before it are known, in time */
+  turn(start: Start, patience: number): Promise<boolean> | true {
+    if (!this.untold.has(start)) return true;
+    const until = performance.now() + patience;
+    return new Promise((resolve) => {
+      start.waiting = { resolve, until };
+      this.ringAt(until);
+    });
   }
 
   /** Waits until these jobs have their places, as far as they are here, and for so many ms at most. */
-  async ended(ids: readonly string[], ms: number): Promise<void> {
-    const here = ids.flatMap((id) => this.pending.get(id)?.ended ?? []);
+  async placedInTime(ids: readonly string[], ms: number): Promise<void> {
+    const here = ids.flatMap((id) => this.unplaced.get(id)?.placed.wait() ?? []);
     await (here.length > 0 ? inTime(Promise.all(here), ms) : sleep(ms));
   }
 
-  private async turn(start: Pending, before: Promise<void>, patience: number): Promise<void> {
-    const [first] = this.silent;
-    if (first === start || (await inTime(before, patience))) return;
-    // Whoever is as slow as that holds up nobody else.
-    for (const one of this.silent) {
-      if (one === start) return;
-      one.ask();
+  /** A run whose keys have just become known, and another one with one of them. */
+  private relate(start: Start, other: Start): void {
+    if (other.number < start.number) {
+      if (!other.placed.happened) start.before.push(other);
+    } else {
+      other.before.push(start);
+      if (!other.settled.happened) start.after.push(other);
+      this.wake(other, false);
     }
   }
-}
 
-function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-  let open = (): void => {};
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { opened, open };
-}
+  private wake(start: Start, inTurn: boolean): void {
+    this.untold.delete(start);
+    start.waiting?.resolve(inTurn);
+    start.waiting = undefined;
+  }
 
-/** Whether something happens within so many ms. */
-export async function inTime(something: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([something.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
+  /** Lets those go that are behind nobody whose keys are not known. */
+  private proceed(): void {
+    for (const start of this.untold) {
+      if (!start.isTold) return;
+      this.wake(start, true);
+    }
+  }
+
+  /** One timer for all who wait; most often, none of them waits until it rings. */
+  private ringAt(until: number): void {
+    if (until >= this.due) return;
+    clearTimeout(this.timer);
+    this.due = until;
+    this.timer = setTimeout(() => this.ring(), until - performance.now());
+  }
+
+  /** Whoever has waited for too long waits no more. */
+  private ring(): void {
+    this.due = Infinity;
+    const now = performance.now();
+    let next = Infinity;
+    for (const start of this.untold) {
+      if (start.waiting === undefined) continue;
+      if (start.waiting.until > now) {
+        next = Math.min(next, start.waiting.until);
+      } else {
+        this.wake(start, false);
+      }
+    }
+    if (next !== Infinity) this.ringAt(next);
   }
 }
 

@@ -1,11 +1,11 @@
 import type { Job } from 'bullmq';
 import type { Settings } from '../options.ts';
-import type { OrderOptions } from '../types.ts';
+import type { OrderQueue } from '../types.ts';
 import type { OrderClient } from './client.ts';
 import type { PlaceRefresher } from './place-refresher.ts';
 import { namesOfOther, registrationOf, type Registration } from './registration.ts';
 import { join, type Turn } from './scripts/join.ts';
-import type { StartOrder } from './start-order.ts';
+import type { Start, StartOrder } from './start-order.ts';
 
 /** The most job names to tell apart. */
 const MOST_NAMES = 50;
@@ -15,15 +15,6 @@ const [SHORTEST_PAUSE, LONGEST_PAUSE] = [2, 100];
 
 /** For how long a job waits at least for those that were started before it, in ms. */
 const LEAST_PATIENCE = 100;
-
-/** What the jobs of a guard ask with for their places. */
-export interface Asking {
-  readonly settings: Settings;
-  readonly order: OrderOptions;
-  readonly client: OrderClient;
-  readonly refresher: PlaceRefresher;
-  readonly startOrder: StartOrder;
-}
 
 /**
  * Asks for places, in the order in which BullMQ started the jobs. Most often all that were started before
@@ -35,7 +26,13 @@ export class StartedJobs {
   /** How long the key of a job takes, in ms. */
   private keyTime = 0;
 
-  constructor(private readonly asking: Asking) {}
+  constructor(
+    private readonly settings: Settings,
+    private readonly queue: OrderQueue,
+    private readonly client: OrderClient,
+    private readonly refresher: PlaceRefresher,
+    private readonly startOrder: StartOrder,
+  ) {}
 
   /** For how long a job waits for those that were started before it, in ms. */
   get patience(): number {
@@ -51,34 +48,35 @@ export class StartedJobs {
     this.keyTime += (ms - this.keyTime) / 10;
   }
 
-  /** @param asked called when the first request is on its way */
   async join(
     name: string,
     registration: Registration,
-    asked: () => void,
+    start: Start,
   ): Promise<Exclude<Turn, { kind: 'pending' | 'claimed' }>> {
-    const { client, startOrder } = this.asking;
+    const { client, startOrder } = this;
     if (this.known.size < MOST_NAMES) this.known.add(name);
     let pause = Math.max(SHORTEST_PAUSE, Math.min(this.keyTime, LONGEST_PAUSE));
     for (let waited = 0; ;) {
       const impatient = waited >= this.patience;
-      const answer = join(client, registration, { names: this.names, impatient });
-      asked();
-      const turn = await answer;
+      if (start.placed.happened && start.before.length > 0) await start.followed(this.patience);
+      const turn = await join(client, registration, { names: this.names, impatient });
+      start.place();
       if (turn.kind === 'claimed') {
         for (const id of turn.jobs) await this.register(id);
       } else if (turn.kind === 'pending') {
-        await startOrder.ended(turn.jobs, pause);
+        await startOrder.placedInTime(turn.jobs, pause);
         waited += pause;
         pause = Math.min(pause * 2, LONGEST_PAUSE);
-      } else return turn;
+      } else if (turn.kind !== 'go' || start.before.length === 0) {
+        return turn;
+      }
     }
   }
 
   /** Registers a job for a run that has not asked. Whose key cannot be found out is not waited for. */
   private async register(id: string): Promise<void> {
-    const { settings, order, client, refresher } = this.asking;
-    const job = (await order.queue.getJob(id)) as Job | undefined;
+    const { settings, queue, client, refresher } = this;
+    const job = (await queue.getJob(id)) as Job | undefined;
     if (job === undefined) return;
     const names = (await namesOfOther(settings, job).catch(() => undefined)) ?? [];
     const registration = registrationOf(settings, job, names, '');

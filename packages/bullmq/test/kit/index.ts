@@ -58,9 +58,11 @@ let queues = 0;
 export class Site {
   readonly redis = useRedis();
   private readonly endings: (() => unknown)[] = [];
+  private readonly gates: Gate[] = [];
 
   constructor() {
     afterEach(async () => {
+      for (const made of this.gates.splice(0)) made.open();
       for (const ending of this.endings.splice(0)) await ending();
     });
   }
@@ -72,6 +74,13 @@ export class Site {
 
   atEnd(ending: () => unknown): void {
     this.endings.unshift(ending);
+  }
+
+  /** A gate for jobs to wait at. It opens at the end, so that a test that fails leaves no job behind. */
+  gate(): Gate {
+    const made = gate();
+    this.gates.push(made);
+    return made;
   }
 
   client(): Redis {

@@ -3,7 +3,6 @@ import { guard, type GuardOptions } from '@holdfast/bullmq';
 import type { Job, Queue } from 'bullmq';
 import {
   add,
-  gate,
   jobsOf,
   Log,
   Site,
@@ -72,8 +71,7 @@ export class OrderedSite extends Site {
     more: Partial<GuardOptions<Data>> = {},
   ): Promise<{ log: Log; end: Gate }> {
     const log = new Log();
-    const end = gate();
-    const started = gate();
+    const [started, end] = [this.gate(), this.gate()];
     this.worker(
       queue,
       guard(this.options(queue, more), async (job) => {

@@ -13,7 +13,7 @@ const LOSS_UNHEARD =
 
 /** A handle, of one key or of several. */
 interface LockState extends Lock, Signalling {
-  readonly settings: LockSettings;
+  settings: LockSettings;
   readonly grantedAt: number;
   readonly running: boolean;
   ended: LockLostError | Released | undefined;

@@ -11,6 +11,11 @@ import { endLost, endReleased, tellAborted } from './lock-events.ts';
 import { endReason, signalOf, type Signalling } from './signal.ts';
 import type { MaybePromise, Sharing } from '../store.ts';
 
+/** How long, in ms, an owner that takes over one key is waited for to take over the others. */
+const TAKE_OVER = 1_000;
+/** How often, in ms, it is looked at whether it still does. */
+const LOOK_EVERY = 50;
+
 /** To whom a part belongs. */
 export interface PartHolder {
   partLost(error: LockLostError, part: Part): void;
@@ -75,7 +80,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   readonly grantedAt: number;
 
   constructor(
-    readonly settings: LockSettings,
+    public settings: LockSettings,
     readonly keys: readonly string[],
     private readonly parts: readonly Part[],
     /** Under each of the keys, but for those that others of this process have passed on. */
@@ -218,7 +223,9 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const now = this.settings.context.time.checkedNow();
     const held = this.isHeld(now);
     if (held) endReleased(this, now);
-    const freed = this.parts.toReversed().map((part) => part.finish());
+    const freed = this.lettable()
+      .toReversed()
+      .map((part) => part.finish());
     if (!freed.some((one) => one instanceof Promise)) return held && freed.every(Boolean);
     const released = Promise.all(freed.map(async (one) => one)).then(
       (answers) => held && answers.every(Boolean),
@@ -234,11 +241,42 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     const heldFor = this.settings.context.time.now() - this.grantedAt;
     const renewed = this.parts.every((part) => part.renews);
     endLost(this, new LockLostError({ key, reason, heldFor, cause }), renewed);
-    for (const part of this.parts) {
-      // These two end for all parts alike, and leave the holder what the leases have left.
-      if (reason === 'closed' || reason === 'max-hold') part.lose(reason);
-      else if (part.ended === undefined) void part.finish();
+    // These two end for all parts alike, and leave the holder what the leases have left.
+    if (reason === 'closed' || reason === 'max-hold') {
+      for (const part of this.parts) part.lose(reason);
+    } else if (reason === 'superseded') {
+      // An embedded store answers for all keys before that, whoever asks.
+      void Promise.resolve().then(() => this.letGo());
+    } else {
+      this.letGo();
     }
+  }
+
+  /** Gives back what is still held of a lock that is lost. */
+  private letGo(): void {
+    const { notices } = this.settings.context;
+    notices.begin();
+    for (const part of this.lettable()) if (part.ended === undefined) void part.finish();
+    notices.end();
+  }
+
+  /**
+   * The keys that may be given back. Its owner takes over key by key, past any queue: nobody is to get in
+   * between, nor is a key to be kept from its owner by our `holdAtLeast`.
+   */
+  private lettable(): readonly Part[] {
+    const { owner, context } = this.settings;
+    const { time, queues } = context;
+    const loss = this.ended instanceof LockLostError ? this.ended : undefined;
+    if (owner === undefined || loss?.reason !== 'superseded') return this.parts;
+    if (time.now() - this.grantedAt - loss.heldFor >= TAKE_OVER) return this.parts;
+    const resumed = new Set<string>();
+    for (let { first: one } = queues.pending; one !== undefined; one = one.next) {
+      if (one.settings.owner === owner) for (const key of one.keys) resumed.add(key);
+    }
+    const others = this.parts.filter(({ key }) => !resumed.has(key));
+    if (others.length < this.parts.length) time.after(LOOK_EVERY, () => this.letGo(), true);
+    return others;
   }
 
   private isHeld(now = this.settings.context.time.checkedNow()): boolean {

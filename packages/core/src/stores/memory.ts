@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { checkOptions } from '../option-names.ts';
 import { checkClock } from '../options.ts';
 import { SlotMap } from '../util/slot-map.ts';
 import {
@@ -44,6 +45,7 @@ export interface MemoryStoreOptions {
  * ```
  */
 export function memoryStore(options: MemoryStoreOptions = {}): LockStore {
+  checkOptions<MemoryStoreOptions>(options, { clock: true });
   return new MemoryStore(checkClock(options));
 }
 

@@ -62,9 +62,9 @@ export function storeOwner(owner: string): string {
   return owner.startsWith(MARK) ? MARK + owner : owner;
 }
 
-/** An owner that was shown, as the store knows it: one that looks generated was. */
-export function knownOwner(owner: string): string {
-  return GENERATED.test(owner) ? owner : storeOwner(owner);
+/** An owner that was shown, as the store may know it: one that looks generated most often was. */
+export function knownOwners(owner: string): readonly string[] {
+  return GENERATED.test(owner) ? [owner, storeOwner(owner)] : [storeOwner(owner)];
 }
 
 /** An owner that the store knows, as its holder gave it. */

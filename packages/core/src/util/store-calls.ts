@@ -39,14 +39,22 @@ export interface StoreCall<T> {
   readonly late?: ((reply: T) => void) | undefined;
 }
 
-/** The same failure, as one who asked for `key` is told of it. */
-function withKey(error: LockStoreError, key: string | undefined): LockStoreError {
-  return error.key === key ? error : copyOf(error, key);
+/** The same failure, as one who asked for this is told of it: a store may not know what for it was asked. */
+function asAsked(
+  error: LockStoreError,
+  key: string | undefined,
+  phase: StorePhase,
+): LockStoreError {
+  return error.key === key && error.phase === phase ? error : copyOf(error, key, phase);
 }
 
 /** The same failure, for one caller of several: each gets an error with a stack of its own. */
-export function copyOf(error: LockStoreError, key: string | undefined): LockStoreError {
-  const { message, phase, permanent, cause } = error;
+export function copyOf(
+  error: LockStoreError,
+  key: string | undefined,
+  phase = error.phase,
+): LockStoreError {
+  const { message, permanent, cause } = error;
   return new LockStoreError(message, { phase, key, permanent, cause: cause ?? error });
 }
 
@@ -92,7 +100,7 @@ export class StoreCalls {
   errorFrom(phase: StorePhase, key: string | undefined, cause: unknown): LockStoreError {
     const error =
       cause instanceof LockStoreError
-        ? withKey(cause, cause.key ?? key)
+        ? asAsked(cause, cause.key ?? key, phase)
         : new LockStoreError(`The store failed (${phase}).`, { phase, key, cause });
     this.tell(error);
     return error;
@@ -134,7 +142,8 @@ export class StoreCalls {
     const now = this.time.now();
     if (now - this.lastTold < ERROR_EVENT_EVERY || !this.events.heard('store-error')) return;
     this.lastTold = now;
-    this.events.emit('store-error', { key: error.key, error });
+    const { key } = error;
+    this.events.emit('store-error', { key, keys: key === undefined ? undefined : [key], error });
   }
 }
 

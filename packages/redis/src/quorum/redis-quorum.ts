@@ -1,4 +1,4 @@
-import { LockArgumentError, type LockStore } from '@holdfast/core';
+import { checkOptions, LockArgumentError, type LockStore } from '@holdfast/core';
 import { ACCEPTED, portOf, type AnyRedisClient } from '../connection/clients.ts';
 import type { ClientPort } from '../connection/port.ts';
 import { checkTimeout } from '../option-checks.ts';
@@ -83,9 +83,7 @@ function portsOf(clients: readonly AnyRedisClient[]): readonly ClientPort[] {
 
 /** @throws LockArgumentError */
 function nodeTimeoutOf(options: RedisQuorumOptions): number | undefined {
-  if (typeof options !== 'object' || options === null) {
-    throw new LockArgumentError('`options` must be an object.');
-  }
+  checkOptions<RedisQuorumOptions>(options, { nodeTimeout: true });
   const { nodeTimeout } = options;
   return nodeTimeout === undefined ? undefined : checkTimeout('nodeTimeout', nodeTimeout);
 }

@@ -36,7 +36,8 @@ end
  * KEYS per lock: lock, queue. ARGV: client, 1 to show the queues.
  * Answers per lock: owner, label, token, since (ms since 1970), ms left and the number of those who
  * wait, then label and since (µs) of those, in no order; 1 if several hold it, of whom other keys tell;
- * nothing if it is free or not ours.
+ * nothing if it is free. Data of somebody else is an error where the queue is to be shown, for then there
+ * is but one lock; among many it is nothing.
  */
 const INSPECT = script(/* lua */ `
 ${TIME}${READ}
@@ -44,6 +45,7 @@ local asker, shown = unpack(ARGV)
 ${WAITERS}local replies = {}
 for k = 1, #KEYS, 2 do
   local ours, held = pcall(read, get(KEYS[k]))
+  if not ours and shown == '1' then foreign() end
   local reply = false
   if ours and (held.kind == 'held' or held.kind == 'kept') then
     -- The first token is the time of the grant, but for a clock that was behind.
@@ -66,8 +68,7 @@ export interface Inspected {
 }
 
 /**
- * Who holds locks, all asked for by one locker; `null` for one that is free, or not ours, `several` for one
- * with permits.
+ * Who holds locks, all asked for by one locker; `null` for one that is free, `several` for one with permits.
  */
 function inspections(shown: boolean): ManyCall<Inspected, StoredGrant | 'several' | null> {
   return {

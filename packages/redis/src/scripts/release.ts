@@ -5,15 +5,20 @@ import { AWAITED, script, type ManyCall } from './script.ts';
 
 const ONE = 49;
 
-/** Where the number of tokens is in what a lock's key holds: behind numbers of fixed length. */
-const COUNT_AT = `${FORMAT} held 1764401234567 ${leaseWord(1)} 1764401234567890 `.length;
+/** A token, which has always as many digits. */
+const TOKEN = '1764401234567890';
+
+/** Where the first token is in what a lock's key holds, and the number of them: behind numbers of fixed length. */
+const TOKEN_AT = `${FORMAT} held 1764401234567 ${leaseWord(1)} `.length;
+const COUNT_AT = TOKEN_AT + `${TOKEN} `.length;
 
 /**
  * Ends grants and serves the next in line, as `LockStore.release` has it.
  *
  * A client that knows the last token of a grant most often still holds it: the lock is freed, with that
  * token to be remembered, by one command that also tells what was there, and what was there comes back
- * if it was not the grant. Else the first write is one that a server at `maxmemory` allows, and so
+ * if it was not the grant, or is a later one of the same acquisition, whose tokens the client does not know:
+ * they must not be forgotten. Else the first write is one that a server at `maxmemory` allows, and so
  * allows all that follows.
  *
  * KEYS per grant: lock, queue. ARGV per grant: its id; its last token, or `-` if that is not known, or
@@ -34,7 +39,8 @@ for i = 1, #ARGV, 2 do
     elseif type(value) == 'table' then
       if find(value.err, 'READONLY', 1, true) then return value end
     -- Where the id is if nobody is registered. No other lock's key holds it there.
-    elseif find(value, ' - ' .. id .. ' ', ${COUNT_AT}, true) then
+    elseif find(value, ' - ' .. id .. ' ', ${COUNT_AT}, true)
+      and string.sub(value, ${TOKEN_AT + 1}, ${TOKEN_AT + TOKEN.length}) <= last then
       reply = '1'
     else
       call('SET', lock, value, 'KEEPTTL')

@@ -1,5 +1,10 @@
 import assert from 'node:assert/strict';
-import type { LockStore, MaybePromise, StoreCapabilities } from '@holdfast/core';
+import {
+  checkOptions,
+  type LockStore,
+  type MaybePromise,
+  type StoreCapabilities,
+} from '@holdfast/core';
 import type { VirtualClock } from '../virtual-clock.ts';
 import { acquireCases } from './acquire.ts';
 import { holdCases } from './hold.ts';
@@ -52,6 +57,13 @@ async function attempt(body: CaseBody, bench: Bench): Promise<void> {
  * ```
  */
 export function storeConformance(options: StoreConformanceOptions): ConformanceCase[] {
+  checkOptions<StoreConformanceOptions>(options, {
+    createStore: true,
+    disposeStore: true,
+    capabilities: true,
+    lists: true,
+    clock: true,
+  });
   const { capabilities = {}, clock } = options;
   const create = (body: CaseBody) => async (): Promise<void> => {
     const store = await options.createStore();

@@ -383,4 +383,26 @@ export const permitCases: Record<string, CaseBody> = {
     assert.equal(await bench.store.forceRelease(key, 'nobody'), false);
     assert.equal(await bench.store.forceRelease(key, alone.id), true);
   },
+
+  'an operator ends all permits of one owner, also those that are released and kept': async (
+    bench,
+  ) => {
+    const key = bench.key();
+    const client = bench.client();
+    const owner = 'the same';
+    const other = await client.take(key, permit(4));
+    for (let kept = 0; kept < 2; kept++) {
+      const { id } = await client.take(key, { ...permit(4), owner });
+      assert.equal(await release(bench, key, id, bench.ttl), true);
+    }
+    const held = await client.take(key, { ...permit(4), owner });
+    assert.equal(await bench.store.forceRelease(key, owner), true);
+    assert.equal(await renew(bench, key, held.id, bench.ttl), 'forced');
+    const left = await bench.store.inspect({ key, client: client.id });
+    assert.deepEqual(
+      left?.holders?.map((one) => one.owner),
+      [other.id],
+    );
+    assert.equal(await bench.store.forceRelease(key, owner), false);
+  },
 };

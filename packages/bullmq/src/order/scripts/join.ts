@@ -1,7 +1,5 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
-import { MARKS, PRELUDE } from './prelude.ts';
-import { STARTED } from './started.ts';
 
 /** What a run of a job is told of its turn. */
 export type Turn =
@@ -40,11 +38,7 @@ export interface JoinOptions {
  * Answers `unknown`; `superseded`; `pending` or `claimed`, and jobs; or `go` or `behind`, how many are
  * before it, for how many ms it has been in the line, and 1 if it was running when its worker died.
  */
-const JOIN = script(
-  PRELUDE,
-  STARTED,
-  MARKS,
-  /* lua */ `
+export const JOIN = /* lua */ `
 -- One asks for the keys of each; whoever dies over it is relieved after a while.
 local function claim(list)
   local mine = {}
@@ -59,7 +53,7 @@ local function claim(list)
   return mine
 end
 
-local function handle(request)
+function handlers.join(request)
   local sort, names, impatient, lines = request[3], request[4], request[5], request[8]
   local name, start = unpack(call('HMGET', base .. id, 'name', 'ats'))
   if not name then return { 'unknown' } end
@@ -87,7 +81,7 @@ local function handle(request)
       leaveLines(id, entry)
     else
       -- Jobs that were started before it may not have asked yet, until they are found to have.
-      if run ~= '' then numberAll(pending(names, 1000)) end
+      if run ~= '' then numberEarlier(names) end
       entry = { seq = numberOf(id), since = now, unsure = run ~= '' and 1 or nil }
     end
     entry.member = memberOf(id, sort, entry.seq)
@@ -95,7 +89,7 @@ local function handle(request)
     entry.ttl, entry.safety = request[6], request[7]
     entry.idle, entry.began, entry.saw = nil, nil, nil
     entries[id] = entry
-    queueUp(entry)
+    queueUp(id, entry)
   end
   if run == '' then
     save(id, entry)
@@ -110,7 +104,7 @@ local function handle(request)
     end
   end
   local before = entry.unsure and pending(names, 16) or {}
-  if #before == 0 then entry.unsure = nil end
+  if #before == 0 and not here[id] then entry.unsure = nil end
   if first and #before > 0 then
     save(id, entry)
     local mine = impatient and claim(before) or {}
@@ -123,19 +117,15 @@ local function handle(request)
   save(id, entry)
   return { first and 'go' or 'behind', ahead, now - entry.since, again }
 end
-`,
-);
+`;
 
 export async function join(
   client: OrderClient,
   { id, run, sort, ttl, safety, keys }: Registration,
   { names, impatient }: JoinOptions,
 ): Promise<Turn> {
-  const words = [id, run, sort, names, impatient, ttl, safety, keys];
-  const [kind, ...rest] = (await client.run(JOIN, words, keys.length)) as [
-    Turn['kind'],
-    ...unknown[],
-  ];
+  const words = ['join', id, run, sort, names, impatient, ttl, safety, keys];
+  const [kind, ...rest] = (await client.ask(words, keys.length)) as [Turn['kind'], ...unknown[]];
   switch (kind) {
     case 'unknown':
     case 'superseded':

@@ -1,6 +1,5 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
-import { MOVES, PRELUDE } from './prelude.ts';
 
 /**
  * A run is over, or gives up its place, and whoever is next is woken.
@@ -10,17 +9,14 @@ import { MOVES, PRELUDE } from './prelude.ts';
  * Whoever found that the job is completed may have dropped it before this is heard of; those who were parked
  * behind it are woken all the same.
  */
-const LEAVE = script(
-  PRELUDE,
-  MOVES,
-  /* lua */ `
-local function handle(request)
+export const LEAVE = /* lua */ `
+function handlers.leave(request)
   local entry = entryOf(id)
   if entry and entry.run == run then
     if request[3] then
       leaveLines(id, entry)
       entry.state, entry.began = 'held', nil
-      queueUp(entry)
+      queueUp(id, entry)
       save(id, entry)
     else
       drop(id)
@@ -29,13 +25,12 @@ local function handle(request)
   end
   wakeNext(request[4])
 end
-`,
-);
+`;
 
 export async function leave(
   client: OrderClient,
   { id, run, keys }: Registration,
   hold: boolean,
 ): Promise<void> {
-  await client.run(LEAVE, [id, run, hold, keys], keys.length);
+  await client.ask(['leave', id, run, hold, keys], keys.length);
 }

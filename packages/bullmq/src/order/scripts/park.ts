@@ -1,6 +1,5 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
-import { MARKS, MOVES, PRELUDE } from './prelude.ts';
 
 /**
  * A run has deferred its job, for no longer than the safety delay. Who is not the first of a line is away
@@ -13,18 +12,14 @@ import { MARKS, MOVES, PRELUDE } from './prelude.ts';
  * nobody tells when it is gone; or `look` if its keys were taken by other code, which may have released
  * them before this job was parked; or `done`.
  */
-const PARK = script(
-  PRELUDE,
-  MOVES,
-  MARKS,
-  /* lua */ `
+export const PARK = /* lua */ `
 local function supersede(job, entry)
   entry.superseded = true
   save(job, entry)
   wake(job)
 end
 
-local function handle(request)
+function handlers.park(request)
   local entry = entryOf(id)
   if not entry or entry.run ~= run then return 'done' end
   entry.state = 'parked'
@@ -71,8 +66,7 @@ local function handle(request)
   for _, key in ipairs(entry.lines) do protect(key) end
   return answer
 end
-`,
-);
+`;
 
 export interface ParkOptions {
   /** In how many ms the job must start in any case. */
@@ -86,6 +80,6 @@ export async function park(
   { id, run, keys }: Registration,
   { deadline, latest }: ParkOptions,
 ): Promise<'done' | 'wait' | 'look'> {
-  const words = [id, run, Math.ceil(deadline ?? 0), latest];
-  return (await client.run(PARK, words, keys.length)) as 'done' | 'wait' | 'look';
+  const words = ['park', id, run, Math.ceil(deadline ?? 0), latest];
+  return (await client.ask(words, keys.length)) as 'done' | 'wait' | 'look';
 }

@@ -19,8 +19,9 @@
  *
  * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
  *
- * ARGV of all scripts: what all keys begin with, and requests: each a JSON list of a job, a run, and what the
- * script says. Each is answered before the next one is looked at.
+ * ARGV: what all keys begin with; the jobs that the asking process has started and that have no place yet;
+ * and requests, each a JSON list: the name of a handler, a job, a run, and what else the handler takes. Each
+ * is answered before the next one is looked at.
  */
 export const PRELUDE = /* lua */ `
 local call = redis.call
@@ -37,9 +38,11 @@ local MOST_TRIES = 3
 
 -- What this script has read: a job or a line is looked at once, however many keys lead to it.
 local entries, goneJobs, passedJobs, heads = {}, {}, {}, {}
-local activeList, activeSet
+local activeList, activeSet, isKept
 -- The job whose run asks: there is no doubt about it.
 local asking
+-- What answers requests, by name.
+local handlers = {}
 
 local function lineOf(key) return base .. 'holdfast:order:line:' .. key end
 
@@ -64,7 +67,6 @@ local function entryOf(job)
   return entries[job]
 end
 
-local isKept
 local function save(job, entry)
   entries[job] = entry
   call('HSET', jobs, job, cjson.encode(entry))
@@ -75,7 +77,8 @@ local function newSeq()
   return call('HINCRBY', jobs, ':seq', 1)
 end
 
-local function queueUp(entry)
+local function queueUp(job, entry)
+  goneJobs[job], passedJobs[job] = nil, nil
   for _, key in ipairs(entry.lines) do
     call('ZADD', lineOf(key), 0, entry.member)
     call('PEXPIRE', lineOf(key), DAY)
@@ -97,7 +100,10 @@ local function drop(job)
   entries[job] = false
   call('HDEL', jobs, job)
   local rest = call('HLEN', jobs)
-  if rest == 0 or (rest == 1 and call('HEXISTS', jobs, ':seq') == 1) then call('DEL', jobs, leftJobs) end
+  if rest == 0 or (rest == 1 and call('HEXISTS', jobs, ':seq') == 1) then 
+    call('DEL', jobs, leftJobs)
+    isKept = nil
+  end
 end
 
 -- Nobody need wait for this start of a job any more.
@@ -252,99 +258,5 @@ local function isFirst(job, entry)
     if head(key) ~= job then return false end
   end
   return true
-end
-`;
-
-/** Moves jobs between BullMQ's own lists, as BullMQ does it. */
-export const MOVES = /* lua */ `
-local function tellEvent(job, event, ...)
-  call('XADD', base .. 'events', 'MAXLEN', '~', 10000, '*', 'event', event, 'jobId', job, ...)
-end
-
--- BullMQ starts it when it is due, unless somebody wakes it before.
-local function delayUntil(job, due)
-  call('ZADD', delayed, string.format('%.0f', math.floor(due) * 4096), job)
-  call('HSET', base .. job, 'delay', string.format('%.0f', math.max(0, due - now)))
-  local first = call('ZRANGE', delayed, 0, 0, 'WITHSCORES')
-  call('ZADD', base .. 'marker', string.format('%.0f', math.floor(first[2] / 4096)), '1')
-end
-
--- A parked job is away for so many ms, but not beyond its deadline.
-local function park(job, entry, ms)
-  delayUntil(job, math.max(now, math.min(now + ms, entry.deadline or math.huge)))
-end
-
--- The job is the next that its queue starts: of all without a priority, or of all of its priority.
-local function wake(job)
-  if call('ZREM', delayed, job) == 0 then return end
-  local paused, concurrency = unpack(call('HMGET', base .. 'meta', 'paused', 'concurrency'))
-  if paused then
-    -- BullMQ moves it itself when the queue resumes.
-    delayUntil(job, now)
-    return
-  end
-  local priority = tonumber(call('HGET', base .. job, 'priority')) or 0
-  if priority == 0 then
-    call('RPUSH', base .. 'wait', job)
-  else
-    call('ZADD', base .. 'prioritized', string.format('%.0f', priority * 4294967296), job)
-  end
-  if not (concurrency and call('LLEN', activeJobs) >= tonumber(concurrency)) then
-    call('ZADD', base .. 'marker', 0, '0')
-  end
-  tellEvent(job, 'waiting', 'prev', 'delayed')
-  call('HSET', base .. job, 'delay', 0)
-end
-
--- The first job of a line that is parked: it, or the one behind a job that is woken or asks.
-local function firstParked(key)
-  local job, member = head(key)
-  if not job or isParked(job, entryOf(job)) then return job end
-  local second = call('ZRANGEBYLEX', lineOf(key), '(' .. member, '+', 'LIMIT', 0, 1)[1]
-  job = second and idOf(second)
-  return job and isParked(job, entryOf(job)) and job or nil
-end
-
-local function msLeft(job)
-  return call('ZSCORE', delayed, job) / 4096 - now
-end
-
--- If all who could wake it die, it starts by itself within its safety delay.
-local function protect(key)
-  local job = firstParked(key)
-  if job and msLeft(job) > entryOf(job).safety then park(job, entryOf(job), entryOf(job).safety) end
-end
-
--- A run is over, or has given up its place: the next job of each of its lines starts.
-local function wakeNext(lines)
-  for _, key in ipairs(lines) do
-    local job = head(key)
-    local entry = job and entryOf(job)
-    if entry and entry.tries then
-      entry.tries = nil
-      save(job, entry)
-    end
-    if isParked(job, entry) and not isAnyTaken(entry) and isFirst(job, entry) then wake(job) end
-    protect(key)
-  end
-end
-`;
-
-/** What dashboards show of a job that is parked, in place of the progress that it has not made yet. */
-export const MARKS = /* lua */ `
-local function isMark(progress)
-  return progress and string.sub(progress, 1, 12) == '{"holdfast":'
-end
-
-local function mark(job, entry, ahead)
-  local progress = call('HGET', base .. job, 'progress')
-  if progress and progress ~= '0' and not isMark(progress) then return end
-  local shown = string.format(
-    '{"holdfast":"parked: waits for its key","since":%.0f,"ahead":%d}', entry.since, ahead)
-  call('HSET', base .. job, 'progress', shown)
-end
-
-local function unmark(job)
-  if isMark(call('HGET', base .. job, 'progress')) then call('HSET', base .. job, 'progress', 0) end
 end
 `;

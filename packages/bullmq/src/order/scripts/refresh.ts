@@ -1,5 +1,4 @@
-import { script, type OrderClient } from '../client.ts';
-import { MOVES, PRELUDE } from './prelude.ts';
+import type { OrderClient } from '../client.ts';
 
 /**
  * Looks after lines: the first that is parked stays so while somebody is known to be before it.
@@ -9,11 +8,8 @@ import { MOVES, PRELUDE } from './prelude.ts';
  * Answers the keys for which jobs still wait; and, of jobs that are soon to start by themselves although
  * nobody here holds their keys, each with its keys: whether these are free, the locks tell.
  */
-const REFRESH = script(
-  PRELUDE,
-  MOVES,
-  /* lua */ `
-local function handle(request)
+export const REFRESH = /* lua */ `
+function handlers.refresh(request)
   local waiting, unsure = {}, {}
   for _, key in ipairs(request[4]) do
     local first = head(key)
@@ -35,8 +31,7 @@ local function handle(request)
   call('PEXPIRE', jobs, DAY)
   return { waiting, unsure }
 end
-`,
-);
+`;
 
 export interface Refreshed {
   /** The keys for which jobs still wait. */
@@ -51,17 +46,14 @@ export async function refresh(
   keys: readonly string[],
   held: boolean,
 ): Promise<Refreshed> {
-  const reply = await client.run(REFRESH, ['', '', held, keys], keys.length);
+  const reply = await client.ask(['refresh', '', '', held, keys], keys.length);
   const [waiting, unsure] = reply as [string[], [string, ...string[]][]];
   return { waiting, unsure: unsure.map(([id, ...lines]) => ({ id, keys: lines })) };
 }
 
 /** Starts a parked job now, or no sooner than after its safety delay. Request: id, '', whether its keys are free. */
-const SETTLE = script(
-  PRELUDE,
-  MOVES,
-  /* lua */ `
-local function handle(request)
+export const SETTLE = /* lua */ `
+function handlers.settle(request)
   local entry = entryOf(id)
   if not isParked(id, entry) or not isFirst(id, entry) then return end
   if request[3] then
@@ -77,10 +69,9 @@ local function handle(request)
     park(id, entry, entry.safety)
   end
 end
-`,
-);
+`;
 
 /** Tells whether the keys of a parked job are free. */
 export async function settle(client: OrderClient, id: string, free: boolean): Promise<void> {
-  await client.run(SETTLE, [id, '', free]);
+  await client.ask(['settle', id, '', free]);
 }

@@ -1,6 +1,5 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { LineJob } from '../../types.ts';
-import { PRELUDE } from './prelude.ts';
 
 /**
  * Who runs and who waits. Changes nothing.
@@ -8,15 +7,13 @@ import { PRELUDE } from './prelude.ts';
  * Request: '', '', the key, and how many of those who wait to tell.
  * Answers those who run and those who wait, each as id, name and since when; and how many wait.
  */
-const SHOW = script(
-  PRELUDE,
-  /* lua */ `
+export const SHOW = /* lua */ `
 local function tell(list, job, since)
   local name = call('HGET', base .. job, 'name')
   if name then list[#list + 1] = { job, name, string.format('%.0f', since or now) } end
 end
 
-local function handle(request)
+function handlers.show(request)
   local line = lineOf(request[3])
   local running, waiting = {}, {}
   for _, runner in ipairs(call('ZRANGEBYLEX', line, '-', '(0')) do
@@ -31,8 +28,7 @@ local function handle(request)
   end
   return { running, waiting, call('ZLEXCOUNT', line, '[0', '+') }
 end
-`,
-);
+`;
 
 type Row = [id: string, name: string, since: string];
 
@@ -41,7 +37,7 @@ export async function show(
   key: string,
   limit: number,
 ): Promise<{ running: LineJob[]; waiting: LineJob[]; total: number }> {
-  const reply = await client.run(SHOW, ['', '', key, limit]);
+  const reply = await client.ask(['show', '', '', key, limit]);
   const [running, waiting, total] = reply as [Row[], Row[], number];
   const jobOf = ([id, name, since]: Row): LineJob => ({ id, name, since: Number(since) });
   return { running: running.map(jobOf), waiting: waiting.map(jobOf), total };

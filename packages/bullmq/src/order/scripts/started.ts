@@ -2,6 +2,15 @@
 export const STARTED = /* lua */ `
 local placeless
 
+-- The jobs that the asking process has started and that have no place yet, the first first. It waits itself for
+-- those before the one that asks.
+local here = {}
+for place, job in ipairs(cjson.decode(ARGV[2])) do here[job] = place end
+
+local function isWaitedFor(job)
+  return here[id] and here[job] and here[job] < here[id]
+end
+
 local function isExpected(name, names)
   if not name then return false end
   if not names[1] then return true end
@@ -72,14 +81,15 @@ end
 -- that was added before another one and is started after it may have stalled.
 local function findPlaceless()
   if placeless then return end
-  local list, lowest = withoutPlace(started()), {}
+  local list, lowest, isOdd = withoutPlace(started()), {}, false
   local least = math.huge
   for i = #list, 1, -1 do
+    isOdd = isOdd or not isNumber(list[i])
     least = math.min(least, isNumber(list[i]) and tonumber(list[i]) or -1)
     lowest[i] = least
   end
   placeless = {
-    jobs = list, lowest = lowest, first = 1, names = {}, stalled = withoutPlace(stalled()),
+    isOdd = isOdd, jobs = list, lowest = lowest, first = 1, names = {}, stalled = withoutPlace(stalled()),
   }
 end
 
@@ -90,11 +100,11 @@ end
 
 -- Those that may be before this one: all that were started before it, all that stalled, and of those that
 -- were started after it the ones that may have stalled.
-local function suspects()
+local function suspects(all)
   findPlaceless()
   local list, found, own = placeless.jobs, {}, activeSet[id] or math.huge
   local function add(job)
-    if job ~= id and not isSettled(job) then found[#found + 1] = job end
+    if job ~= id and not isSettled(job) and (all or not isWaitedFor(job)) then found[#found + 1] = job end
   end
   while list[placeless.first] and isSettled(list[placeless.first]) do
     placeless.first = placeless.first + 1
@@ -115,8 +125,8 @@ end
 
 -- The jobs that were started before this one and have not asked yet, some of them. Of those that stalled
 -- it cannot be told: BullMQ starts them again in no particular order.
-local function pending(names, most)
-  local found, list, unread = suspects(), {}, {}
+local function pending(names, most, all)
+  local found, list, unread = suspects(all), {}, {}
   if #found == 0 then return list end
   for _, job in ipairs(found) do
     if not placeless.names[job] and #unread < 1000 then unread[#unread + 1] = job end
@@ -143,8 +153,10 @@ local function numberOf(job)
   return tonumber(number)
 end
 
-local function numberAll(list)
-  for _, job in ipairs(list) do
+local function numberEarlier(names)
+  findPlaceless()
+  if not placeless.isOdd then return end
+  for _, job in ipairs(pending(names, 1000, true)) do
     if not isNumber(job) and call('HEXISTS', leftJobs, 'number:' .. job) == 0 then
       call('HSET', leftJobs, 'number:' .. job, newSeq())
       call('PEXPIRE', leftJobs, DAY)

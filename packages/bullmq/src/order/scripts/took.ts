@@ -1,13 +1,9 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
-import { MOVES, PRELUDE } from './prelude.ts';
 
 /** A run has its locks. Request: id, run. */
-const TOOK = script(
-  PRELUDE,
-  MOVES,
-  /* lua */ `
-local function handle()
+export const TOOK = /* lua */ `
+function handlers.took()
   local entry = entryOf(id)
   if not entry or entry.run ~= run then return end
   local others = entry.saw
@@ -22,8 +18,7 @@ local function handle()
     protect(key)
   end
 end
-`,
-);
+`;
 
 /** ms. A job that is done by then need not be told of. */
 const PAUSE = 10;
@@ -41,9 +36,13 @@ export class TakenLocks {
     this.timer ??= setTimeout(() => void this.tell(), PAUSE);
   }
 
-  /** The run is over. Resolves when nothing is under way that tells of it. */
-  async left({ run }: Registration): Promise<void> {
-    if (!this.untold.delete(run)) await this.telling;
+  /**
+   * The run is over.
+   *
+   * @returns what tells of it, if that is under way
+   */
+  left({ run }: Registration): Promise<void> | undefined {
+    return this.untold.delete(run) ? undefined : this.telling;
   }
 
   /** Tells of all that is not told yet. Never rejects. */
@@ -54,7 +53,7 @@ export class TakenLocks {
     this.untold.clear();
     // If that is not heard of, they count as being about to have their locks until they are over.
     if (runs.length > 0) {
-      const told = runs.map(({ id, run, keys }) => this.client.run(TOOK, [id, run], keys.length));
+      const told = runs.map(({ id, run, keys }) => this.client.ask(['took', id, run], keys.length));
       this.telling = Promise.allSettled(told).then(() => {});
     }
     await this.telling;

@@ -1,7 +1,5 @@
-import { script, type OrderClient } from '../client.ts';
+import type { OrderClient } from '../client.ts';
 import type { Registration } from '../registration.ts';
-import { MARKS, MOVES, PRELUDE } from './prelude.ts';
-import { STARTED } from './started.ts';
 
 /**
  * The jobs that BullMQ starts next and that have no place yet, the next one first.
@@ -9,10 +7,8 @@ import { STARTED } from './started.ts';
  * Request: '', '', how many to look at.
  * Answers 1 if there are more, and the jobs.
  */
-const PEEK = script(
-  PRELUDE,
-  /* lua */ `
-local function handle(request)
+export const PEEK = /* lua */ `
+function handlers.peek(request)
   local count = request[3]
   local found, list = call('LRANGE', base .. 'wait', -count, -1), {}
   for i = #found, 1, -1 do list[#list + 1] = found[i] end
@@ -29,14 +25,13 @@ local function handle(request)
   end
   return { more, fresh }
 end
-`,
-);
+`;
 
 export async function peek(
   client: OrderClient,
   count: number,
 ): Promise<{ readonly more: boolean; readonly ids: readonly string[] }> {
-  const [more, ids] = (await client.run(PEEK, ['', '', count])) as [number, string[]];
+  const [more, ids] = (await client.ask(['peek', '', '', count])) as [number, string[]];
   return { more: more === 1, ids };
 }
 
@@ -49,12 +44,7 @@ export async function peek(
  * safety delay, and the list of their keys), and the keys of jobs before them that stayed.
  * Answers those that were parked, and those that stayed.
  */
-const PARK_WAITING = script(
-  PRELUDE,
-  STARTED,
-  MOVES,
-  MARKS,
-  /* lua */ `
+export const PARK_WAITING = /* lua */ `
 -- Whether somebody runs that has its keys, or is before it in a line. One that is tried again may be before
 -- all that wait: if it were parked, whoever is woken instead would find it first, and nobody would wake it.
 local function isBehind(job, sort, lines)
@@ -90,14 +80,14 @@ local function parkOne(job, sort, ttl, safety, lines, deadline)
     ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '-', '(' .. entry.member))
   end
   mark(job, entry, ahead)
-  queueUp(entry)
+  queueUp(job, entry)
   return 'parked'
 end
 
-local function handle(request)
+function handlers.parkWaiting(request)
   local deadline, found, staying, lines = request[3], { parked = {}, stayed = {}, gone = {} }, {}, {}
   for _, key in ipairs(request[5]) do staying[key] = true end
-  numberAll(pending({}, 1000))
+  numberEarlier({})
   for _, given in ipairs(request[4]) do
     local job, sort, ttl, safety, keys = unpack(given)
     local outcome
@@ -112,8 +102,7 @@ local function handle(request)
   for key in pairs(lines) do protect(key) end
   return { found.parked, found.stayed }
 end
-`,
-);
+`;
 
 export interface WaitingJobs {
   /** In their order. */
@@ -130,7 +119,7 @@ export async function parkWaiting(
   { jobs, staying, deadline }: WaitingJobs,
 ): Promise<{ readonly parked: ReadonlySet<string>; readonly stayed: ReadonlySet<string> }> {
   const given = jobs.map(({ id, sort, ttl, safety, keys }) => [id, sort, ttl, safety, keys]);
-  const words = ['', '', Math.ceil(deadline ?? 0), given, staying];
-  const [parked, stayed] = (await client.run(PARK_WAITING, words, jobs.length)) as string[][];
+  const words = ['parkWaiting', '', '', Math.ceil(deadline ?? 0), given, staying];
+  const [parked, stayed] = (await client.ask(words, jobs.length)) as string[][];
   return { parked: new Set(parked), stayed: new Set(stayed) };
 }

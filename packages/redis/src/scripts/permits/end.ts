@@ -71,12 +71,8 @@ local held = read(call('GET', lock))
 if held.kind ~= 'several' then return 0 end
 touch(lock, 1)
 endExpired(held)
-local ids
-if owner == '=' then
-  ids = call('ZRANGE', leases, 0, ${AT_ONCE - 1})
-else
-  ids = { call('HGET', holders, 'owner ' .. owner) or owner }
-end
+local given = owner ~= '=' and call('HGET', holders, 'owner ' .. owner)
+local ids = owner == '=' and call('ZRANGE', leases, 0, ${AT_ONCE - 1}) or { given or owner }
 local found = 0
 local function finish(all)
   for _, id in ipairs(all) do
@@ -91,8 +87,8 @@ local function finish(all)
   end
 end
 finish(ids)
--- One that is kept is its owner's no more when that owner has come back.
-if found == 0 and owner ~= '=' then finish(call('ZRANGE', leases, 0, -1)) end
+-- Beside what its owner holds, there may be what it has released and keeps for a while.
+if owner ~= '=' and (given or found == 0) then finish(call('ZRANGE', leases, 0, -1)) end
 settle(held, 1)
 return found == 1 and #ids == ${AT_ONCE} and 2 or found
 `);
