@@ -20,7 +20,7 @@ export interface LockRow {
 }
 
 /** One of several who hold a lock. */
-export interface Holder {
+interface Holder {
   readonly label: string;
   readonly token: number;
   /** ms since 1970. */

@@ -57,6 +57,9 @@ export class GuardedRun {
       const answer = typeof asked === 'function' ? await asked(this.job) : asked;
       const key = checkKey(answer, maxKeys);
       return key === null ? await this.unlocked() : await this.locked(key);
+    } catch (error) {
+      // BullMQ reads the message of what it gets: without one it leaves the job active until it stalls.
+      throw error ?? new Error('The job failed without a reason.');
     } finally {
       this.place?.end();
       this.run.end();

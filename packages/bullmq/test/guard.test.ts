@@ -10,7 +10,7 @@ import {
 import { guard, type GuardOptions } from '@holdfast/bullmq';
 import { DelayedError, UnrecoverableError, WaitingChildrenError, Worker } from 'bullmq';
 import { describe, expect, test } from 'vitest';
-import { add, completed, jobNow, Site, until } from './kit/index.ts';
+import { add, completed, jobNow, Site, until, type Data } from './kit/index.ts';
 
 const site = new Site();
 
@@ -111,6 +111,22 @@ describe('a guarded processor', () => {
     expect(await jobNow(queue, job)).toMatchObject({
       attemptsMade: 1,
       failedReason: 'never again',
+    });
+    expect(await locker.inspect('k')).toBeNull();
+  });
+
+  test.each([
+    ['the key function', { key: () => Promise.reject() }, async () => {}],
+    ['the processor', { key: 'k' }, () => Promise.reject()],
+  ])('fails its job, as an attempt, where %s rejects without a reason', async (_, given, run) => {
+    const queue = site.queue();
+    const locker = site.locker();
+    site.worker(queue, guard<Data>({ locker, ...given }, run));
+    const job = await add(queue, { key: 'k' });
+    await until(async () => (await queue.getFailedCount()) === 1);
+    expect(await jobNow(queue, job)).toMatchObject({
+      attemptsMade: 1,
+      failedReason: 'The job failed without a reason.',
     });
     expect(await locker.inspect('k')).toBeNull();
   });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createJiti } from 'jiti';
-import { UsageError } from './exit-codes.ts';
+import { UnavailableError, UsageError } from './exit-codes.ts';
 
 const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `holdfast.config.${end}`);
 
@@ -15,7 +15,7 @@ export function findConfig(folder = process.cwd()): string | undefined {
 /**
  * The locker that a file exports, as its default or as `locker`: itself, or a function that makes it.
  *
- * @throws UsageError
+ * @throws UsageError, UnavailableError where it finds no server
  */
 export async function loadLocker(file: string): Promise<Locker> {
   const path = resolve(file);
@@ -25,7 +25,8 @@ export async function loadLocker(file: string): Promise<Locker> {
   // A CommonJS file's exports come as the default.
   const exported =
     isRecord(found) && !isLocker(found) ? (found['locker'] ?? found['default']) : found;
-  const locker = typeof exported === 'function' ? ((await exported()) as unknown) : exported;
+  const locker =
+    typeof exported === 'function' ? await madeBy(exported as () => unknown, path) : exported;
   if (!isLocker(locker)) {
     throw new UsageError(
       `${path} must export a locker, or a function that makes one, as its default or as \`locker\`.`,
@@ -36,14 +37,49 @@ export async function loadLocker(file: string): Promise<Locker> {
 
 async function load(path: string): Promise<Record<string, unknown>> {
   try {
+    return await imported(path);
+  } catch (error) {
+    throw failed(`${path} cannot be loaded.`, error);
+  }
+}
+
+async function imported(path: string): Promise<Record<string, unknown>> {
+  try {
     return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
   } catch (error) {
     // Node before 22.18 knows no TypeScript.
-    if ((error as { code?: string }).code === 'ERR_UNKNOWN_FILE_EXTENSION') {
-      return await createJiti(import.meta.url).import(path);
-    }
-    throw new UsageError(`${path} cannot be loaded.`, { cause: error });
+    if ((error as { code?: string }).code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error;
+    return createJiti(import.meta.url).import(path);
   }
+}
+
+async function madeBy(make: () => unknown, path: string): Promise<unknown> {
+  try {
+    return await make();
+  } catch (error) {
+    throw failed(`${path} exports a function that made no locker.`, error);
+  }
+}
+
+/** Of Node, where no connection is made. */
+const NO_SERVER: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ETIMEDOUT',
+]);
+
+/** A file may connect to its server before it exports its locker. */
+function failed(message: string, error: unknown): Error {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (NO_SERVER.has((cause as { code?: unknown }).code)) {
+      return new UnavailableError(message, { cause: error });
+    }
+  }
+  return new UsageError(message, { cause: error });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -214,12 +214,37 @@ describe('the locker of the application', () => {
     ['a file that cannot be read', 'export default {'],
     ['a file that exports no locker', 'export default { lock: 1 };'],
     ['a file that throws', "throw new Error('no database');"],
-  ])('is 64 from %s, and says why', async (_, code) => {
+    ['a function that throws', "export default () => { throw new Error('no database'); };"],
+    ['a function that rejects', "export default async () => { throw new Error('no database'); };"],
+    ['a file of TypeScript that throws', "throw new Error('no database' as string);", 'locks.mts'],
+  ])('is 64 from %s, and says why', async (_, code, name = 'locks.mjs') => {
     const cwd = folder();
-    if (code !== undefined) writeFileSync(join(cwd, 'locks.mjs'), code);
-    const result = await holdfast(['ls', '--config', 'locks.mjs'], { cwd });
+    if (code !== undefined) writeFileSync(join(cwd, name), code);
+    const result = await holdfast(['ls', '--config', name], { cwd });
     expect(result.code).toBe(64);
+    expect(result.stderr).toMatch(/^holdfast: .*locks\.m[jt]s/);
+  });
+
+  test.each([
+    ['the file', 'await connected(connect(1));'],
+    ['its function', 'export default () => connected(connect(1));'],
+    ['a host with two addresses', "await connected(connect(1, 'localhost'));"],
+    [
+      'the client of the file',
+      "await connected(connect(1)).catch((cause) => { throw new Error('no Redis', { cause }); });",
+    ],
+  ])('is 69 where %s finds no server', async (_, code) => {
+    const cwd = folder();
+    const connecting = `
+      import { connect } from 'node:net';
+      const connected = (socket) => new Promise((resolve, reject) => {
+        socket.on('connect', resolve).on('error', reject);
+      });
+    `;
+    writeFileSync(join(cwd, 'locks.mjs'), connecting + code);
+    const result = await holdfast(['ls', '--config', 'locks.mjs'], { cwd });
     expect(result.stderr).toMatch(/^holdfast: .*locks\.mjs/);
+    expect(result.code).toBe(69);
   });
 });
 

@@ -28,6 +28,8 @@ const MOST_WARNINGS = 100;
 export class LockExceptions {
   private readonly settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions;
   private readonly warnings = new Set<string>();
+  /** Errors that the `exceptionFactory` left as they are: they come here again as they leave their handler. */
+  private readonly left = new WeakSet<LockError>();
 
   constructor(settings: Pick<LockModuleSettings, 'exceptionFactory'> & HttpAnswerOptions) {
     this.settings = settings;
@@ -41,10 +43,13 @@ export class LockExceptions {
     if (!isBareLockError(error) || final.has(error)) return error;
     const { exceptionFactory, ...defaults } = this.settings;
     // That a client has left is nobody's failure.
-    if (exceptionFactory !== undefined && !(error instanceof LockAbortedError)) {
+    const isForFactory = !(error instanceof LockAbortedError) && !this.left.has(error);
+    if (exceptionFactory !== undefined && isForFactory) {
       const made = exceptionFactory(error, context);
       if (isBareLockError(made)) final.add(made);
       if (made !== undefined) return made;
+      // Without a context it may not have known what to make of it.
+      if (context !== undefined) this.left.add(error);
     }
     if (context?.getType() !== 'http') return error;
     if (error instanceof LockArgumentError && !fromRequest) {

@@ -135,6 +135,20 @@ describe('message handlers', () => {
     },
   );
 
+  test.each(['method', 'request'])(
+    'the exceptionFactory hears once of an error that it leaves as it is: %s',
+    async (pattern) => {
+      const heard: unknown[] = [];
+      const exceptionFactory = (error: { code: string }, context?: ExecutionContext): undefined =>
+        void heard.push([error.code, context?.getType()]);
+      const client = await serveMessages({ exceptionFactory }, logger());
+      await locker.withLock('order:1', async () => {
+        await expect(lastValueFrom(client.send(pattern, { id: '1' }))).rejects.toBeDefined();
+      });
+      expect(heard).toEqual([['LOCK_NOT_ACQUIRED', 'rpc']]);
+    },
+  );
+
   test('message handlers can answer with Observables', async () => {
     const client = await serveMessages({}, logger());
     await expect(lastValueFrom(client.send('values', {}).pipe(toArray()))).resolves.toEqual([
