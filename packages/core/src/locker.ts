@@ -340,17 +340,17 @@ function handedOut<T extends Taken | null>(taken: T): Lock | (T & null) {
   return taken === null ? taken : handOut(taken);
 }
 
-/**
- * The caller has aborted before it could have the lock, and does not wait for its release. Nobody has held
- * it, so it is free at once, whatever `holdAtLeast` says.
- */
+/** The caller has aborted before it could have the lock, and does not wait for its release. */
 function givenUp(lock: Taken, signal: AbortSignal): Promise<never> {
   // A lock that was joined is released by its holder.
-  if (!(lock instanceof JoinedLock)) {
-    lock.settings = { ...lock.settings, holdAtLeast: 0 };
-    void lock.end();
-  }
+  if (!(lock instanceof JoinedLock)) giveBack(lock);
   return Promise.reject(signal.reason as Error);
+}
+
+/** Nobody has had the lock, so it is free at once, whatever `holdAtLeast` says. */
+function giveBack(lock: Handle): void {
+  lock.settings = { ...lock.settings, holdAtLeast: 0 };
+  void lock.end();
 }
 
 /** Not the reason of the caller's signal, which may be an error of ours too. */
@@ -375,7 +375,8 @@ async function run<T>(
   // A lock that was joined is released by its holder.
   const own = lock instanceof JoinedLock ? undefined : lock;
   const ended = own?.ended;
-  if (ended !== undefined && ended instanceof LockLostError && ended.reason === 'closed') {
+  if (own !== undefined && ended instanceof LockLostError && ended.reason === 'closed') {
+    giveBack(own);
     throw new LockerClosedError({ key: lock.key });
   }
   if (own !== undefined) own.running = true;

@@ -221,8 +221,8 @@ export interface AcquireRequest {
   /** Of this acquisition; used once. */
   readonly id: string;
   /**
-   * Whose lock it is to be: the `id`, or where the caller gave one an owner that was never generated.
-   * At most 1 025 bytes.
+   * Whose lock it is to be: the `id`, or where the caller gave one an owner that was never generated:
+   * one that begins with `_` has another before it. At most 1 025 bytes.
    */
   readonly owner: string;
   /** Who holds, for people; at most 256 characters. */

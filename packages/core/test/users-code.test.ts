@@ -70,6 +70,28 @@ for (const [name, make] of Object.entries(stores)) {
       },
     );
 
+    test.each([{ key: 'k' }, { key: ['k', 'l'] }])(
+      'a locker that is closed before the callback runs leaves the lock free: $key',
+      async ({ key }) => {
+        const { locker, free } = make();
+        const ran: string[] = [];
+        for (const way of ['withLock', 'tryWithLock'] as const) {
+          const one = locker();
+          const options = { holdAtLeast: 60_000 };
+          const work = (): unknown => ran.push(way);
+          const asked = rejection(
+            way === 'withLock'
+              ? one.withLock(key, options, work)
+              : one.tryWithLock(key, options, work),
+          );
+          await one.close();
+          expect(await asked).toMatchObject({ code: 'LOCKER_CLOSED' });
+          await settled();
+          expect([ran, await free('k'), await free('l')]).toEqual([[], true, true]);
+        }
+      },
+    );
+
     test('events of an acquisition are told after the call has returned', async () => {
       const { locker } = make();
       const one = locker();
