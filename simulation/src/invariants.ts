@@ -36,7 +36,7 @@ interface Seen {
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
-export function marginOf(ttl: number): number {
+function marginOf(ttl: number): number {
   return Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
 }
 
