@@ -36,7 +36,7 @@ interface Seen {
 }
 
 /** The default safety margin, computed here again: a wrong one must not excuse itself. */
-export function marginOf(ttl: number): number {
+function marginOf(ttl: number): number {
   return Math.min(Math.max(ttl / 10, 50), 2_000, ttl / 4);
 }
 
@@ -64,13 +64,13 @@ export class Invariants {
     holders.clear();
     for (const process of this.processes) {
       if (process.context.held.size === 0) continue;
-      const { now, unnoticed } = timeOf(process);
+      const { now, unnoticed, unseen } = timeOf(process);
       for (const lease of process.context.held.values()) {
         const seen = this.seen.get(lease) ?? this.begins(lease, process);
         seen.look = this.looks;
         seen.now = now;
         seen.unnoticed = unnoticed;
-        checkOne(seen);
+        checkOne(seen, unseen);
         if (!passes(seen)) continue;
         seen.beside = holders.get(lease.stored);
         holders.set(lease.stored, seen);
@@ -129,10 +129,13 @@ export function checkSleep({ settings }: Lease, unnoticed: number): void {
   }
 }
 
-function checkOne(seen: Seen): void {
+/** @param unseen ms of `now` that the process does not know of yet */
+function checkOne(seen: Seen, unseen: number): void {
   const { lease, process, now, end } = seen;
   const { endsAt } = lease;
-  const late = now - (endsAt - marginOf(lease.settings.timing.ttl));
+  const margin = marginOf(lease.settings.timing.ttl);
+  // A sleep that was too short to notice shows at the next jump of the wall clock, when somebody looks.
+  const late = now - Math.min(unseen, margin / 2) - (endsAt - margin);
   if (late > TICK && !process.machine.paused && !process.machine.catchingUp) {
     violated('signal-fired', `held ${late} ms after its signal point`);
   }
@@ -156,14 +159,20 @@ function checkOverlap(key: string, last: Seen): void {
 }
 
 /** What the process's engine will take to be the time as soon as it looks. */
-export function timeOf({ context, machine }: Process): { now: number; unnoticed: number } {
+export function timeOf({ context, machine }: Process): {
+  now: number;
+  unnoticed: number;
+  unseen: number;
+} {
   const { suspended, wallOffset, bootOffset, noticeable } = context.time as unknown as TimeParts;
   const monotonic = machine.now();
   const jump = machine.wallNow() - monotonic - wallOffset;
   const jumped = Math.abs(jump) > noticeable;
   const slept = Math.max(0, machine.bootNow() - monotonic - bootOffset);
   const now = monotonic + suspended;
-  return jumped ? { now: now + slept, unnoticed: 0 } : { now, unnoticed: slept };
+  return jumped
+    ? { now: now + slept, unnoticed: 0, unseen: slept }
+    : { now, unnoticed: slept, unseen: 0 };
 }
 
 export function passes({ lease, now }: Pick<Seen, 'lease' | 'now'>): boolean {

@@ -24,12 +24,15 @@ describe('the whole stack', { timeout: 1_200_000 }, () => {
   });
 
   // A late release; a clock that was set back during a sleep; a renewal that a late release undid; a late
-  // grant that was taken back; a locker that had only released by force.
+  // grant that was taken back; a late request for a permit that was kept; a late answer; a locker that had
+  // only released by force.
   test.each([
     ['quorum', 435],
     ['quorum', 587],
     ['quorum', 11_843],
     ['durability', 100_636],
+    ['cluster', 121_675],
+    ['memcached', 949],
     ['memcached', 102_539],
   ] as const)(
     'keeps its promises where it once broke them: %s, seed %i',

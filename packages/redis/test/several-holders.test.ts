@@ -1,4 +1,5 @@
 // What a locker does for permits and readers, on each kind of store alike.
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createLocker,
   memoryStore,
@@ -122,6 +123,24 @@ describe.each(Object.entries(stores))('on %s', { timeout: 60_000 }, (_, makeStor
     // Never earlier, however slow the machine is.
     expect(performance.now() - before).toBeGreaterThan(1_490);
     await Promise.all([second.release(), third.release()]);
+  });
+
+  test('a request that comes behind its release takes no room twice', async () => {
+    const store = makeStores()();
+    const key = `several:${prefix++}`;
+    const take = async (id: string): Promise<boolean> => {
+      const who = { key, id, owner: id, label: '-', client: 'client', tokens: 1, wait: false };
+      const sharing = { limit: 3, weight: 1, shared: false };
+      return (await store.acquire({ ...who, ttl: 30_000, sharing })).granted;
+    };
+    expect([await take('one'), await take('two')]).toEqual([true, true]);
+    expect(await store.release({ key, id: 'two', permit: true, keepFor: 500 })).toBe(true);
+    // It was sent before, on a connection that was lost; taken back, it leaves what is kept.
+    const again = await take('two');
+    await store.release({ key, id: 'two', permit: true, keepFor: 500 });
+    expect(await take('three')).toBe(true);
+    while (!(await take('four'))) await sleep(50);
+    expect([again, await take('five')]).toEqual([false, false]);
   });
 
   test('an owner takes its own permit over, past those who wait, and the older handle is told', async () => {

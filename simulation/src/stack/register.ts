@@ -204,14 +204,13 @@ export class Register {
     if (held[0]?.sharing !== undefined) this.checkWeights(server, lock);
     if (before.length === 0 && held.length === 0) return;
     const isAuthority = this.topology?.authoritiesOf(lock).includes(server) === true;
+    // What a primary that is none any more grants may be smaller than what the other has granted.
+    if (!isAuthority) this.forgotten.add(lock);
     const now = held.map((one) => {
       const same = before.find(({ id, token }) => id === one.id && token === one.token);
       const grant = same ?? this.know(server, lock, one);
       // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
-      if (!isAuthority) {
-        grant.excuse ??= 'split';
-        this.forgotten.add(lock);
-      }
+      if (!isAuthority) grant.excuse ??= 'split';
       if (server.isBehind) grant.excuse ??= 'frozen';
       grant.ends = Math.max(grant.ends, one.ends);
       return grant;

@@ -158,7 +158,12 @@ export class MemoryPermits {
     const woken = wait && shared.unreserve(client);
     if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
     const same = shared.permits.get(id);
-    if (same !== undefined && !same.kept) {
+    // Released, and kept busy: the request is late.
+    if (same?.kept === true) {
+      if (woken) this.serve(key, now);
+      return { granted: false, retryAfter: shared.nextEnd - now };
+    }
+    if (same !== undefined) {
       same.expiresAt = Math.max(same.expiresAt, Math.ceil(now) + ttl);
       shared.endsAt(same.expiresAt);
       // A request that came late: another acquisition of its client may be in line.

@@ -61,6 +61,8 @@ local function beside()
     call('ZADD', leases, math.max(now + ttl, tonumber(call('ZSCORE', leases, id))), id)
     return { 'granted', tonumber(token), 0 }
   end
+  -- Released, and kept busy: the request is late.
+  if state == 'kept' then return busy(nextEnd()) end
   local own = owner ~= '=' and call('HGET', holders, 'owner ' .. owner)
   local spare, holder = match(own and call('HGET', holders, own) or '', '^%d+ (%d+) held (%S+)')
   if spare and fits(held, limit, weight, kind, tonumber(spare)) then
