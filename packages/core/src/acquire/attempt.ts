@@ -55,7 +55,7 @@ export function ask(
       replaces,
       sharing,
     };
-    // To read the clock once more would take a tenth of the time of a lock on the embedded store.
+    // To read the clock once more would take a twentieth of the time of a lock on the embedded store.
     return embedded === undefined ? store.acquire(request) : embedded.acquire(request, now);
   } catch (error) {
     return Promise.reject(error);

@@ -22,7 +22,7 @@ export function endReason(handle: Signalling): LockLostError | LockReleasedError
 
 /**
  * The signal of a handle, made when it is first asked for. It is aborted at once if there is a reason: for
- * whoever asks, and where the holder himself has ended what it stands for.
+ * whoever asks, and where the holder has released the lock or has aborted.
  */
 export function signalOf(handle: Signalling): AbortSignal {
   const controller = (handle.controller ??= newController());

@@ -1,5 +1,5 @@
 /**
- * What users are to be told: events, `onLost`, aborted signals. Their code may do anything with the
+ * What users are to be told: events, `onLost`, signals of lost locks. Their code may do anything with the
  * locker, so it never runs within the call that caused it, but in a turn of the promises after that: every
  * change of state is complete by then. They are told in the order in which things happened, and before
  * anybody goes on who waits for a promise that the same change has settled.
