@@ -1,8 +1,8 @@
 import {
+  createLocker,
   elect,
   memoryStore,
   type AcquireRequest,
-  type Locker,
   type LockStore,
   type Sharing,
 } from '@holdfast/core';
@@ -170,7 +170,7 @@ export const permitMutants: readonly Mutant[] = [
 /** The class of candidates, from one that never campaigns. */
 function campaigns(): { readonly prototype: object } {
   const signal = AbortSignal.abort();
-  const candidate = elect({} as Locker, 'nobody', { signal, onElected: () => {} });
+  const candidate = elect(createLocker(), 'nobody', { signal, onElected: () => {} });
   return candidate.constructor;
 }
 
