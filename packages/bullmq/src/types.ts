@@ -140,10 +140,10 @@ export interface GuardOptions<
     | undefined;
   /**
    * What becomes of a job when the store of the locks fails, or the locker was closed before the worker.
-   * `'defer'`: it is deferred, without an attempt
-   * burnt, until the store is back or {@link GuardOptions.maxDeferral} is over. `'fail'`: it fails with
-   * `LockStoreError` or `LockerClosedError`, as an attempt. What trying again cannot heal (a closed client, bad credentials) fails
-   * it in any case. `failedReason` says what the store said.
+   * `'defer'`: it is deferred, without an attempt burnt, until the store is back or
+   * {@link GuardOptions.maxDeferral} is over. `'fail'`: it fails with `LockStoreError` or
+   * `LockerClosedError`, as an attempt. What trying again cannot heal (a closed client, bad credentials)
+   * fails it in any case. `failedReason` says what the store said.
    *
    * @default 'defer'
    */

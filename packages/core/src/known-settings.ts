@@ -45,37 +45,22 @@ export class KnownSettings {
   }
 }
 
-function copyOf({
-  ttl,
-  wait,
-  signal,
-  owner,
-  label,
-  maxHold,
-  renew,
-  holdAtLeast,
-  onLost,
-  reentry,
-  throwIfLost,
-  shared,
-  limit,
-  weight,
-}: LockOptions): LockOptions {
+function copyOf(options: LockOptions): Required<LockOptions> {
   return {
-    ttl,
-    wait,
-    signal,
-    owner,
-    label,
-    maxHold,
-    renew,
-    holdAtLeast,
-    onLost,
-    reentry,
-    throwIfLost,
-    shared,
-    limit,
-    weight,
+    ttl: options.ttl,
+    wait: options.wait,
+    signal: options.signal,
+    owner: options.owner,
+    label: options.label,
+    maxHold: options.maxHold,
+    renew: options.renew,
+    holdAtLeast: options.holdAtLeast,
+    onLost: options.onLost,
+    reentry: options.reentry,
+    throwIfLost: options.throwIfLost,
+    shared: options.shared,
+    limit: options.limit,
+    weight: options.weight,
   };
 }
 

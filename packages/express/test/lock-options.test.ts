@@ -90,16 +90,22 @@ describe('maxHold', () => {
   });
 });
 
-test('a function that returns undefined leaves the default of the route, not that of the locker', async () => {
+/** A locker that notes what it is asked for; and gives that, or what `given` says. */
+function recordingLocker(given?: LockOptions) {
   const asked: LockOptions[] = [];
   const real = createLocker();
   const locker: Locker = {
     ...real,
     lock: (key: string, options: LockOptions) => {
       asked.push(options);
-      return real.lock(key, options);
+      return real.lock(key, given ?? options);
     },
   };
+  return { real, locker, asked };
+}
+
+test('a function that returns undefined leaves the default of the route, not that of the locker', async () => {
+  const { real, locker, asked } = recordingLocker();
   const app = express();
   const none = (): undefined => undefined;
   app.post('/', lockRoute({ locker, key: 'k', wait: none, maxHold: async () => none() }), ok);
@@ -109,15 +115,8 @@ test('a function that returns undefined leaves the default of the route, not tha
 });
 
 test('every option of a lock reaches the locker, also one that this package does not know', async () => {
-  const asked: LockOptions[] = [];
-  const real = createLocker();
-  const locker: Locker = {
-    ...real,
-    lock: (_key: string, options: LockOptions) => {
-      asked.push(options);
-      return real.lock('k', { wait: 0 });
-    },
-  };
+  // Its own locker would refuse what it does not know.
+  const { real, locker, asked } = recordingLocker({ wait: 0 });
   const app = express();
   const onLost = (): void => {};
   const later = { limit: 3, weight: () => 2 } as object;

@@ -228,8 +228,7 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
   partLost(error: LockLostError): void {
     if (this.ended !== undefined) return;
     const { key, reason, cause } = error;
-    const { context } = this.settings;
-    const heldFor = context.time.now() - this.grantedAt;
+    const heldFor = this.settings.context.time.now() - this.grantedAt;
     const renewed = this.parts.every((part) => part.renews);
     endLost(this, new LockLostError({ key, reason, heldFor, cause }), renewed);
     // These two end for all parts alike, and leave the holder what the leases have left.
@@ -238,7 +237,6 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
     } else if (reason === 'superseded') {
       // An embedded store answers for all keys before that, whoever asks.
       void Promise.resolve().then(() => this.letGo());
-      context.time.after(TAKE_OVER, () => this.letGo(), true);
     } else {
       this.letGo();
     }
@@ -246,7 +244,10 @@ export class MultiLock implements Lock, Signalling, HandleInternals, PartHolder 
 
   /** Gives back what is still held of a lock that is lost. */
   private letGo(): void {
-    for (const part of this.ownParts()) if (part.ended === undefined) void part.finish();
+    const own = this.ownParts();
+    for (const part of own) if (part.ended === undefined) void part.finish();
+    if (own.length === this.parts.length) return;
+    this.settings.context.time.after(TAKE_OVER, () => this.letGo(), true);
   }
 
   /**

@@ -13,8 +13,8 @@
  * - `holdfast:order:line:<key>`, a sorted set: the jobs that wait for a key, in the order of their members,
  *   and before them `!<id>`, the job that runs. No id of a job has four parts, as these names have.
  * - `holdfast:left`, a hash: what is known of jobs that BullMQ has started and that have no place: the token
- *   of the start, and the name of the job, or nothing if nobody need wait for it; and numbers for them. Only to save reading the
- *   job again; it goes with the last job in `holdfast:jobs`.
+ *   of the start, and the name of the job, or nothing if nobody need wait for it; and numbers for them. Only
+ *   to save reading the job again; it goes with the last job in `holdfast:jobs`.
  * - `holdfast:left`, a field of BullMQ's hash of a job: the start that nobody need wait for.
  *
  * Who runs is a hint: the lock decides. Nothing of this outlives a day in which nobody asks.
