@@ -132,6 +132,7 @@ export default defineConfig({
     // Machines may be slow and busy; no test measures time.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     reporters: ['default', './vitest.summary.ts'],
     // A worker keeps what it has imported for the next files of its project: half of all the work of a
     // run was to start a process and to import the same sources, for each file again.

@@ -145,7 +145,7 @@ describe('the page of the simulation', { timeout: 120_000 }, () => {
     while (!(await selected.innerText()).includes(' holds ')) {
       await page.keyboard.press('ArrowDown');
     }
-    expect(await page.locator('.lease.selected .signal-point').count()).toBe(1);
+    await expect.poll(() => page.locator('.lease.selected .signal-point').count()).toBe(1);
     await page.getByRole('group', { name: /^Timeline/ }).focus();
     await page.keyboard.press('ArrowLeft');
     await expect.poll(() => page.locator('.lease.selected').count()).toBe(0);

@@ -43,8 +43,7 @@ describe('what is live', () => {
     await page.getByText('Nothing is stuck').waitFor();
     const waiting = locker.lock('order:42');
     const first = page.locator('.wanted-list li').first();
-    await first.waitFor();
-    expect(await first.innerText()).toMatch(/order:42[^]*by web-1:17[^]*1 waiter/);
+    await expect.poll(() => first.innerText()).toMatch(/order:42[^]*by web-1:17[^]*1 waiter/);
     await lock.release();
     await (await waiting).release();
     await page.getByText('Nothing is stuck').waitFor();
@@ -60,7 +59,7 @@ describe('what is live', () => {
     await (await locker.lock('second')).release();
     await page.getByRole('button', { name: 'Go on' }).click();
     await timeline.getByText('second').first().waitFor();
-    expect(await timeline.locator('li').first().innerText()).toContain('released');
+    await expect.poll(() => timeline.locator('li').first().innerText()).toContain('released');
   });
 
   test('the hottest keys are those that cost the most waiting', async () => {
@@ -85,8 +84,7 @@ describe('100,000 locks', () => {
     const locker = makeLocker();
     await hold(locker, 100_000);
     const page = await visit(locker);
-    await rows(page).first().waitFor();
-    expect(await rows(page).count()).toBe(100);
+    await expect.poll(() => rows(page).count()).toBe(100);
     const first = await rows(page).first().innerText();
     await page.getByRole('button', { name: 'Next' }).click();
     await page.getByText('Page 2, from 101').waitFor();
@@ -130,13 +128,15 @@ test('a lock with several holders opens to all of them, and says that a release 
   const locker = makeLocker();
   for (const label of ['worker-1', 'worker-2']) await locker.lock('pool', { limit: 2, label });
   const page = await visit(locker, { authorize: operator }, asOperator);
-  const [row] = await rows(page).filter({ hasText: 'pool' }).allInnerTexts();
-  expect(row).toMatch(/worker-[12] and 1 other/);
+  const row = rows(page).filter({ hasText: 'pool' });
+  await expect.poll(() => row.innerText()).toMatch(/worker-[12] and 1 other/);
   await page.getByRole('button', { name: 'pool' }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByText('All 2 holders lose it').waitFor();
-  const holders = await dialog.locator('dt:has-text("Holder") + dd').allInnerTexts();
-  expect(holders.toSorted()).toEqual(['worker-1', 'worker-2']);
+  const holders = dialog.locator('dt:has-text("Holder") + dd');
+  await expect
+    .poll(async () => (await holders.allInnerTexts()).toSorted())
+    .toEqual(['worker-1', 'worker-2']);
 });
 
 test('with redact the page shows no key, and opens a lock all the same', async () => {

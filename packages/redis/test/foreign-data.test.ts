@@ -21,12 +21,12 @@ describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
     await put(admin);
     const before = await admin.dumpBuffer(key);
     for (const [phase, attempt] of [
-      ['acquire', locker.tryLock('key')],
-      ['acquire', locker.lock('key')],
-      ['inspect', locker.inspect('key')],
-      ['force-release', locker.forceRelease('key')],
+      ['acquire', () => locker.tryLock('key')],
+      ['acquire', () => locker.lock('key')],
+      ['inspect', () => locker.inspect('key')],
+      ['force-release', () => locker.forceRelease('key')],
     ] as const) {
-      const { error, after } = await fails(attempt);
+      const { error, after } = await fails(attempt());
       expect(error).toBeInstanceOf(LockStoreError);
       expect(error).toMatchObject({ permanent: true, phase });
       expect((error as Error).message).toMatch(/cannot read/);
