@@ -1,6 +1,6 @@
 import { LockStoreError } from '../errors.ts';
 import type { Grant } from '../hold/lease.ts';
-import type { MaybePromise } from '../store.ts';
+import { RESERVATION, type MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
 import { isPromiseLike } from '../util/promises.ts';
 import type { Alarm } from '../util/time.ts';
@@ -15,6 +15,9 @@ import type { Waiter } from './waiter.ts';
 const SHORTEST_POLL = 20;
 const LONGEST_POLL = 500;
 
+/** A key that is busy for longer, in ms, is held, and not only reserved; those of a limit may be by turns. */
+const RESERVED_AT_MOST = 2 * RESERVATION;
+
 /**
  * - `idle`: it has not asked for the waiter that is first now.
  * - `asking`: a request is under way.
@@ -26,6 +29,15 @@ const LONGEST_POLL = 500;
 type State = 'idle' | 'asking' | 'asking, then again' | 'waiting' | 'failing' | 'stopped';
 
 /**
+ * - `in line`: the store calls it when it has the key reserved for it.
+ * - `called`: it was called, and asks.
+ * - `late`: when that request came, the key was reserved for another. With a store that is far away this
+ *   happens to everybody each time, and nobody would be granted a key for which all wait to be called. So
+ *   it asks at random times, until it is granted the key, or hears that another holds it.
+ */
+type Turn = 'in line' | 'called' | 'late';
+
+/**
  * Speaks to the store for the first waiter of a key: decides when it asks. At most one request is under
  * way, for the waiter that is first now.
  */
@@ -33,6 +45,7 @@ export class Contender implements AttemptListener {
   /** What the store has said of the key since the last grant: an error, busy, or nothing yet. */
   lastWord: LockStoreError | 'busy' | undefined = undefined;
   private state: State = 'idle';
+  private turn: Turn = 'in line';
   private attempt: Attempt | undefined = undefined;
   /** Whether the store may have this locker in the key's queue. */
   private registered = false;
@@ -105,11 +118,18 @@ export class Contender implements AttemptListener {
     this.going = false;
   }
 
+  /** The store has the key reserved for it. */
+  call(): void {
+    if (this.turn !== 'in line') return;
+    this.turn = 'called';
+    this.ask();
+  }
+
   /** The store's answer to a registration: in how many ms to ask. */
   hint(ms: number): void {
     this.heard();
-    if (ms <= 0) this.ask();
-    else if (this.attempt === undefined) this.askSoon(ms);
+    if (ms <= 0) this.call();
+    else if (this.attempt === undefined && this.turn !== 'late') this.askSoon(ms);
   }
 
   /** The store has failed, in whatever way, at a request that was sent at `sentAt`. */
@@ -161,6 +181,7 @@ export class Contender implements AttemptListener {
     this.room = room;
     this.attempt = undefined;
     this.state = 'idle';
+    this.turn = 'in line';
     this.registered = false;
     this.heard();
     queue.context.queues.registrations.remove(queue.stored);
@@ -176,7 +197,12 @@ export class Contender implements AttemptListener {
     this.heard();
     waiter.waits();
     this.queue.headWaits();
-    if (again) this.ask();
+    if (again) {
+      this.ask();
+      return;
+    }
+    this.turn = this.turn !== 'in line' && retryAfter <= RESERVED_AT_MOST ? 'late' : 'in line';
+    if (this.turn === 'late') this.waitFor(this.queue.context.time.random() * REFRESH_EVERY);
     // An attempt without an answer may yet be granted, and nothing else would tell of it.
     else this.waitFor(waiter.unsure ? Math.min(retryAfter, REFRESH_EVERY) : retryAfter);
   }
@@ -186,6 +212,7 @@ export class Contender implements AttemptListener {
     const { queue } = this;
     this.attempt = undefined;
     this.state = 'idle';
+    this.turn = 'in line';
     this.registered = false;
     this.heard();
     queue.context.queues.registrations.remove(queue.stored);
@@ -195,6 +222,7 @@ export class Contender implements AttemptListener {
   failed({ waiter, sentAt }: Attempt, error: LockStoreError): void {
     this.attempt = undefined;
     this.state = 'failing';
+    this.turn = 'in line';
     waiter.unsure = true;
     this.unheard(error, sentAt);
     if (!error.permanent) this.askIn(this.backoff.next(this.queue.context.time));
@@ -213,6 +241,7 @@ export class Contender implements AttemptListener {
     if (attempt === undefined) return;
     this.attempt = undefined;
     this.state = 'idle';
+    this.turn = 'in line';
     attempt.abandon();
   }
 

@@ -136,7 +136,7 @@ export class KeyQueues implements AttemptListener {
   woken(stored: string): void {
     const contender = this.byKey.get(stored)?.contender ?? this.openFor(stored)?.contender;
     if (contender === undefined) this.leaveStore(stored);
-    else contender.ask();
+    else contender.call();
   }
 
   /** Nobody of this locker waits for a key any more. */
