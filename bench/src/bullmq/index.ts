@@ -25,7 +25,16 @@ const MS = 2;
 
 const GUARDED = 'guard with order';
 const UNORDERED = 'guard without order';
-const GOAL = { share: 0.8, starts: 3, scripts: 4, place: 100 };
+const GOAL = { share: 0.8, starts: 3, scripts: 4, place: 1.2 };
+
+/**
+ * Where the last job of the hot key would be among the completions if all others that may run beside it
+ * took turns with it: one job of each key runs at a time.
+ */
+function soonest(keys: number): number {
+  const atOnce = Math.min(WORKERS * CONCURRENCY, keys + 1);
+  return (HOT - 1) * atOnce + 1;
+}
 
 interface Measured {
   readonly rate: number;
@@ -103,7 +112,7 @@ async function measureAll(keys: number, port: number) {
     `${(of(name, 'rate') / of(UNORDERED, 'rate')).toFixed(2)} ×`,
     of(name, 'starts').toFixed(2),
     of(name, 'scripts').toFixed(2),
-    of(name, 'place').toFixed(0),
+    `${of(name, 'place').toFixed(0)} (${soonest(keys)})`,
     `${(of(name, 'inversions') * 100).toFixed(1)} %`,
     of(name, 'overlaps').toFixed(0),
   ]);
@@ -111,7 +120,7 @@ async function measureAll(keys: number, port: number) {
     of(GUARDED, 'rate') >= of(UNORDERED, 'rate') * GOAL.share &&
     of(GUARDED, 'starts') <= GOAL.starts &&
     of(GUARDED, 'scripts') <= GOAL.scripts &&
-    of(GUARDED, 'place') <= GOAL.place &&
+    of(GUARDED, 'place') <= soonest(keys) * GOAL.place &&
     of(GUARDED, 'inversions') === 0 &&
     of(GUARDED, 'overlaps') === 0;
   return { rows, reached };
@@ -134,15 +143,15 @@ export async function run(): Promise<boolean> {
       'share',
       'starts',
       'scripts',
-      'hot key at',
+      'hot key at (soonest)',
       'inversions',
       'overlaps',
     ],
     found.flatMap(({ rows }) => rows),
   );
   const goal =
-    `${GOAL.share} x without order, ${GOAL.starts} starts and ${GOAL.scripts} scripts per job, the hot ` +
-    `key done within ${GOAL.place}, no inversion`;
+    `${GOAL.share} x without order, ${GOAL.starts} starts and ${GOAL.scripts} scripts per job, the last job ` +
+    `of the hot key within ${GOAL.place} x the soonest place, no inversion`;
   const where = missed.length === 0 ? '' : ` with ${missed.join(' and ')} keys`;
   console.log(`\n${GUARDED}: ${verdict(missed.length === 0, goal)}${where}`);
   const slowKeys = await measureSlowKeys(server);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { keyNames } from './key-names.ts';
 import { Locks } from './locks.ts';
-import { namedLockers, type BoardContext, type BoardOptions } from './options.ts';
+import { checkNames, namedLockers, type BoardContext, type BoardOptions } from './options.ts';
 import { pictureOf } from './picture.ts';
 import { json, problem, reply, withSlash } from './replies.ts';
 import { Releases } from './releases.ts';
@@ -50,7 +50,7 @@ const ROUTES = [
 /**
  * A live page of the locks of your services: who holds, who waits, what is stuck.
  *
- * @throws TypeError
+ * @throws TypeError, LockArgumentError for an option that does not exist
  * @example
  * ```ts
  * const locks = board({ lockers: locker, authorize: (request) => isOperator(request) });
@@ -58,6 +58,7 @@ const ROUTES = [
  * ```
  */
 export function board(options: BoardOptions): Board {
+  checkNames(options);
   const lockers = namedLockers(options.lockers);
   const names = keyNames(options.redact, options.secret);
   const timeline = new Timeline(lockers, names.shown);

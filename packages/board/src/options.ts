@@ -1,4 +1,4 @@
-import type { Locker } from '@holdfast/core';
+import { checkOptions, type Locker } from '@holdfast/core';
 
 // Public types name these, and a consumer may compile without Node's types and the DOM's. Where the real
 // declarations are there, these merge with them.
@@ -76,6 +76,22 @@ export interface BoardOptions {
    * @default a random one
    */
   secret?: string | undefined;
+}
+
+/**
+ * A slip in `redact` would show every key.
+ *
+ * @throws LockArgumentError
+ */
+export function checkNames(options: BoardOptions): void {
+  checkOptions<BoardOptions>(options, {
+    lockers: true,
+    authorize: true,
+    onRelease: true,
+    redact: true,
+    basePath: true,
+    secret: true,
+  });
 }
 
 /** @throws TypeError */

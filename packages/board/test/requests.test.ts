@@ -406,6 +406,11 @@ describe('with redact', () => {
   });
 });
 
+test('an option that does not exist is refused, for a slip in `redact` would show every key', () => {
+  const options = { lockers: makeLocker(), redcat: () => '…' };
+  expect(() => board(options)).toThrow(/no option `redcat`. Did you mean `redact`/);
+});
+
 test.each([[{}], [{ lockers: [] }], [{ lockers: { a: {} } }]])(
   'lockers that are none are refused (%j)',
   (options) => {

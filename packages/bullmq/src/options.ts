@@ -1,4 +1,11 @@
-import { checkKeyAnswer, isKey, LockArgumentError, type Key, type Locker } from '@holdfast/core';
+import {
+  checkKeyAnswer,
+  checkOptions,
+  isKey,
+  LockArgumentError,
+  type Key,
+  type Locker,
+} from '@holdfast/core';
 import type { GuardOptions, LockedOutcome, OrderOptions } from './types.ts';
 
 /** {@link GuardOptions}, checked and completed. */
@@ -59,7 +66,8 @@ export function checkOutcome(outcome: unknown, ordered: boolean): LockedOutcome 
 }
 
 function checkOrder(order: OrderOptions): void {
-  const { queue, redis, onFailure } = (order ?? {}) as Partial<OrderOptions>;
+  checkOptions<OrderOptions>(order, { queue: true, redis: true, onFailure: true }, 'order');
+  const { queue, redis, onFailure } = order as Partial<OrderOptions>;
   if (typeof queue?.getJob !== 'function' || typeof queue.toKey !== 'function') {
     refuse('order.queue', 'the Queue that the worker works on');
   }
@@ -75,9 +83,25 @@ function checkOrder(order: OrderOptions): void {
   }
 }
 
+const OPTIONS: Record<keyof GuardOptions, true> = {
+  locker: true,
+  key: true,
+  maxKeys: true,
+  ttl: true,
+  wait: true,
+  maxHold: true,
+  limit: true,
+  onLocked: true,
+  onStoreError: true,
+  delay: true,
+  order: true,
+  maxDeferral: true,
+  owner: true,
+};
+
 /** @throws LockArgumentError */
 export function resolveOptions(options: GuardOptions): Settings {
-  if (typeof options !== 'object' || options === null) refuse('options', 'an object');
+  checkOptions<GuardOptions>(options, OPTIONS, 'guard: options');
   const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
   const { delay = DELAY, order, maxDeferral = Infinity, owner, limit = 1 } = options;
   const { maxKeys = 100, onStoreError = 'defer' } = options;

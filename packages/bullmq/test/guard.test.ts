@@ -193,6 +193,7 @@ describe('a guarded processor', () => {
 
   test('rejects what it cannot be, before any job', () => {
     const locker = site.locker();
+    const order = { queue: site.queue(), redis: site.client() };
     const bad: object[] = [
       {},
       { key: 'k' },
@@ -208,6 +209,8 @@ describe('a guarded processor', () => {
       { locker, key: 'k', onLocked: 'wait' },
       { locker, key: 'k', owner: 'me' },
       { locker, key: 'k', order: {} },
+      { locker, key: 'k', tll: 1_000 },
+      { locker, key: 'k', order: { ...order, onFailed: 'hold' } },
     ];
     for (const options of bad) {
       expect(() => guard(options as GuardOptions, async () => {})).toThrow(LockArgumentError);
