@@ -14,13 +14,23 @@ interface Place {
 /** Who stands in which line at the server, known from the requests alone: nobody is to be overtaken. */
 export class Lines {
   private readonly lines = new Map<string, Map<string, Place>>();
+  /** By key and client, the request that waits, as far as the store knows. */
+  private readonly waiting = new Map<string, string>();
   private readonly gone = new Set<string>();
   /** During one request, which is noted before them. */
   private wakeUps: { readonly key: string; readonly client: string }[] = [];
 
   constructor(private readonly world: World) {}
 
-  register(key: string, client: string): void {
+  /** A request is to wait. */
+  register(key: string, client: string, id: string): void {
+    this.waiting.set(`${key} ${client}`, id);
+    this.refresh(key, client);
+  }
+
+  /** One that has been granted meanwhile, which the client does not know yet, keeps no place. */
+  refresh(key: string, client: string): void {
+    if (!this.waiting.has(`${key} ${client}`)) return;
     const { now } = this.world;
     const line = this.of(key);
     const place = line.get(client);
@@ -33,8 +43,16 @@ export class Lines {
     line.set(client, { until, turnUntil: 0, excused: place !== undefined });
   }
 
+  /** A client gives up its place, which a refresh that is under way may make anew. */
   remove(key: string, client: string): void {
     this.lines.get(key)?.delete(client);
+  }
+
+  /** A request waits no more. */
+  answered(key: string, client: string, id: string): void {
+    this.remove(key, client);
+    const waiting = `${key} ${client}`;
+    if (this.waiting.get(waiting) === id) this.waiting.delete(waiting);
   }
 
   /** A client listens no more: nobody hears when it is woken. */

@@ -163,8 +163,8 @@ export class Oracle implements LockStore {
     this.seen.delete(key);
     const reply = this.inner.acquire(request) as AcquireReply;
     if (!reply.granted) {
-      if (wait && reply.conflict === undefined) this.lines.register(key, client);
-      else if (wait) this.lines.remove(key, client);
+      if (wait && reply.conflict === undefined) this.lines.register(key, client, id);
+      else if (wait) this.lines.answered(key, client, id);
       this.lines.wakeUpsAreOver();
       return reply;
     }
@@ -181,7 +181,7 @@ export class Oracle implements LockStore {
     const own = before.filter((holder) => holder.owner === owner);
     const takenOver = own.filter(({ token: held }) => this.takenOver(key, held, request));
     if (takenOver.length === 0) this.lines.served(key, client);
-    if (wait) this.lines.remove(key, client);
+    if (wait) this.lines.answered(key, client, id);
     this.lines.wakeUpsAreOver();
     const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
     known.push(grant);
@@ -207,7 +207,7 @@ export class Oracle implements LockStore {
   refresh(client: string, keys: readonly string[]): readonly number[] {
     for (const key of keys) this.seen.delete(key);
     const hints = this.inner.refresh?.(client, keys) as readonly number[];
-    for (const key of keys) this.lines.register(key, client);
+    for (const key of keys) this.lines.refresh(key, client);
     this.lines.wakeUpsAreOver();
     return hints;
   }

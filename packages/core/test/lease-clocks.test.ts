@@ -226,6 +226,67 @@ describe('a machine that was suspended', () => {
     expect(lock.state).toBe('lost');
   });
 
+  test.each([
+    { ttl: 1_000, after: 600, sleep: 350 },
+    { ttl: 10_000, after: 2_000, sleep: 7_500 },
+    { ttl: 10_000, after: 2_000, sleep: 60_000 },
+  ])(
+    'fires the signals of what it slept away at once, whoever notices it ($sleep of $ttl ms)',
+    async ({ ttl, after, sleep }) => {
+      const { clock, locker } = bench((store) =>
+        variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+      );
+      const one = locker();
+      const lock = await one.lock('k', { ttl, renew: false });
+      const other = await one.lock('other', { ttl: 100_000 });
+      let firedAt: number | undefined;
+      lock.signal.addEventListener('abort', () => (firedAt = clock.now()));
+      await clock.advance(after);
+      clock.suspend(sleep);
+      // Not by the timer for the lock, which stood still too.
+      other.assertHeld();
+      await clock.advance(1);
+      expect(firedAt).toBe(after + 1);
+    },
+  );
+
+  test('fires a signal in time although its timer was set before it slept, for another lock', async () => {
+    const { clock, locker } = bench((store) =>
+      variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),
+    );
+    const one = locker();
+    const earlier = await one.lock('earlier', { ttl: 1_000, renew: false });
+    await earlier.release();
+    clock.suspend(600);
+    await clock.advance(1);
+    const lock = await one.lock('k', { ttl: 400, renew: false });
+    let firedAt: number | undefined;
+    lock.signal.addEventListener('abort', () => (firedAt = clock.now()));
+    await clock.advance(400);
+    expect(firedAt).toBeLessThan(1 + 400 - 50);
+  });
+
+  describe.each([true, false])('with a store that sleeps too: %s', (sharedClock) => {
+    const ways: Record<string, (one: Locker) => Promise<Lock | null>> = {
+      lock: (one) => one.lock('k'),
+      tryLock: (one) => one.tryLock('k'),
+      'lock of a list': (one) => one.lock(['a', 'b']),
+      'lock by an owner': (one) => one.lock('k', { owner: 'one' }),
+      permit: (one) => one.lock('k', { limit: 2 }),
+      'permit and key': (one) => one.lock(['a', 'b'], { limit: [1, 2] }),
+    };
+    test.each(Object.entries(ways))('grants a %s that is held, first thing', async (_, take) => {
+      const { clock, locker } = bench((store) =>
+        variant(store, { capabilities: { ...store.capabilities, sharedClock } }),
+      );
+      const one = locker();
+      await (await one.lock('earlier')).release();
+      clock.suspend(3_600_000);
+      const lock = await take(one);
+      expect(lock?.state).toBe('held');
+    });
+  });
+
   test('leaves the boot clock alone when the wall clock is adjusted a little', async () => {
     const { clock, locker, sent } = bench((store) =>
       variant(store, { capabilities: { ...store.capabilities, sharedClock: false } }),

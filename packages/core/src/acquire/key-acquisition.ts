@@ -23,7 +23,8 @@ export function acquire(
   demanding: boolean,
 ): Handle | null | Promise<Handle | null> {
   const { time, queues, ids } = settings.context;
-  const sentAt = time.now();
+  // A sleep before it must not count as one that came after.
+  const sentAt = time.checkedNow();
   if (queues.isTaken(stored, settings)) {
     return new KeyAcquisition(settings, key, stored, demanding, sentAt).wait();
   }

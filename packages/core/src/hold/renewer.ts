@@ -61,7 +61,10 @@ export class Renewer {
   verify(): void {
     const now = this.context.time.now();
     for (const lease of this.context.held.values()) owe(lease, now);
-    if (this.context.held.size > 0) this.lookFrom(now);
+    this.lookAt = Math.min(this.lookAt, now);
+    // After a sleep the alarm that is set comes too late by as much, and leases to come count on it too.
+    this.alarmAt = Infinity;
+    this.arm(now);
   }
 
   /** `Lock.extend()`. */
@@ -123,8 +126,9 @@ export class Renewer {
 
   private arm(at: number): void {
     const { time } = this.context;
-    // A machine that has just woken up shows it here at the latest.
+    // A machine that has just woken up shows it here at the latest, and then the alarm is set for now.
     const now = time.checkedNow();
+    if (this.alarmAt <= at && this.alarm !== undefined) return;
     time.cancel(this.alarm);
     this.alarm = undefined;
     this.alarmAt = at;
