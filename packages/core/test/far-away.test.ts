@@ -39,7 +39,7 @@ async function contention(
   };
   const all = Promise.all(
     Array.from({ length: processes }, async () => {
-      await new Promise((resolve) => void clock.setTimeout(resolve, clock.random!() * 1_000));
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, clock.random!() * 1_000));
       await twice();
     }),
   );
