@@ -1,4 +1,5 @@
 import type { Lease } from '../../packages/core/src/hold/lease.ts';
+import type { LeaseTiming } from '../../packages/core/src/hold/lease-timing.ts';
 import { checkBeside } from './beside.ts';
 import type { KnownGrant, Oracle } from './oracle.ts';
 import type { Process } from './process.ts';
@@ -29,9 +30,12 @@ interface Seen {
   now: number;
   /** ms that its machine slept, too short to notice. */
   unnoticed: number;
-  /** How long its process knew its machine to have slept, in ms, and when it learnt the last of that. */
+  /** How long its process knew its machine to have slept, in ms. */
   suspended: number;
-  noticedAt: number;
+  /** How long it is, and its margin: both change with an extension to another ttl. */
+  timing: LeaseTiming;
+  /** When one of these changed last. */
+  changedAt: number;
   /** Of the last look at which it was held. */
   look: number;
   /** One that holds the same key. */
@@ -71,8 +75,12 @@ export class Invariants {
       for (const lease of process.context.held.values()) {
         const seen = this.seen.get(lease) ?? this.begins(lease, process);
         const { suspended } = process.context.time;
-        if (seen.suspended !== suspended) seen.noticedAt = process.machine.now();
+        const { timing } = lease.settings;
+        if (seen.suspended !== suspended || seen.timing !== timing) {
+          seen.changedAt = process.machine.now();
+        }
         seen.suspended = suspended;
+        seen.timing = timing;
         seen.look = this.looks;
         seen.now = now;
         seen.unnoticed = unnoticed;
@@ -106,8 +114,9 @@ export class Invariants {
     if (token <= last) violated('token-of-grant', `${token} after ${last}`);
     this.tokens.set(grant, token);
     const { suspended } = process.context.time;
-    const never = { now: 0, unnoticed: 0, noticedAt: -Infinity, look: 0, beside: undefined };
-    const seen = { lease, process, grant, end: endsAt, suspended, ...never };
+    const { timing } = lease.settings;
+    const never = { now: 0, unnoticed: 0, changedAt: -Infinity, look: 0, beside: undefined };
+    const seen = { lease, process, grant, end: endsAt, suspended, timing, ...never };
     this.seen.set(lease, seen);
     return seen;
   }
@@ -138,15 +147,15 @@ export function checkSleep({ settings }: Lease, unnoticed: number): void {
 
 /** @param unseen ms of `now` that the process does not know of yet */
 function checkOne(seen: Seen, unseen: number): void {
-  const { lease, process, now, end, noticedAt } = seen;
+  const { lease, process, now, end, changedAt } = seen;
   const { machine } = process;
   const { endsAt } = lease;
   const margin = marginOf(lease.settings.timing.ttl);
   // A sleep that was too short to notice shows at the next jump of the wall clock, when somebody looks.
   const late = now - Math.min(unseen, margin / 2) - (endsAt - margin);
-  // When the process has looked, its next timer fires the signal.
-  const noticing = machine.now() - noticedAt <= TICK;
-  if (late > TICK && !noticing && !machine.paused && !machine.catchingUp) {
+  // When a look has shown that it is over, the next timer fires the signal.
+  const justSeen = machine.now() - changedAt <= TICK;
+  if (late > TICK && !justSeen && !machine.paused && !machine.catchingUp) {
     violated('signal-fired', `held ${late} ms after its signal point`);
   }
   if (endsAt < end - 1) {

@@ -7,15 +7,15 @@ interface Place {
   until: number;
   /** Woken, it has its turn until then. */
   turnUntil: number;
-  /** It let its place run out and came back: where it stands now depends on who looked meanwhile. */
+  /** Where it stands depends on who looked meanwhile: it let its place run out, and came back. */
   readonly excused: boolean;
 }
 
 /** Who stands in which line at the server, known from the requests alone: nobody is to be overtaken. */
 export class Lines {
   private readonly lines = new Map<string, Map<string, Place>>();
-  /** By key and client, the request that waits, as far as the store knows. */
-  private readonly waiting = new Map<string, string>();
+  /** Clients and keys of which the store has granted the permit that was waited for, beside others. */
+  private readonly granted = new Set<string>();
   private readonly gone = new Set<string>();
   /** During one request, which is noted before them. */
   private wakeUps: { readonly key: string; readonly client: string }[] = [];
@@ -23,24 +23,17 @@ export class Lines {
   constructor(private readonly world: World) {}
 
   /** A request is to wait. */
-  register(key: string, client: string, id: string): void {
-    this.waiting.set(`${key} ${client}`, id);
-    this.refresh(key, client);
+  register(key: string, client: string): void {
+    this.stand(key, client, false);
+    this.granted.delete(`${key} ${client}`);
   }
 
-  /** One that has been granted meanwhile, which the client does not know yet, keeps no place. */
+  /**
+   * A client keeps its place. One whose permit was granted meanwhile, which it does not know yet, gets a place
+   * for the key alone, under another limit, and so it depends on who looked whether it is still there.
+   */
   refresh(key: string, client: string): void {
-    if (!this.waiting.has(`${key} ${client}`)) return;
-    const { now } = this.world;
-    const line = this.of(key);
-    const place = line.get(client);
-    const until = now + REGISTRATION;
-    if (place !== undefined && (now < place.turnUntil || (place.until > now && !place.turnUntil))) {
-      place.until = until;
-      return;
-    }
-    line.delete(client);
-    line.set(client, { until, turnUntil: 0, excused: place !== undefined });
+    this.stand(key, client, this.granted.has(`${key} ${client}`));
   }
 
   /** A client gives up its place, which a refresh that is under way may make anew. */
@@ -48,11 +41,8 @@ export class Lines {
     this.lines.get(key)?.delete(client);
   }
 
-  /** A request waits no more. */
-  answered(key: string, client: string, id: string): void {
-    this.remove(key, client);
-    const waiting = `${key} ${client}`;
-    if (this.waiting.get(waiting) === id) this.waiting.delete(waiting);
+  grantedPermit(key: string, client: string): void {
+    this.granted.add(`${key} ${client}`);
   }
 
   /** A client listens no more: nobody hears when it is woken. */
@@ -93,6 +83,19 @@ export class Lines {
         new Violation('overtaking', `${other} waits for ${key}, and ${client} is served`),
       );
     }
+  }
+
+  private stand(key: string, client: string, excused: boolean): void {
+    const { now } = this.world;
+    const line = this.of(key);
+    const place = line.get(client);
+    const until = now + REGISTRATION;
+    if (place !== undefined && (now < place.turnUntil || (place.until > now && !place.turnUntil))) {
+      place.until = until;
+      return;
+    }
+    line.delete(client);
+    line.set(client, { until, turnUntil: 0, excused: excused || place !== undefined });
   }
 
   private of(key: string): Map<string, Place> {

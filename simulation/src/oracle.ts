@@ -163,8 +163,8 @@ export class Oracle implements LockStore {
     this.seen.delete(key);
     const reply = this.inner.acquire(request) as AcquireReply;
     if (!reply.granted) {
-      if (wait && reply.conflict === undefined) this.lines.register(key, client, id);
-      else if (wait) this.lines.answered(key, client, id);
+      if (wait && reply.conflict === undefined) this.lines.register(key, client);
+      else if (wait) this.lines.remove(key, client);
       this.lines.wakeUpsAreOver();
       return reply;
     }
@@ -181,7 +181,8 @@ export class Oracle implements LockStore {
     const own = before.filter((holder) => holder.owner === owner);
     const takenOver = own.filter(({ token: held }) => this.takenOver(key, held, request));
     if (takenOver.length === 0) this.lines.served(key, client);
-    if (wait) this.lines.answered(key, client, id);
+    if (wait) this.lines.remove(key, client);
+    if ((request.sharing?.limit ?? 1) > 1) this.lines.grantedPermit(key, client);
     this.lines.wakeUpsAreOver();
     const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
     known.push(grant);
