@@ -1,7 +1,7 @@
 import type { Event } from './events.ts';
 import type { Random } from './random.ts';
 import type { Faults } from './topologies/topology.ts';
-import { Worker, type Job } from './worker.ts';
+import { compiledWorker, Worker, type Job } from './worker.ts';
 
 /** How long a process may take to finish when all is well again, in ms. */
 const PATIENCE = 150_000;
@@ -16,6 +16,7 @@ export class Processes {
   private readonly workers: Worker[] = [];
   private readonly random: Random;
   private started = 0;
+  private folder = '';
 
   constructor(
     private readonly job: Omit<Job, 'process'>,
@@ -26,6 +27,7 @@ export class Processes {
   }
 
   async start(count: number): Promise<void> {
+    this.folder = await compiledWorker();
     while (this.workers.length < count) this.workers.push(this.another());
     await Promise.all(this.workers.map(({ ready }) => ready));
   }
@@ -43,7 +45,7 @@ export class Processes {
   private another(): Worker {
     const process = ++this.started;
     const seed = this.job.seed * 1_000 + process;
-    return Worker.start({ ...this.job, process, seed }, this.tell);
+    return Worker.start(this.folder, { ...this.job, process, seed }, this.tell);
   }
 
   private async replace(): Promise<void> {

@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from '@holdfast/test-servers/bundle';
 import { machineNow, type CallId, type Event } from './events.ts';
 import type { Place } from './stores.ts';
 
@@ -18,7 +20,13 @@ export interface Job {
   readonly seed: number;
 }
 
-const MAIN = fileURLToPath(new URL('worker-main.ts', import.meta.url));
+const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
+let compiled: Promise<string> | undefined;
+
+/** The folder of the program, compiled once: very many of these processes are started. */
+export const compiledWorker = (): Promise<string> =>
+  (compiled ??= bundle(PACKAGE, ['src/worker-main.ts']));
+
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -48,16 +56,9 @@ export class Worker {
     });
   }
 
-  static start(job: Job, tell: (event: Event) => void): Worker {
-    const tsx = import.meta.resolve('tsx');
-    const args = [
-      '--no-warnings',
-      '--import',
-      tsx,
-      '--conditions=@holdfast/source',
-      MAIN,
-      JSON.stringify(job),
-    ];
+  /** @param folder where the program is compiled */
+  static start(folder: string, job: Job, tell: (event: Event) => void): Worker {
+    const args = ['--no-warnings', join(folder, 'worker-main.mjs'), JSON.stringify(job)];
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     running.add(child);
     child.once('exit', () => running.delete(child));

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { unpack } from '@holdfast/test-servers';
+import { compile as compileWith } from '@holdfast/test-servers/typescript';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,7 +25,7 @@ export async function makeConsumer(
   packages: readonly string[],
   links: Readonly<Record<string, string>>,
 ): Promise<ConsumerProject> {
-  const folder = await mkdtemp(join(tmpdir(), 'holdfast-consumer-'));
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'holdfast-consumer-')));
   const scope = join(folder, 'node_modules', '@holdfast');
   await mkdir(scope, { recursive: true });
   for (const name of packages) await unpack(name, join(scope, name));
@@ -44,7 +45,7 @@ export function compile(
   folder: string,
   files: readonly string[],
   options: readonly string[],
-): Promise<string> {
+): string {
   // All types but those of the compiler itself, which would take most of the time.
   const checked = ['--skipLibCheck', 'false', '--skipDefaultLibCheck'];
   const strict = ['--exactOptionalPropertyTypes', '--noEmit'];
@@ -52,18 +53,15 @@ export function compile(
 }
 
 /** Compiles some files into the same folder, strictly; what the compiler complains of. */
-export async function emit(
+export function emit(
   version: string,
   folder: string,
   files: readonly string[],
   options: readonly string[],
-): Promise<string> {
-  const tsc = join(root, 'consumer', 'node_modules', `typescript-${version}`, 'bin', 'tsc');
+): string {
+  const compiler = join(root, 'consumer', 'node_modules', `typescript-${version}`);
   const common = ['--strict', '--module', 'nodenext', '--target', 'es2022'];
-  return run(process.execPath, [tsc, ...common, ...options, ...files], { cwd: folder }).then(
-    () => '',
-    ({ stdout }: { stdout: string }) => stdout,
-  );
+  return compileWith(compiler, folder, [...common, ...options, ...files]);
 }
 
 /** Runs a file of the project; its output. */

@@ -1,7 +1,7 @@
 // The first example of each README, pasted into an empty project, in both module systems.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { useMemcached, useRedis } from '@holdfast/test-servers';
+import { redisCommand, useMemcached, useRedis } from '@holdfast/test-servers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   compileExample,
@@ -106,8 +106,11 @@ describe.each(Object.entries(EXAMPLES))('the first example of %s', (name, exampl
   });
 
   test.each(['mjs', 'cjs'] as const)('runs as .%s', { timeout: 120_000 }, async (module) => {
+    const port = Number(new URL(redis.url).port);
+    // A job of the one before, which was stopped, would be waited for until it is found to have stalled.
+    await redisCommand({ host: '127.0.0.1', port }, 'FLUSHALL');
     const moved = {
-      6379: Number(new URL(redis.url).port),
+      6379: port,
       11211: Number(memcached.servers.split(':')[1]),
     };
     const { exitCode, output } = await runExample(project.folder, module, moved, example);

@@ -7,7 +7,8 @@ import { connect, type Client, type ClientName } from './client.ts';
 import { Ledger, type Audit } from './ledger.ts';
 import type { Transfer } from './transfers.ts';
 
-const workerFile = fileURLToPath(new URL('worker.ts', import.meta.url));
+const WORKER = import.meta.url.endsWith('.ts') ? 'worker.ts' : 'worker.mjs';
+const workerFile = fileURLToPath(new URL(WORKER, import.meta.url));
 
 export interface Plan {
   readonly client: ClientName;

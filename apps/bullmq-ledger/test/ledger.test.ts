@@ -1,18 +1,23 @@
 // The application as it is started, by its output.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { redisBinary, useRedis } from '@holdfast/test-servers';
+import { bundle } from '@holdfast/test-servers/bundle';
 import { Redis } from 'ioredis';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
-const command = ['--import', 'tsx', '--conditions=@holdfast/source', 'src/main.ts'];
 const redis = useRedis();
+let program: string;
+
+beforeAll(async () => {
+  program = join(await bundle(folder, ['src/main.ts', 'src/worker.ts']), 'main.mjs');
+});
 
 function launch(env: NodeJS.ProcessEnv, args: readonly string[] = []) {
-  return spawn(process.execPath, [...command, ...args], {
+  return spawn(process.execPath, [program, ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from '@holdfast/test-servers/bundle';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
-const command = ['--import', 'tsx', '--conditions=@holdfast/source', 'src/main.ts'];
+let compiled: Promise<string> | undefined;
 
 /** The application as it is started. */
 export interface Running {
@@ -26,7 +27,8 @@ export function databaseFolder(): { folder: string; url: string; remove: () => v
 /** Starts the application on free ports. */
 export async function start(env: NodeJS.ProcessEnv, instances = 2): Promise<Running> {
   const PORTS = Array.from({ length: instances }, () => '0').join(',');
-  const child = spawn(process.execPath, command, {
+  compiled ??= bundle(folder, ['src/main.ts']);
+  const child = spawn(process.execPath, [join(await compiled, 'main.mjs')], {
     cwd: folder,
     env: { ...process.env, REDIS_URL: '', ...env, PORTS },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,10 +9,16 @@ export const REDIS_URL = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379';
 export class Instances {
   private readonly running = new Set<ChildProcess>();
 
-  constructor(private readonly module: URL) {}
+  private readonly module: string;
+
+  /** @param main the program beside which they are */
+  constructor(main: string) {
+    const file = main.endsWith('.ts') ? 'instance.ts' : 'instance.mjs';
+    this.module = fileURLToPath(new URL(file, main));
+  }
 
   start(...words: string[]): ChildProcess {
-    const child = fork(fileURLToPath(this.module), words, { execArgv: process.execArgv });
+    const child = fork(this.module, words, { execArgv: process.execArgv });
     this.running.add(child);
     child.once('exit', () => this.running.delete(child));
     return child;

@@ -1,18 +1,31 @@
 // The programs as they are started, by their output.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { useRedis } from '@holdfast/test-servers';
-import { expect, test } from 'vitest';
+import { bundle } from '@holdfast/test-servers/bundle';
+import { beforeAll, expect, test } from 'vitest';
 
 const server = useRedis();
 const folder = fileURLToPath(new URL('..', import.meta.url));
 const timeout = 180_000;
+let compiled: string;
+
+beforeAll(async () => {
+  const sources = ['limits', 'leader'].flatMap((name) => [
+    `src/${name}/main.ts`,
+    `src/${name}/instance.ts`,
+  ]);
+  compiled = await bundle(folder, sources);
+});
 
 async function run(program: string) {
-  const words = ['--import', 'tsx', '--conditions=@holdfast/source', `src/${program}/main.ts`];
   const env = { ...process.env, REDIS_URL: server.url };
-  const child = spawn(process.execPath, words, { cwd: folder, env });
+  const child = spawn(process.execPath, [join(compiled, program, 'main.mjs')], {
+    cwd: folder,
+    env,
+  });
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (text: Buffer) => (output.stdout += text.toString()));
   child.stderr.on('data', (text: Buffer) => (output.stderr += text.toString()));

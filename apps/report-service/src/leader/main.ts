@@ -84,7 +84,7 @@ async function main(instances: Instances, file: string): Promise<boolean> {
 
 await program(async () => {
   const folder = await mkdtemp(join(tmpdir(), 'holdfast-leader-'));
-  const instances = new Instances(new URL('instance.ts', import.meta.url));
+  const instances = new Instances(import.meta.url);
   try {
     return await main(instances, `file:${join(folder, 'ticks.db')}`);
   } finally {

@@ -50,7 +50,7 @@ async function main(redis: Redis, instances: Instances): Promise<boolean> {
 
 await program(async () => {
   const redis = new Redis(REDIS_URL);
-  const instances = new Instances(new URL('instance.ts', import.meta.url));
+  const instances = new Instances(import.meta.url);
   try {
     return await main(redis, instances);
   } finally {

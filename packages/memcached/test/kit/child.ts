@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundle } from '@holdfast/test-servers/bundle';
 
 /** A process that locks, see `child-main.ts`. */
 export class Child {
@@ -44,6 +46,8 @@ export class Child {
   }
 }
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
+let compiled: Promise<string> | undefined;
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -51,9 +55,8 @@ process.once('exit', () => {
 
 /** Starts a process, and waits until it has connected. */
 export async function startChild(address: string, ...work: string[]): Promise<Child> {
-  const file = fileURLToPath(new URL('child-main.ts', import.meta.url));
-  const tsx = import.meta.resolve('tsx');
-  const args = ['--import', tsx, '--conditions=@holdfast/source', file, address, ...work];
+  compiled ??= bundle(root, ['test/kit/child-main.ts']);
+  const args = [join(await compiled, 'child-main.mjs'), address, ...work];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   running.add(child);
   child.once('exit', () => running.delete(child));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { unpack } from '@holdfast/test-servers';
+import { compile } from '@holdfast/test-servers/typescript';
 
 const run = promisify(execFile);
 const packages = join(import.meta.dirname, '..', '..', '..');
@@ -59,32 +60,20 @@ export async function runIn({ folder }: Consumer, file: string, source: string):
 function compilerOf(version: string): string {
   const require = createRequire(join(packages, 'nestjs', 'package.json'));
   const name = version === '6.0' ? 'typescript' : `typescript-${version}`;
-  return join(dirname(require.resolve(`${name}/package.json`)), 'bin', 'tsc');
+  return dirname(require.resolve(`${name}/package.json`));
 }
 
-export interface Compilation {
-  readonly code: number;
-  readonly output: string;
-}
-
-/** Compiles files of the consumer's. */
-export async function compileIn(
+/** Compiles files of the consumer's; what the compiler says of them. */
+export function compileIn(
   { folder }: Consumer,
   version: string,
   files: readonly string[],
   types: readonly string[] = ['--types', 'node'],
-): Promise<Compilation> {
+): string {
   const flags = '--noEmit --strict --exactOptionalPropertyTypes --experimentalDecorators';
-  const values = '--module nodenext --target es2022 --lib es2022 --pretty false';
+  const values = '--module nodenext --target es2022 --lib es2022';
   // All types but those of the compiler itself, which would take most of the time.
   const checked = '--skipLibCheck false --skipDefaultLibCheck';
   const options = [...types, ...[flags, values, checked].flatMap((some) => some.split(' '))];
-  const finished = run(process.execPath, [compilerOf(version), ...options, ...files], {
-    cwd: folder,
-    maxBuffer: 2 ** 26,
-  });
-  return finished.then(
-    ({ stdout }) => ({ code: 0, output: stdout }),
-    ({ code, stdout }: { code: number; stdout: string }) => ({ code, output: stdout }),
-  );
+  return compile(compilerOf(version), folder, [...options, ...files]);
 }

@@ -1,0 +1,41 @@
+import { rmSync } from 'node:fs';
+import { mkdir, mkdtemp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build, type Options } from 'tsup';
+
+/**
+ * Compiles programs, each into a file that Node runs without a loader: with one, most of the time of a
+ * short process goes by before it begins. Their folder is there until this process ends.
+ *
+ * @param root of the package whose dependencies they find
+ * @param entry their sources, relative to `root`
+ * @returns the folder, with an `.mjs` of the name of each source
+ */
+export async function bundle(
+  root: string,
+  entry: readonly string[],
+  options: Options = {},
+): Promise<string> {
+  const cache = join(root, 'node_modules', '.cache');
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(join(cache, 'programs-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  await build({
+    config: false,
+    entry: entry.map((source) => join(root, source)),
+    outDir: folder,
+    outExtension: () => ({ js: '.mjs' }),
+    format: ['esm'],
+    target: 'node20',
+    platform: 'node',
+    removeNodeProtocol: false,
+    skipNodeModulesBundle: true,
+    noExternal: [/^@holdfast\//],
+    esbuildOptions: (given) => {
+      given.conditions = ['@holdfast/source'];
+    },
+    silent: true,
+    ...options,
+  });
+  return folder;
+}
