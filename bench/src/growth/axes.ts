@@ -62,8 +62,8 @@ export const axes = {
       HEAP,
     ],
     limits: [
-      { figure: 'commands', from: 10, to: 10_000, atMost: 1.5 },
-      { figure: 'cpu', from: 10, to: 10_000, atMost: 5 },
+      { figure: 'commands', from: 100, to: 10_000, atMost: 1.5 },
+      { figure: 'cpu', from: 100, to: 10_000, atMost: 5 },
     ],
   },
   held: {
@@ -129,8 +129,8 @@ export const axes = {
       { figure: 'heldHeap', label: 'heap with all held, MB' },
     ],
     limits: [
-      { figure: 'waiting', from: 100, to: 100_000, atMost: 2 },
-      { figure: 'held', from: 100, to: 100_000, atMost: 1.5 },
+      { figure: 'waiting', from: 1_000, to: 100_000, atMost: 2 },
+      { figure: 'held', from: 1_000, to: 100_000, atMost: 1.5 },
     ],
   },
 } satisfies Record<string, Axis>;

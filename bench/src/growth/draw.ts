@@ -2,7 +2,7 @@ import { init, type EChartsOption } from 'echarts';
 import type { Axis, Point } from './axes.ts';
 
 const WIDTH = 860;
-const PLOT = { width: 200, height: 230, top: 96 };
+const PLOT = { height: 230, top: 96, left: 58, right: 24 };
 const INK = '#1f2937';
 const LINE = '#c3ccd8';
 
@@ -12,8 +12,8 @@ const STYLES: readonly (readonly [library: RegExp, colour: string, symbol: strin
   [/^redlock 5/, '#b3382c', 'rect'],
   [/^redlock-universal/, '#b9770e', 'triangle'],
   [/^redis-semaphore/, '#2b7a4b', 'diamond'],
-  [/^verrou/, '#7b4fa3', 'arrow'],
-  [/^simple-redis-mutex/, '#5b6675', 'pin'],
+  [/^verrou/, '#7b4fa3', 'emptyCircle'],
+  [/^simple-redis-mutex/, '#5b6675', 'emptyDiamond'],
   [/^async-mutex/, '#b3382c', 'rect'],
   [/^async-lock/, '#2b7a4b', 'diamond'],
 ];
@@ -26,12 +26,12 @@ const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFracti
 /** A picture of all panels of an axis beside each other, as SVG: on a light card, as the others of the docs are. */
 export function draw(axis: Axis, points: readonly Point[], measured: string): string {
   const { panels, title, sizes, libraries, largest } = axis;
-  const columns = Math.min(panels.length, 3);
+  const columns = panels.length === 4 ? 2 : 3;
   const room = WIDTH / columns;
   const rows = Math.ceil(panels.length / columns);
   const rowHeight = PLOT.height + 80;
-  const height = PLOT.top + rows * rowHeight + 46;
-  const left = (panel: number): number => (panel % columns) * room + 58;
+  const height = PLOT.top + rows * rowHeight + 30;
+  const left = (panel: number): number => (panel % columns) * room + PLOT.left;
   const top = (panel: number): number => PLOT.top + Math.floor(panel / columns) * rowHeight;
   const text = { color: INK, fontSize: 12 };
   const log = { type: 'log' as const, minorTick: { show: false } };
@@ -58,7 +58,7 @@ export function draw(axis: Axis, points: readonly Point[], measured: string): st
     grid: panels.map((_, panel) => ({
       left: left(panel),
       top: top(panel),
-      width: room - 58 - 24,
+      width: room - PLOT.left - PLOT.right,
       height: PLOT.height,
     })),
     xAxis: panels.map((_, panel) => ({

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { axes, type AxisName, type Point } from './axes.ts';
 import { draw } from './draw.ts';
 
@@ -31,8 +31,11 @@ export function fromCsv(text: string): Measurement {
   return { measured: measured.replace('# ', ''), points };
 }
 
-export const load = (name: AxisName): Measurement =>
-  fromCsv(readFileSync(file(name, 'csv'), 'utf8'));
+/** What was saved; nothing, if nothing was. */
+export function load(name: AxisName): Measurement {
+  const saved = file(name, 'csv');
+  return existsSync(saved) ? fromCsv(readFileSync(saved, 'utf8')) : { measured: '', points: [] };
+}
 
 export function save(name: AxisName, measurement: Measurement): void {
   writeFileSync(file(name, 'csv'), toCsv(measurement));

@@ -58,10 +58,10 @@ export async function run(axis: string | undefined, write: boolean): Promise<Goa
       show(all, points);
       goals.push(...goalsOf(all, points));
       if (write) save(name, { measured, points });
+      if (write) redraw(name);
     } else if (write) {
       goals.push(...goalsOf(all, load(name).points));
     }
-    if (write) redraw(name);
   }
   return goals;
 }

@@ -1,5 +1,5 @@
 import { atLeast, atMost, round, type Goal } from '../goals.ts';
-import { inChild, timedAndCounted } from '../harness.ts';
+import { inChild, quick, timedAndCounted } from '../harness.ts';
 import { child, details, least, PEERS } from './results.ts';
 
 interface Queue {
@@ -14,7 +14,7 @@ const TOO_SLOW = new Set(['verrou', 'redlock-universal']);
 async function measure(name: string, work: string, url: string): Promise<Queue> {
   const { requests, ...first } = await timedAndCounted<Queue>(child, [name, work, url]);
   const rounds = [first];
-  while (rounds.length < 5 && first.total < 1_000) {
+  while (rounds.length < (quick ? 3 : 5) && first.total < 1_000) {
     rounds.push(await inChild<Queue>(child, [name, work, url]));
   }
   rounds.sort((a, b) => a.total - b.total);

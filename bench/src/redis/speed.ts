@@ -1,4 +1,4 @@
-import { inTurns, median, openChild, type Measurer } from '../harness.ts';
+import { inTurns, median, openChild, quick, type Measurer } from '../harness.ts';
 import { onRedis } from '../servers.ts';
 import { namesOn } from './clients.ts';
 import { pin } from './pin.ts';
@@ -8,9 +8,9 @@ import { child, details, PEERS } from './results.ts';
 const NAMES = ['holdfast', 'raw ioredis', ...PEERS.filter((name) => !name.endsWith('fast'))];
 
 /** How often each is measured, after so many times for the compilers; and how often all begin anew. */
-const MEASURED = 20;
-const WARM_UPS = 10;
-const STARTS = 3;
+const MEASURED = quick ? 5 : 20;
+const WARM_UPS = quick ? 5 : 10;
+const STARTS = quick ? 1 : 3;
 
 /**
  * One lock after the other, long after the start, with a CPU for each side: what a change of the code
