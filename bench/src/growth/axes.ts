@@ -9,14 +9,14 @@ export interface Point {
 }
 
 /** One plot of a picture. */
-export interface Panel {
+interface Panel {
   readonly figure: string;
   /** With its unit. */
   readonly label: string;
 }
 
 /** How much a figure of ours may grow between two sizes. */
-export interface Limit {
+interface Limit {
   readonly figure: string;
   readonly from: number;
   readonly to: number;
