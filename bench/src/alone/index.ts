@@ -79,7 +79,8 @@ export async function redis(): Promise<Goal[]> {
         toRaw(one, ({ serverCpu }) => serverCpu),
         1.15,
       ),
-      atMost(`${of}: commands`, (one.get(name) as Run).commands, 6, ''),
+      // Those of the start, some ten in all, are no part of a lock.
+      atMost(`${of}: commands`, Number((one.get(name) as Run).commands.toFixed(2)), 6, ''),
       atLeast(
         `64 keys, ${name}: first 2 s to raw`,
         toRaw(many, ({ fresh }) => fresh.perSecond),

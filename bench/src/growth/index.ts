@@ -21,7 +21,8 @@ function show({ panels, libraries, sizes: what }: Axis, points: readonly Point[]
 }
 
 /** Ours at one size to ours at another. */
-function goalsOf({ limits, panels }: Axis, points: readonly Point[]): Goal[] {
+function goalsOf(name: AxisName, points: readonly Point[]): Goal[] {
+  const { limits, panels }: Axis = axes[name];
   return limits.flatMap(({ figure, from, to, atMost: limit }) => {
     const at = (size: number): number | undefined =>
       points.find((point) => point.library.startsWith('holdfast') && point.size === size)?.figures[
@@ -30,7 +31,8 @@ function goalsOf({ limits, panels }: Axis, points: readonly Point[]): Goal[] {
     const [small, large] = [at(from), at(to)];
     if (small === undefined || large === undefined) return [];
     const what = panels.find((panel) => panel.figure === figure)?.label ?? figure;
-    return atMost(`${what}: ${to.toLocaleString('en-US')} to ${from}`, large / small, limit);
+    const sizes = `${to.toLocaleString('en-US')} to ${from.toLocaleString('en-US')}`;
+    return atMost(`${name}, ${what}: ${sizes}`, large / small, limit);
   });
 }
 
@@ -56,11 +58,11 @@ export async function run(axis: string | undefined, write: boolean): Promise<Goa
       );
       const points = await measure(name, { ...all, ms: quick ? all.ms / 2 : all.ms }, sizes);
       show(all, points);
-      goals.push(...goalsOf(all, points));
+      goals.push(...goalsOf(name, points));
       if (write) save(name, { measured, points });
       if (write) redraw(name);
     } else if (write) {
-      goals.push(...goalsOf(all, load(name).points));
+      goals.push(...goalsOf(name, load(name).points));
     }
   }
   return goals;

@@ -1,5 +1,5 @@
 import { atMost, type Goal } from '../goals.ts';
-import { timedAndCounted } from '../harness.ts';
+import { quick, timedAndCounted } from '../harness.ts';
 import { whileHeld } from './held-by-other.ts';
 import { holders } from './holders.ts';
 import { child, details, least, PEERS } from './results.ts';
@@ -39,7 +39,10 @@ async function renewing(url: string): Promise<Goal[]> {
   const work = '10,000 held locks';
   const results = new Map<string, Held>();
   for (const name of Object.keys(holders)) {
-    results.set(name, await timedAndCounted<Held>(child, [name, 'hold', url]));
+    results.set(
+      name,
+      await timedAndCounted<Held>(child, [name, 'hold', url, ...(quick ? ['--quick'] : [])]),
+    );
   }
   details(
     work,
