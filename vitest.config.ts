@@ -177,6 +177,7 @@ export default defineConfig({
         onLibrary('node-redis', ''),
       ),
       redisOn('glide'),
+      onServers('bench', 'bench'),
       onServers('memcached'),
       onServers('express'),
       ...onNewestNode('express'),

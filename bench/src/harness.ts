@@ -32,13 +32,9 @@ export async function inTurns<V extends string>(
   ) as Record<V, number>;
 }
 
-const nodeArgs = (file: URL, args: readonly string[]): string[] => [
-  '--expose-gc',
-  '--import',
-  'tsx',
-  fileURLToPath(file),
-  ...args,
-];
+/** A file of this package that runs in processes of its own: compiled, as users' programs run. */
+export const compiled = (name: string): string =>
+  fileURLToPath(new URL(`../dist/${name}.js`, import.meta.url));
 
 /** A process that measures whenever it is asked to. */
 export interface Measurer {
@@ -47,8 +43,8 @@ export interface Measurer {
 }
 
 /** Runs a file of this package in a process of its own; it answers each message with a number. */
-export function openChild(file: URL, args: readonly string[]): Measurer {
-  const child = spawn(process.execPath, nodeArgs(file, args), {
+export function openChild(name: string, args: readonly string[]): Measurer {
+  const child = spawn(process.execPath, [compiled(name), ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const closed = once(child, 'close');
@@ -68,8 +64,12 @@ export function openChild(file: URL, args: readonly string[]): Measurer {
 }
 
 /** Runs a file of this package in a process of its own; it answers with a line of JSON. */
-export async function inChild<T>(file: URL, args: readonly string[]): Promise<T> {
-  const child = spawn(process.execPath, nodeArgs(file, args), {
+export async function inChild<T>(
+  name: string,
+  args: readonly string[],
+  flags: readonly string[] = ['--expose-gc'],
+): Promise<T> {
+  const child = spawn(process.execPath, [...flags, compiled(name), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -80,30 +80,18 @@ export async function inChild<T>(file: URL, args: readonly string[]): Promise<T>
   return JSON.parse(answer) as T;
 }
 
-/** Prints a table with a title; numbers to the right. */
-export function table(
-  title: string,
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): void {
-  const widths = head.map((cell, column) =>
-    Math.max(cell.length, ...rows.map((row) => (row[column] ?? '').length)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
-      )
-      .join('  ');
-  console.log(`\n${title}\n`);
-  console.log(line(head));
-  console.log(line(widths.map((width) => '-'.repeat(width))));
-  for (const row of rows) console.log(line(row));
+/**
+ * What a process measures, and how many requests it sends: these are counted in another run, as to
+ * count costs those most who send most.
+ */
+export async function timedAndCounted<T extends { readonly requests: number }>(
+  name: string,
+  args: readonly string[],
+): Promise<T> {
+  const timed = await inChild<T>(name, args);
+  const { requests } = await inChild<T>(name, [...args, '--count']);
+  return { ...timed, requests };
 }
 
 /** `1.234` as `1.23 ×`. */
 export const times = (ratio: number): string => `${ratio.toFixed(2)} ×`;
-
-/** A goal and whether it was reached. */
-export const verdict = (reached: boolean, goal: string): string =>
-  `${reached ? 'reached' : 'MISSED'} (${goal})`;

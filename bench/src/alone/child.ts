@@ -4,6 +4,7 @@
  *
  * `child.js <store> <work> <variant> <address> <fresh ms> <steady ms>`
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { variants, type Start, type Store, type Turn } from './variants.ts';
 
 /** The figures of one window of time. */
@@ -131,11 +132,32 @@ async function allocated(turn: Turn, count: number): Promise<number> {
   return (process.memoryUsage().heapUsed - before) / count;
 }
 
+async function heapUsed(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    globalThis.gc?.();
+    await sleep(10);
+  }
+  return process.memoryUsage().heapUsed;
+}
+
+/** Bytes of heap per lock that is held, of so many. */
+async function held({ hold }: Turn, count: number): Promise<number> {
+  if (hold === undefined) throw new Error(`Nothing holds on ${store}.`);
+  const keys = Array.from({ length: count }, (_, index) => `key:${index}`);
+  const locks: unknown[] = Array.from({ length: count }, () => null);
+  await hold('warm-up');
+  const before = await heapUsed();
+  for (const [index, key] of keys.entries()) locks[index] = await hold(key);
+  return ((await heapUsed()) - before) / locks.length;
+}
+
 const start = (variants[store] as Record<string, Start>)[variant] as Start;
 const turn = await start(address);
 let answer: unknown;
 if (work === 'allocated') {
   answer = await allocated(turn, 20_000);
+} else if (work === 'held') {
+  answer = await held(turn, 100_000);
 } else {
   const recorder = new Recorder();
   await (works[work] as (turn: Turn, recorder: Recorder) => Promise<void>)(turn, recorder);

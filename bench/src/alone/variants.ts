@@ -1,7 +1,11 @@
 import { createRequire } from 'node:module';
 
 /** Takes a lock and releases it. */
-export type Turn = (key: string) => unknown;
+export interface Turn {
+  (key: string): unknown;
+  /** Takes a lock and keeps it, where that is measured. */
+  readonly hold?: (key: string) => Promise<unknown>;
+}
 
 /** Starts a variant: loads what it needs, connects, and answers with its {@link Turn}. */
 export type Start = (address: string) => Promise<Turn>;
@@ -23,12 +27,15 @@ const LOADERS = {
 type Format = keyof typeof LOADERS;
 
 /** `options`: a new object per call, as routes and decorators pass one. */
-const lockAndRelease =
-  (locker: ReturnType<Core['createLocker']>, options: boolean): Turn =>
-  async (key) => {
-    const lock = await (options ? locker.lock(key, { ttl: TTL, wait: 5_000 }) : locker.lock(key));
+function lockAndRelease(locker: ReturnType<Core['createLocker']>, options: boolean): Turn {
+  const take = (key: string) =>
+    options ? locker.lock(key, { ttl: TTL, wait: 5_000 }) : locker.lock(key);
+  const turn = async (key: string): Promise<void> => {
+    const lock = await take(key);
     await lock.release();
   };
+  return Object.assign(turn, { hold: take });
+}
 
 const onRedis =
   (format: Format, options = false): Start =>
@@ -106,25 +113,46 @@ const onMemory =
     return lockAndRelease(createLocker(), options);
   };
 
-const asyncMutex =
+/** As most call it: with work that is done meanwhile. */
+const withLock =
   (format: Format): Start =>
+  async () => {
+    const { createLocker } = await LOADERS[format]<Core>('@holdfast/core');
+    const locker = createLocker();
+    const turn = (key: string) => locker.withLock(key, nothing);
+    return Object.assign(turn, { hold: (key: string) => locker.lock(key) });
+  };
+
+async function nothing(): Promise<void> {}
+
+const asyncMutex =
+  (format: Format, run = false): Start =>
   async () => {
     const { Mutex } = await LOADERS[format]<typeof import('async-mutex')>('async-mutex');
     const mutexes = new Map<string, InstanceType<typeof Mutex>>();
-    return async (key) => {
+    const mutexOf = (key: string): InstanceType<typeof Mutex> => {
       let mutex = mutexes.get(key);
       if (mutex === undefined) mutexes.set(key, (mutex = new Mutex()));
-      const release = await mutex.acquire();
+      return mutex;
+    };
+    const hold = (key: string) => mutexOf(key).acquire();
+    const turn = async (key: string): Promise<void> => {
+      const release = await mutexOf(key).acquire();
       release();
     };
+    const inside = (key: string) => mutexOf(key).runExclusive(nothing);
+    return Object.assign(run ? inside : turn, { hold });
   };
 
 const asyncLock: Start = async () => {
   const AsyncLock = require('async-lock') as typeof import('async-lock');
   // Its default limit is 1,000 tasks per key.
   const locks = new AsyncLock({ maxPending: 1_000_000 });
-  const nothing = (): void => {};
-  return (key) => locks.acquire(key, nothing);
+  const none = (): void => {};
+  const turn = (key: string) => locks.acquire(key, none);
+  const hold = (key: string) =>
+    new Promise<void>((held) => void locks.acquire(key, (_done: unknown) => held()));
+  return Object.assign(turn, { hold });
 };
 
 const onMemcached =
@@ -165,14 +193,18 @@ export const variants = {
     'holdfast (ESM), options': onMemory('ESM', true),
     'holdfast (CJS)': onMemory('CJS'),
     'holdfast (CJS), options': onMemory('CJS', true),
+    'holdfast (ESM), withLock': withLock('ESM'),
+    'holdfast (CJS), withLock': withLock('CJS'),
     'async-mutex (CJS)': asyncMutex('CJS'),
     'async-mutex (ESM)': asyncMutex('ESM'),
+    'async-mutex (CJS), runExclusive': asyncMutex('CJS', true),
     'async-lock': asyncLock,
   },
   memcached: {
     'holdfast (ESM)': onMemcached('ESM'),
     'holdfast (ESM), options': onMemcached('ESM', true),
     'holdfast (CJS)': onMemcached('CJS'),
+    'holdfast (CJS), options': onMemcached('CJS', true),
     'raw memjs': rawMemjs,
   },
 } satisfies Record<string, Record<string, Start>>;

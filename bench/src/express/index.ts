@@ -1,9 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { ensureBinaries, REDIS, startRedis } from '@holdfast/test-servers';
 import autocannon from 'autocannon';
-import { inTurns, table, times } from '../harness.ts';
+import type { Goal } from '../goals.ts';
+import { compiled, inTurns, times } from '../harness.ts';
+import { table } from '../report.ts';
+import { onRedis } from '../servers.ts';
 
 /** Of each form: its route without a lock, and with one on each store. */
 const FORMS = ['middleware', 'handler'] as const;
@@ -22,7 +23,7 @@ interface Cost {
   readonly alone: number;
 }
 
-const server = fileURLToPath(new URL('server.ts', import.meta.url));
+const server = compiled('express/server');
 
 async function told(child: ChildProcess): Promise<number> {
   const [value] = (await once(child, 'message')) as [number];
@@ -31,7 +32,7 @@ async function told(child: ChildProcess): Promise<number> {
 
 /** In µs. */
 async function cost(route: string, redis: string): Promise<Cost> {
-  const child = fork(server, [route, redis], { execArgv: ['--import', 'tsx'] });
+  const child = fork(server, [route, redis], { execArgv: [] });
   const port = await told(child);
   const load = async (connections: number, duration: number): Promise<number> => {
     const url = `http://127.0.0.1:${port}/orders/7/pay`;
@@ -68,11 +69,9 @@ async function measureAll(redis: string) {
 }
 
 /** What a lock that nobody else wants adds to a route. */
-export async function run(): Promise<boolean> {
-  const [binary] = (await ensureBinaries([REDIS])) as [string];
-  const redis = await startRedis(binary);
-  try {
-    const { variants, cpu, alone } = await measureAll(`redis://${redis.host}:${redis.port}`);
+export async function run(): Promise<Goal[]> {
+  await onRedis(async (_, url) => {
+    const { variants, cpu, alone } = await measureAll(url);
     const rows = variants.map((variant) => {
       const bare = variant.replace(/, .*/, ', bare') as Variant;
       const [one, none] = [alone.get(variant) ?? 0, alone.get(bare) ?? 0];
@@ -87,8 +86,6 @@ export async function run(): Promise<boolean> {
     });
     const head = ['route', 'CPU per request', 'lock', 'to bare', 'asked alone', 'lock'];
     table('Express', head, rows);
-  } finally {
-    await redis.stop();
-  }
-  return true;
+  });
+  return [];
 }

@@ -1,4 +1,4 @@
-// One variant of one piece of work, in a fresh process: `child.ts <variant> <work> <url>`.
+// One variant of one piece of work, in a fresh process: `child.js <variant> <work> <url> [--count]`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countRequests } from '../redis/requests.ts';
 import { variants, type Take } from './variants.ts';

@@ -1,8 +1,13 @@
+import { createRequire } from 'node:module';
 import { createLocker, memoryStore, type Locker } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
-import { Semaphore as InProcess } from 'async-mutex';
 import { Redis } from 'ioredis';
 import { Semaphore } from 'redis-semaphore';
+
+// Its build for CommonJS, which is twice as fast as its ES module.
+const { Semaphore: InProcess } = createRequire(import.meta.url)(
+  'async-mutex',
+) as typeof import('async-mutex');
 
 /** Ends what was taken. */
 type Release = () => unknown;

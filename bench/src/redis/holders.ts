@@ -9,8 +9,6 @@ import { TTL } from './peers.ts';
 /** Takes keys and keeps them renewed until the process ends. */
 interface Holder {
   readonly hold: (key: string) => Promise<unknown>;
-  /** Whether many renewals are one request: each is a `PEXPIRE` then, which the server counts. */
-  readonly together?: boolean;
 }
 
 const never = new Promise<never>(() => {});
@@ -19,7 +17,7 @@ const never = new Promise<never>(() => {});
 export const holders: Record<string, (url: string) => Holder> = {
   holdfast: (url) => {
     const locker = createLocker({ store: redisStore(new Redis(url)), ttl: TTL });
-    return { hold: (key) => locker.lock(key), together: true };
+    return { hold: (key) => locker.lock(key) };
   },
   'redlock 5': (url) => {
     const locks = new Redlock([new Redis(url)], { automaticExtensionThreshold: TTL / 3 });

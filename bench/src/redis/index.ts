@@ -1,39 +1,28 @@
-import { ensureBinaries, REDIS, startRedis } from '@holdfast/test-servers';
-import { table } from '../harness.ts';
+import type { Goal } from '../goals.ts';
+import { onRedis } from '../servers.ts';
 import { CLIENTS } from './clients.ts';
 import { competing } from './competing.ts';
 import { holding } from './holding.ts';
 import { queueing } from './queueing.ts';
-import type { Row } from './results.ts';
-import { onClient, parallel, sequential } from './speed.ts';
+import { onClient, sequential } from './speed.ts';
 
 /**
  * The Redis store beside raw ioredis and the libraries that people use, on a server of their own.
  *
  * @param client instead, the store by this client library beside the library's own commands
  */
-export async function run(client?: string): Promise<boolean> {
-  const [binary] = (await ensureBinaries([REDIS])) as [string];
+export async function run(client?: string): Promise<Goal[]> {
   if (client !== undefined) {
     if (!CLIENTS.includes(client)) {
       throw new Error(`There is no client '${client}'. There are: ${CLIENTS.join(', ')}.`);
     }
-    await onClient(client, binary);
-    return true;
+    await onClient(client);
+    return [];
   }
-  const rows: Row[] = [await sequential(binary)];
-  const server = await startRedis(binary);
-  try {
-    const url = `redis://${server.host}:${server.port}`;
-    for (const work of [parallel, queueing, competing, holding]) rows.push(...(await work(url)));
-  } finally {
-    await server.stop();
-  }
-  const head = ['work', 'figure', 'holdfast', 'beside it', 'goal', ''];
-  table(
-    'Redis: all goals',
-    head,
-    rows.map(({ cells, reached }) => [...cells, reached ? 'reached' : 'MISSED']),
-  );
-  return rows.every(({ reached }) => reached);
+  await sequential();
+  return onRedis(async (_, url) => {
+    const goals: Goal[] = [];
+    for (const work of [queueing, competing, holding]) goals.push(...(await work(url)));
+    return goals;
+  });
 }

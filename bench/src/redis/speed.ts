@@ -1,57 +1,36 @@
-import { startRedis } from '@holdfast/test-servers';
-import { inTurns, median, openChild, type Measurer } from '../harness.ts';
+import { inTurns, median, openChild, quick, type Measurer } from '../harness.ts';
+import { onRedis } from '../servers.ts';
 import { namesOn } from './clients.ts';
 import { pin } from './pin.ts';
-import { child, compared, details, PEERS, round, type Row } from './results.ts';
+import { child, details, PEERS } from './results.ts';
 
 // Fast retries change nothing where nobody waits.
 const NAMES = ['holdfast', 'raw ioredis', ...PEERS.filter((name) => !name.endsWith('fast'))];
 
 /** How often each is measured, after so many times for the compilers; and how often all begin anew. */
-const MEASURED = 20;
-const WARM_UPS = 10;
-const STARTS = 3;
+const MEASURED = quick ? 5 : 20;
+const WARM_UPS = quick ? 5 : 10;
+const STARTS = quick ? 1 : 3;
 
 /**
- * One lock after the other. On one CPU that would be no round trip but the work of both sides, and how
- * long one takes otherwise depends on where the machine puts them: so each side has a CPU of its own.
+ * One lock after the other, long after the start, with a CPU for each side: what a change of the code
+ * does to the path is seen best here. No service runs like that, so there is no goal: `alone` has them.
  */
-export async function sequential(binary: string): Promise<Row> {
-  const server = await startRedis(binary);
-  try {
+export async function sequential(): Promise<void> {
+  await onRedis(async (server, url) => {
     const apart = pin(server.pid, 1);
-    const where = apart ? 'a CPU for each side' : 'on any CPU';
-    return await toRaw('sequential', where, `redis://${server.host}:${server.port}`, 0.9);
-  } finally {
-    await server.stop();
-  }
-}
-
-/** Many locks at once that nobody contends for. */
-export async function parallel(url: string): Promise<Row[]> {
-  return [await toRaw('64 in parallel', 'on any CPU', url, 1.4)];
+    await compare('sequential', NAMES, 'raw ioredis', apart, url);
+  });
 }
 
 /** Ours by a client library, beside the library's own commands. No goals: each library has its own. */
-export async function onClient(client: string, binary: string): Promise<void> {
+export async function onClient(client: string): Promise<void> {
   for (const work of ['sequential', '64 in parallel']) {
-    const server = await startRedis(binary);
-    try {
+    await onRedis(async (server, url) => {
       const apart = work === 'sequential' && pin(server.pid, 1);
       const names = namesOn(client);
-      const url = `redis://${server.host}:${server.port}`;
-      const starts: Record<string, number>[] = [];
-      for (let start = 0; start < STARTS; start++) starts.push(await sideBySide(names, work, url));
-      const us = (name: string): number => median(starts.map((one) => one[name] ?? Number.NaN));
-      const [, raw] = names;
-      details(
-        `${work}: lock + release, ${apart ? 'a CPU for each side' : 'on any CPU'}`,
-        ['µs', `rate to raw ${client}`],
-        new Map(names.map((name) => [name, [us(name), us(raw) / us(name)]])),
-      );
-    } finally {
-      await server.stop();
-    }
+      await compare(work, names, names[1], apart, url);
+    });
   }
 }
 
@@ -59,19 +38,21 @@ export async function onClient(client: string, binary: string): Promise<void> {
  * What is compared are few per cent: so turns are short, that the machine's moods hit all alike, and
  * nobody's luck with a process lasts.
  */
-async function toRaw(work: string, where: string, url: string, goal: number): Promise<Row> {
+async function compare(
+  work: string,
+  names: readonly string[],
+  raw: string,
+  apart: boolean,
+  url: string,
+): Promise<void> {
   const starts: Record<string, number>[] = [];
-  for (let start = 0; start < STARTS; start++) starts.push(await sideBySide(NAMES, work, url));
+  for (let start = 0; start < STARTS; start++) starts.push(await sideBySide(names, work, url));
   const us = (name: string): number => median(starts.map((one) => one[name] ?? Number.NaN));
-  const raw = us('raw ioredis');
   details(
-    `${work}: lock + release, ${where}`,
-    ['µs', 'to raw ioredis'],
-    new Map(NAMES.map((name) => [name, [us(name), raw / us(name)]])),
+    `${work}: lock + release, warmed up, ${apart ? 'a CPU for each side' : 'on any CPU'}`,
+    ['µs', `rate to ${raw}`],
+    new Map(names.map((name) => [name, [us(name), us(raw) / us(name)]])),
   );
-  const ours = us('holdfast');
-  const figures = [`${round(ours)} µs`, `raw ${round(raw)} µs`] as const;
-  return compared(work, 'rate', figures, raw / ours, goal);
 }
 
 /** Measures all in turns, each in one process. */

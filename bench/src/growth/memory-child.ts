@@ -1,0 +1,59 @@
+// One library at one size in a process of its own, without a server: `memory-child.js <work> <library> <size>`.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { variants, type Start } from '../alone/variants.ts';
+
+const [work, library, size] = process.argv.slice(2) as ['waiters' | 'held', string, string];
+const count = Number(size);
+/** Locks that are taken and released to tell what one costs. */
+const SAMPLES = 100_000;
+
+const turn = await ((variants.memory as Record<string, Start>)[library] as Start)('');
+const hold = turn.hold as NonNullable<typeof turn.hold>;
+
+/** In MB. */
+function heap(): number {
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed / 1e6;
+}
+
+/** CPU of some work, in µs. */
+async function cpuOf(run: () => Promise<unknown>): Promise<number> {
+  const before = process.cpuUsage();
+  await run();
+  const { user, system } = process.cpuUsage(before);
+  return user + system;
+}
+
+async function samples(): Promise<void> {
+  for (let sample = 0; sample < SAMPLES; sample++) await turn('key');
+}
+
+const works = {
+  /** Tasks that want one key at once, until all have had it; and tasks that wait for one that stays held. */
+  waiters: async () => {
+    const rounds = Math.ceil(SAMPLES / count);
+    const run = async (): Promise<void> => {
+      for (let round = 0; round < rounds; round++) {
+        await Promise.all(Array.from({ length: count }, () => turn('key')));
+      }
+    };
+    await run();
+    const waiting = (await cpuOf(run)) / (rounds * count);
+    await hold('held');
+    for (let task = 0; task < count; task++) void turn('held');
+    await sleep(0);
+    return { waiting, waitingHeap: heap() };
+  },
+
+  /** One lock more, again and again, beside so many that are held. */
+  held: async () => {
+    const locks: unknown[] = [];
+    for (let index = 0; index < count; index++) locks.push(await hold(`key:${index}`));
+    await samples();
+    const held = (await cpuOf(samples)) / SAMPLES;
+    const figures = { held, heldHeap: heap() };
+    return locks.length === count ? figures : undefined;
+  },
+};
+
+process.stdout.write(`${JSON.stringify(await works[work]())}\n`, () => process.exit());
