@@ -370,15 +370,16 @@ async function run<T>(
   { signal, throwIfLost }: LockSettings,
   work: LockCallback<T>,
 ): Promise<T> {
-  const lock = await (taken instanceof Promise ? awaited(taken) : taken);
+  let lock: Taken;
+  try {
+    lock = await taken;
+  } catch (error) {
+    throw restacked(error, endsWait);
+  }
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.
   const own = lock instanceof JoinedLock ? undefined : lock;
-  const ended = own?.ended;
-  if (own !== undefined && ended instanceof LockLostError && ended.reason === 'closed') {
-    giveBack(own);
-    throw new LockerClosedError({ key: lock.key });
-  }
+  if (own?.ended !== undefined) throwIfClosed(own, own.ended);
   if (own !== undefined) own.running = true;
   try {
     const value = await inScope(lock, work);
@@ -392,6 +393,13 @@ async function run<T>(
       if (released instanceof Promise) await released;
     }
   }
+}
+
+/** The locker was closed between the grant and the call of the work. */
+function throwIfClosed(lock: Handle, ended: NonNullable<Handle['ended']>): void {
+  if (!(ended instanceof LockLostError) || ended.reason !== 'closed') return;
+  giveBack(lock);
+  throw new LockerClosedError({ key: lock.key });
 }
 
 async function tryToRun<T>(

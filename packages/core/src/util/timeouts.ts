@@ -80,7 +80,9 @@ export class Timeouts {
     else earlier.later = later;
     if (later === undefined) list.last = earlier;
     else later.earlier = earlier;
-    if (list.first === undefined) this.idle(list);
+    if (list.first !== undefined) return true;
+    if (this.lasting) list.alarm?.timer?.unref?.();
+    else this.drop(list);
     return true;
   }
 
@@ -88,7 +90,7 @@ export class Timeouts {
   rest(): void {
     this.lasting = false;
     for (const list of this.lists.values()) {
-      if (list.first === undefined) this.idle(list);
+      if (list.first === undefined) this.drop(list);
       else list.alarm?.timer?.unref?.();
     }
   }
@@ -105,16 +107,8 @@ export class Timeouts {
     return list;
   }
 
-  private idle(list: TimeoutList): void {
-    if (this.lasting) {
-      list.alarm?.timer?.unref?.();
-    } else {
-      this.time.cancel(list.alarm);
-      this.drop(list);
-    }
-  }
-
   private drop(list: TimeoutList): void {
+    this.time.cancel(list.alarm);
     if (this.lists.get(list.length) === list) this.lists.delete(list.length);
   }
 
