@@ -1,6 +1,7 @@
 import { mutants } from './mutants.ts';
 import { permitMutants } from './permit-mutants.ts';
 import type { Sizes } from './schedule.ts';
+import type { Seed } from './seed.ts';
 import { simulate } from './simulate.ts';
 import { Trace, type TraceEvent } from './trace.ts';
 import { Violation, type Invariant } from './violation.ts';
@@ -14,7 +15,7 @@ export interface HistoryOptions extends Sizes {
 
 /** One seed, and all that happened. */
 export interface History {
-  readonly seed: number;
+  readonly seed: Seed;
   readonly events: readonly TraceEvent[];
   readonly violation: { readonly invariant: Invariant; readonly message: string } | undefined;
   readonly fingerprint: string;
@@ -29,7 +30,7 @@ export interface History {
  * ```
  */
 export async function record(
-  seed: number,
+  seed: Seed,
   { bug, processes, keys }: HistoryOptions = {},
 ): Promise<History> {
   const mutant = [...mutants, ...permitMutants].find(({ name }) => name === bug);

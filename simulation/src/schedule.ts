@@ -1,3 +1,4 @@
+import type { Dice } from './dice.ts';
 import type { World } from './world.ts';
 
 /** Beside whom a caller wants to hold its keys. */
@@ -94,119 +95,122 @@ export function isDisputed(keys: readonly string[]): boolean {
   return keys.includes(DISPUTED);
 }
 
-function limitOf(world: World, key: string): number {
-  if (key === DISPUTED) return world.pick([2, 2, 3]);
+function limitOf(dice: Dice, key: string): number {
+  if (key === DISPUTED) return dice.pick([2, 2, 3]);
   return key.startsWith('limit-') ? Number(key.slice('limit-'.length)) : 1;
 }
 
-function wishFor(world: World, keys: readonly string[]): Wish {
-  const shared = keys.every((key) => key === 'readers') && world.chance(0.7);
-  const known = new Map([...new Set(keys)].map((key) => [key, limitOf(world, key)]));
+function wishFor(dice: Dice, keys: readonly string[]): Wish {
+  const shared = keys.every((key) => key === 'readers') && dice.chance(0.7);
+  const known = new Map([...new Set(keys)].map((key) => [key, limitOf(dice, key)]));
   const limits = keys.map((key) => known.get(key) as number);
   const [limit = 1] = limits;
-  const heavy = known.size === 1 && world.chance(0.4);
-  return { shared, limits, weight: heavy ? world.between(1, limit) : 1 };
+  const heavy = known.size === 1 && dice.chance(0.4);
+  return { shared, limits, weight: heavy ? dice.between(1, limit) : 1 };
 }
 
-export function taskOf(world: World, at: number, process: number, keys: readonly string[]): Task {
-  const ttl = world.pick(TTLS);
-  const several = world.chance(0.15);
+export function taskOf(dice: Dice, at: number, process: number, keys: readonly string[]): Task {
+  const ttl = dice.pick(TTLS);
+  const several = dice.chance(0.15);
   const wanted = several
-    ? Array.from({ length: world.between(2, 3) }, () => world.pick(keys))
-    : [world.pick(keys)];
-  const longHold = world.chance(0.15);
-  const crashes = world.chance(0.04);
+    ? Array.from({ length: dice.between(2, 3) }, () => dice.pick(keys))
+    : [dice.pick(keys)];
+  const longHold = dice.chance(0.15);
+  const crashes = dice.chance(0.04);
   return {
     kind: 'task',
     at,
     process,
-    callback: !crashes && world.chance(0.4),
+    callback: !crashes && dice.chance(0.4),
     keys: wanted,
-    sharing: wishFor(world, wanted),
-    wait: world.pick([0, 200, 2_000, Infinity, Infinity, Infinity]),
+    sharing: wishFor(dice, wanted),
+    wait: dice.pick([0, 200, 2_000, Infinity, Infinity, Infinity]),
     ttl: crashes ? Math.min(ttl, 1_000) : ttl,
-    owner: world.chance(0.12) ? `owner-${world.between(1, 2)}` : undefined,
-    renew: !crashes && !world.chance(0.15),
-    maxHold: world.chance(0.06) ? world.between(50, 600) : Infinity,
-    holdAtLeast: world.chance(0.05) ? world.between(50, 800) : 0,
-    hold: longHold ? world.between(300, LONGEST_HOLD) : world.between(0, 60),
-    abortAfter: world.chance(0.15) ? world.between(0, 1_000) : undefined,
-    extendTo: world.chance(0.1) ? world.pick(TTLS) : undefined,
+    owner: dice.chance(0.12) ? `owner-${dice.between(1, 2)}` : undefined,
+    renew: !crashes && !dice.chance(0.15),
+    maxHold: dice.chance(0.06) ? dice.between(50, 600) : Infinity,
+    holdAtLeast: dice.chance(0.05) ? dice.between(50, 800) : 0,
+    hold: longHold ? dice.between(300, LONGEST_HOLD) : dice.between(0, 60),
+    abortAfter: dice.chance(0.15) ? dice.between(0, 1_000) : undefined,
+    extendTo: dice.chance(0.1) ? dice.pick(TTLS) : undefined,
     crashes,
   };
 }
 
 /** Several tasks of one process that want one key at about the same time, and little else. */
 export function crowdOf(
-  world: World,
+  dice: Dice,
   calmAt: number,
   process: number,
   keys: readonly string[],
 ): Task[] {
-  const at = world.between(0, calmAt - 1_000);
-  const key = world.pick(keys);
-  const ttl = world.pick(TTLS);
+  const at = dice.between(0, calmAt - 1_000);
+  const key = dice.pick(keys);
+  const ttl = dice.pick(TTLS);
   const many = SEVERAL.includes(key);
-  return Array.from({ length: many ? world.between(4, 14) : world.between(2, 6) }, () => {
-    const task = taskOf(world, at + world.between(0, 30), process, keys);
+  return Array.from({ length: many ? dice.between(4, 14) : dice.between(2, 6) }, () => {
+    const task = taskOf(dice, at + dice.between(0, 30), process, keys);
     const wanted = [key, ...task.keys.slice(1)];
     const plain = { wait: Infinity, owner: undefined, holdAtLeast: 0 };
-    const hold = world.between(0, many ? 60 : 10);
-    const sharing = wishFor(world, wanted);
+    const hold = dice.between(0, many ? 60 : 10);
+    const sharing = wishFor(dice, wanted);
     return { ...task, ...plain, renew: true, crashes: false, ttl, keys: wanted, sharing, hold };
   });
 }
 
 /** A few who campaign at about the same time. */
-export function electionsOf(world: World, calmAt: number, processes: number): Election[] {
-  if (world.chance(0.5)) return [];
-  return Array.from({ length: world.between(2, 4) }, (): Election => {
-    const at = world.between(0, 2_000);
-    const process = world.between(0, processes - 1);
-    return { at, process, ms: world.between(1_000, calmAt - 2_500) };
+export function electionsOf(dice: Dice, calmAt: number, processes: number): Election[] {
+  if (dice.chance(0.5)) return [];
+  return Array.from({ length: dice.between(2, 4) }, (): Election => {
+    const at = dice.between(0, 2_000);
+    const process = dice.between(0, processes - 1);
+    return { at, process, ms: dice.between(1_000, calmAt - 2_500) };
   });
 }
 
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World, sizes: Sizes = {}): Schedule {
-  const drawn = { processes: world.between(3, 6), keys: world.between(4, 6) };
+  const { workload, network, disturbances: outside } = world;
+  const drawn = { processes: workload.between(3, 6), keys: workload.between(4, 6) };
   const processes = sizes.processes ?? drawn.processes;
   const plain = Array.from({ length: sizes.keys ?? drawn.keys }, (_, index) => `key-${index}`);
   const keys = sizes.keys === undefined ? [...plain, ...SEVERAL, DISPUTED] : plain;
-  const calmAt = world.between(6_000, 10_000);
-  const process = (): number => world.between(0, processes - 1);
-  const scattered = Array.from({ length: world.between(60, 95) }, () =>
+  const calmAt = workload.between(6_000, 10_000);
+  const process = (): number => workload.between(0, processes - 1);
+  const scattered = Array.from({ length: workload.between(60, 95) }, () =>
     // Half of them come early, so that there is contention.
-    taskOf(world, world.between(0, world.chance(0.5) ? 1_500 : calmAt), process(), keys),
+    taskOf(workload, workload.between(0, workload.chance(0.5) ? 1_500 : calmAt), process(), keys),
   );
-  const crowds = Array.from({ length: world.between(6, 12) }, () =>
-    crowdOf(world, calmAt, process(), keys),
+  const crowds = Array.from({ length: workload.between(6, 12) }, () =>
+    crowdOf(workload, calmAt, process(), keys),
   );
   const tasks = [...scattered, ...crowds.flat()];
-  const elections = sizes.keys === undefined ? electionsOf(world, calmAt, processes) : [];
+  const elections = sizes.keys === undefined ? electionsOf(workload, calmAt, processes) : [];
   const kinds: readonly Disturbance['kind'][] = [
     ...(['pause', 'pause', 'pause', 'suspend', 'step', 'force'] as const),
     ...(['steal', 'evict', 'forget', 'close'] as const),
   ];
-  const disturbances = Array.from({ length: world.between(4, 14) }, (): Disturbance => {
-    const kind = world.pick(kinds);
+  const disturbances = Array.from({ length: outside.between(4, 14) }, (): Disturbance => {
+    const kind = outside.pick(kinds);
     const long =
-      kind === 'suspend' ? world.between(20, world.pick([600, 3_000])) : world.between(20, 2_500);
+      kind === 'suspend'
+        ? outside.between(20, outside.pick([600, 3_000]))
+        : outside.between(20, 2_500);
     return {
       kind,
-      at: world.between(0, calmAt - 2_500),
-      process: world.between(0, processes - 1),
-      key: world.pick([...keys, LEADER]),
+      at: outside.between(0, calmAt - 2_500),
+      process: outside.between(0, processes - 1),
+      key: outside.pick([...keys, LEADER]),
       // Too big to hide that the machine slept.
-      ms: kind === 'step' ? world.pick([-1, 1]) * world.between(5_000, 60_000) : long,
+      ms: kind === 'step' ? outside.pick([-1, 1]) * outside.between(5_000, 60_000) : long,
     };
   });
   return {
     processes,
     keys,
     calmAt,
-    faults: world.pick([0, 0.02, 0.05, 0.15]),
-    latency: world.pick([0, 2, 20]),
+    faults: network.pick([0, 0.02, 0.05, 0.15]),
+    latency: network.pick([0, 2, 20]),
     tasks,
     elections,
     disturbances,

@@ -15,6 +15,7 @@ import {
   type Schedule,
   type Sizes,
 } from './schedule.ts';
+import type { Seed } from './seed.ts';
 import { Tally } from './tally.ts';
 import type { Trace } from './trace.ts';
 import { Transport } from './transport.ts';
@@ -65,7 +66,7 @@ class Simulation {
   private readonly trace: Trace | undefined;
   private calmUntil = 0;
 
-  constructor(seed: number, options: SimulationOptions) {
+  constructor(seed: Seed, options: SimulationOptions) {
     const { wrap = (server: LockStore) => server, misbehaving = false, trace } = options;
     const world = new World(seed);
     this.world = world;
@@ -198,18 +199,19 @@ class Simulation {
   }
 
   private fault(): Fault | undefined {
-    const { world, schedule, tally } = this;
-    if (this.calm || !world.chance(schedule.faults)) return undefined;
-    const kind = world.pick(FAULT_KINDS);
+    const { schedule, tally } = this;
+    const { network } = this.world;
+    if (this.calm || !network.chance(schedule.faults)) return undefined;
+    const kind = network.pick(FAULT_KINDS);
     tally.count(`fault ${kind}`);
     this.trace?.requestFault(kind);
     if (kind !== 'delay') return { kind };
-    return { kind, before: world.between(0, LONGEST_DELAY), after: world.between(0, 1_000) };
+    return { kind, before: network.between(0, LONGEST_DELAY), after: network.between(0, 1_000) };
   }
 
   private losesMessage(process: string, event: StoreEvent): boolean {
     const { world, schedule, tally } = this;
-    if (this.calm || !world.chance(schedule.faults)) return false;
+    if (this.calm || !world.network.chance(schedule.faults)) return false;
     tally.count('fault drop-message');
     this.trace?.messageFault(process, event);
     return true;
@@ -271,7 +273,7 @@ class Simulation {
  *
  * @throws Violation
  */
-export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Tally> {
+export async function simulate(seed: Seed, options: SimulationOptions = {}): Promise<Tally> {
   const simulation = new Simulation(seed, options);
   const rejections: unknown[] = [];
   const note = (reason: unknown): void => void rejections.push(reason);

@@ -82,7 +82,7 @@ export class Transport implements LockStore {
   }
 
   private trip(): number {
-    return this.world.random() * this.latency;
+    return this.world.network.random() * this.latency;
   }
 
   private send<T>(request: () => T | PromiseLike<T>): Promise<T> {

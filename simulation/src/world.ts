@@ -1,4 +1,5 @@
-import { seededRandom } from '@holdfast/testing';
+import { Dice } from './dice.ts';
+import { randomsOf, type Seed } from './seed.ts';
 
 interface Happening {
   readonly at: number;
@@ -8,28 +9,24 @@ interface Happening {
 }
 
 /** Virtual time and chance, the same for the same seed. */
-export class World {
+export class World extends Dice {
   now = 0;
-  readonly random: () => number;
+  /** Decides who wants what, and when. */
+  readonly workload: Dice;
+  /** Decides how long messages take, and which are lost. */
+  readonly network: Dice;
+  /** Decides what comes from outside. */
+  readonly disturbances: Dice;
   private count = 0;
   /** A binary heap: what happens first is on top. */
   private readonly heap: Happening[] = [];
 
-  constructor(readonly seed: number) {
-    this.random = seededRandom(seed);
-  }
-
-  /** A whole number from `low` to `high`. */
-  between(low: number, high: number): number {
-    return low + Math.floor(this.random() * (high - low + 1));
-  }
-
-  chance(probability: number): boolean {
-    return this.random() < probability;
-  }
-
-  pick<T>(choices: readonly T[]): T {
-    return choices[this.between(0, choices.length - 1)] as T;
+  constructor(seed: Seed) {
+    const { workload, network, disturbances, rest } = randomsOf(seed);
+    super(rest);
+    this.workload = new Dice(workload);
+    this.network = new Dice(network);
+    this.disturbances = new Dice(disturbances);
   }
 
   after(ms: number, run: () => void): Happening {

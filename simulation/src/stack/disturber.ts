@@ -30,18 +30,19 @@ export class Disturber {
 
   /** What happens to a request. */
   linkFault(): LinkFault | undefined {
-    const { world, schedule, calm } = this.simulation;
-    if (calm || !world.chance(schedule.faults)) return undefined;
-    const kind = world.pick(LINK_FAULTS);
+    const { schedule, calm } = this.simulation;
+    const { network } = this.simulation.world;
+    if (calm || !network.chance(schedule.faults)) return undefined;
+    const kind = network.pick(LINK_FAULTS);
     this.note(kind, LONGEST_DELAY, kind);
     if (kind === 'cut-before' || kind === 'cut-after') return { kind };
-    return { kind, ms: world.between(1, world.pick([100, LONGEST_DELAY])) };
+    return { kind, ms: network.between(1, network.pick([100, LONGEST_DELAY])) };
   }
 
   /** Whether a connection for messages breaks, and its client does not notice yet. */
   breaksMessages(): boolean {
     const { world, schedule, calm } = this.simulation;
-    if (calm || !world.chance(schedule.faults)) return false;
+    if (calm || !world.network.chance(schedule.faults)) return false;
     this.note('half-open', LONGEST_DELAY, 'half-open');
     return true;
   }

@@ -47,7 +47,7 @@ export class Network {
   ) {}
 
   tripTime(): number {
-    return this.world.random() * this.latency;
+    return this.world.network.random() * this.latency;
   }
 
   /** When what is sent now arrives. */

@@ -9,6 +9,7 @@ import {
   type Election,
   type Task,
 } from '../schedule.ts';
+import type { Dice } from '../dice.ts';
 import type { World } from '../world.ts';
 import type { OldPrimary } from './replica-group.ts';
 import type { TopologyName } from './topology.ts';
@@ -89,64 +90,64 @@ const KINDS: Readonly<Record<TopologyName, readonly DisturbanceKind[]>> = {
 };
 
 /** Pauses are short most of the time, and sometimes minutes. */
-function pauseOf(world: World): number {
-  return world.chance(0.06) ? world.between(10_000, 120_000) : world.between(1, 2_500);
+function pauseOf(dice: Dice): number {
+  return dice.chance(0.06) ? dice.between(10_000, 120_000) : dice.between(1, 2_500);
 }
 
 function disturbanceOf(
-  world: World,
+  dice: Dice,
   topology: TopologyName,
   { processes, keys, calmAt }: Pick<StackSchedule, 'processes' | 'keys' | 'calmAt'>,
 ): Disturbance {
-  const at = world.between(0, calmAt - 1_500);
-  const process = world.between(0, processes - 1);
-  const server = world.between(0, 2);
-  const key = world.pick(keys);
-  const kind = world.pick(KINDS[topology]);
+  const at = dice.between(0, calmAt - 1_500);
+  const process = dice.between(0, processes - 1);
+  const server = dice.between(0, 2);
+  const key = dice.pick(keys);
+  const kind = dice.pick(KINDS[topology]);
   switch (kind) {
     case 'pause':
-      return { kind, at, process, ms: pauseOf(world) };
+      return { kind, at, process, ms: pauseOf(dice) };
     case 'suspend':
-      return { kind, at, process, ms: world.between(20, world.pick([600, 3_000])) };
+      return { kind, at, process, ms: dice.between(20, dice.pick([600, 3_000])) };
     case 'crash':
-      return { kind, at, process, ms: world.between(1, 1_500) };
+      return { kind, at, process, ms: dice.between(1, 1_500) };
     case 'step': {
-      const most = world.pick([1_000, 60_000, 7_200_000]);
-      return { kind, at, process, ms: world.pick([-1, 1]) * world.between(501, most) };
+      const most = dice.pick([1_000, 60_000, 7_200_000]);
+      return { kind, at, process, ms: dice.pick([-1, 1]) * dice.between(501, most) };
     }
     case 'close':
     case 'force':
       return { kind, at, process, key };
     case 'silence':
-      return { kind, at, process, server, ms: world.between(50, 3_000) };
+      return { kind, at, process, server, ms: dice.between(50, 3_000) };
     case 'freeze':
     case 'full':
     case 'stall':
-      return { kind, at, server, ms: world.between(50, world.pick([400, 3_000])) };
+      return { kind, at, server, ms: dice.between(50, dice.pick([400, 3_000])) };
     case 'restart': {
-      const loading = world.chance(0.3) ? world.between(50, 600) : 0;
-      return { kind, at, server, ms: world.between(1, 800), loading };
+      const loading = dice.chance(0.3) ? dice.between(50, 600) : 0;
+      return { kind, at, server, ms: dice.between(1, 800), loading };
     }
     case 'lose-data':
-      return { kind, at, server, ms: world.between(1, 800) };
+      return { kind, at, server, ms: dice.between(1, 800) };
     case 'flush-scripts':
     case 'delete':
       return { kind, at, server, key };
     case 'clock': {
-      const [low, high] = world.pick([
+      const [low, high] = dice.pick([
         [-2_000, -1],
         [1, 40],
         [1, 40],
         [41, 30_000],
       ] as const);
-      return { kind, at, server, ms: world.between(low, high) };
+      return { kind, at, server, ms: dice.between(low, high) };
     }
     case 'failover': {
-      const old = world.pick(['dies', 'demoted', 'isolated'] as const);
-      return { kind, at, server, old, ms: world.between(100, 2_000) };
+      const old = dice.pick(['dies', 'demoted', 'isolated'] as const);
+      return { kind, at, server, old, ms: dice.between(100, 2_000) };
     }
     default:
-      return { kind, at, server, key, ms: world.between(20, 400) };
+      return { kind, at, server, key, ms: dice.between(20, 400) };
   }
 }
 
@@ -156,40 +157,41 @@ function hasPermits(topology: TopologyName): boolean {
 }
 
 /** Few keys, most of them such that several may hold. */
-function withSeveral(world: World, alone: readonly string[]): string[] {
+function withSeveral(dice: Dice, alone: readonly string[]): string[] {
   const all = [...SEVERAL, ...SEVERAL, DISPUTED];
-  const chosen = Array.from({ length: world.between(1, 3) }, () => world.pick(all));
-  return [...alone.slice(0, world.between(1, 2)), ...new Set(chosen)];
+  const chosen = Array.from({ length: dice.between(1, 3) }, () => dice.pick(all));
+  return [...alone.slice(0, dice.between(1, 2)), ...new Set(chosen)];
 }
 
 /** Draws a schedule. All chance of a simulation comes from its world, so a seed is enough to repeat it. */
 export function draw(world: World, topology: TopologyName): StackSchedule {
-  const processes = world.between(2, 4);
-  const alone = Array.from({ length: world.between(2, 4) }, (_, index) => `key-${index}`);
-  const keys = hasPermits(topology) && world.chance(0.5) ? withSeveral(world, alone) : alone;
-  const calmAt = world.between(4_000, 7_000);
-  const process = (): number => world.between(0, processes - 1);
-  const scattered = Array.from({ length: world.between(16, 28) }, () =>
-    taskOf(world, world.between(0, world.chance(0.5) ? 1_500 : calmAt), process(), keys),
+  const { workload, network, disturbances: outside } = world;
+  const processes = workload.between(2, 4);
+  const alone = Array.from({ length: workload.between(2, 4) }, (_, index) => `key-${index}`);
+  const keys = hasPermits(topology) && workload.chance(0.5) ? withSeveral(workload, alone) : alone;
+  const calmAt = workload.between(4_000, 7_000);
+  const process = (): number => workload.between(0, processes - 1);
+  const scattered = Array.from({ length: workload.between(16, 28) }, () =>
+    taskOf(workload, workload.between(0, workload.chance(0.5) ? 1_500 : calmAt), process(), keys),
   );
-  const crowds = Array.from({ length: world.between(1, 3) }, () =>
-    crowdOf(world, calmAt, process(), keys),
+  const crowds = Array.from({ length: workload.between(1, 3) }, () =>
+    crowdOf(workload, calmAt, process(), keys),
   );
-  const elections = topology === 'quorum' ? [] : electionsOf(world, calmAt, processes);
+  const elections = topology === 'quorum' ? [] : electionsOf(workload, calmAt, processes);
   const site = { processes, keys: elections.length > 0 ? [...keys, LEADER] : keys, calmAt };
   return {
     processes,
     keys,
     calmAt,
-    faults: world.pick([0, 0, 0.01, 0.03, 0.1]),
-    latency: world.pick([1, 2, 20]),
+    faults: network.pick([0, 0, 0.01, 0.03, 0.1]),
+    latency: network.pick([1, 2, 20]),
     // Replicas that are late for every grant would leave no lock to look at.
-    lag: world.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
-    reconnectsOnReadOnly: world.chance(0.5),
-    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(world, task, topology)),
+    lag: network.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
+    reconnectsOnReadOnly: network.chance(0.5),
+    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(workload, task, topology)),
     elections,
-    disturbances: Array.from({ length: world.between(2, 8) }, () =>
-      disturbanceOf(world, topology, site),
+    disturbances: Array.from({ length: outside.between(2, 8) }, () =>
+      disturbanceOf(outside, topology, site),
     ),
   };
 }
@@ -198,11 +200,11 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
 const SHORTEST: Partial<Record<TopologyName, number>> = { quorum: 500, memcached: 2_000 };
 
 /** Some hold a lock for longer, so that there are leases to be lost. */
-function fitting(world: World, planned: Task, topology: TopologyName): Task {
-  const isLong = world.chance(0.1);
+function fitting(dice: Dice, planned: Task, topology: TopologyName): Task {
+  const isLong = dice.chance(0.1);
   // Whole processes crash here.
   const stays = { ...planned, crashes: false };
-  const task = isLong ? { ...stays, hold: world.between(800, LONGEST_HOLD) } : stays;
+  const task = isLong ? { ...stays, hold: dice.between(800, LONGEST_HOLD) } : stays;
   const shortest = SHORTEST[topology];
   if (shortest === undefined) return task;
   const { ttl, extendTo } = task;
