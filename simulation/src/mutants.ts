@@ -87,7 +87,7 @@ export const mutants: readonly Mutant[] = [
       patch(Releases, 'undo', () => {
         return function (this: Releases, lease: Lease) {
           const { held, time } = lease.settings.context;
-          if (held.get(lease.stored) !== undefined) return;
+          if (held.alone.get(lease.stored) !== undefined) return;
           lease.ended = undefined;
           lease.anchor = Math.floor(time.now());
           held.add(lease);

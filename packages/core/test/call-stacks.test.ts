@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createLocker, LockError, type Lock, type Locker } from '../src/index.ts';
+import { Traces } from '../src/util/traces.ts';
 import { bench, rejection, settled, variant } from './kit.ts';
 
 const stackOf = (error: unknown): string => String((error as Error).stack);
@@ -107,6 +108,17 @@ test('among a crowd an error names at least those who await it', async () => {
   const errors = await Promise.all(Array.from({ length: 1_000 }, () => rejection(namedCrowd())));
   for (const error of errors) expectCaller(error, 'namedCrowd');
   await lock.release();
+});
+
+test('of calls that go on coming, one in each ms keeps its stack', () => {
+  const traces = new Traces();
+  let kept = 0;
+  for (let call = 0; call < 8_000; call++) {
+    if (traces.here(call / 4) !== undefined) kept += 1;
+  }
+  // In two seconds, and a hundred at once.
+  expect(kept).toBeGreaterThan(1_900);
+  expect(kept).toBeLessThanOrEqual(2_100);
 });
 
 test('the reason of the caller’s own signal stays as it is', async () => {

@@ -110,7 +110,7 @@ describe('a generated owner', () => {
     expect(owners.size).toBe(2_000);
     // Of 5 random characters; nothing that counts.
     expect(beginnings.size).toBeGreaterThan(1_990);
-    for (const owner of owners) expect(owner).toMatch(/^_[\dA-Za-z-]{11}$/);
+    for (const owner of owners) expect(owner).toMatch(/^_[A-Za-f][\w-]{10}$/);
   });
 
   test('equals no explicit owner, whoever saw it', async () => {

@@ -135,7 +135,7 @@ export class KeyQueue {
   /** Sees to it that the first in line is contended for exactly when that is needed. */
   review(): void {
     const { head, context, contender } = this;
-    const lease = head === undefined ? undefined : context.held.get(this.stored);
+    const lease = head === undefined ? undefined : context.held.alone.get(this.stored);
     const parked = lease !== undefined && this.passesOn(lease, head);
     if (parked !== this.parked) {
       this.parked = parked;

@@ -72,7 +72,7 @@ export class KeyQueues implements AttemptListener {
       return true;
     }
     // By the clock: after a blocked event loop nobody may have noticed yet that a lease is over.
-    return this.context.held.get(stored)?.isHeld() === true;
+    return this.context.held.alone.get(stored)?.isHeld() === true;
   }
 
   /**

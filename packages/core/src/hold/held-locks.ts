@@ -7,34 +7,30 @@ import type { Lease } from './lease.ts';
 export class HeldLocks {
   /** Called when the last lock is gone. */
   onIdle: (() => void) | undefined = undefined;
-  private readonly leases = new SlotMap<Lease>();
+  /** By stored key, who holds it alone. */
+  readonly alone = new SlotMap<Lease>();
   private readonly permits = new Map<string, Map<string, Lease>>();
   private permitCount = 0;
 
   constructor(private readonly context: Context) {}
 
   get size(): number {
-    return this.leases.size + this.permitCount;
-  }
-
-  /** Who holds a key alone. */
-  get(stored: string): Lease | undefined {
-    return this.leases.get(stored);
+    return this.alone.size + this.permitCount;
   }
 
   /** Anyone who holds a key, alone or beside others. */
   any(stored: string): Lease | undefined {
-    return this.leases.get(stored) ?? this.permits.get(stored)?.values().next().value;
+    return this.alone.get(stored) ?? this.permits.get(stored)?.values().next().value;
   }
 
   /** The grant of this id. */
   find(stored: string, id: string): Lease | undefined {
-    const lease = this.leases.get(stored);
+    const lease = this.alone.get(stored);
     return lease?.id === id ? lease : this.permits.get(stored)?.get(id);
   }
 
   *values(): IterableIterator<Lease> {
-    yield* this.leases.values();
+    yield* this.alone.values();
     for (const permits of this.permits.values()) yield* permits.values();
   }
 
@@ -43,7 +39,7 @@ export class HeldLocks {
     if (lease.settings.sharing !== undefined) {
       this.addPermit(lease);
     } else {
-      const older = this.leases.set(lease.stored, lease);
+      const older = this.alone.set(lease.stored, lease);
       // The store has granted the key anew: what we believed to hold is gone, and by whom is known.
       if (older !== undefined) loseTo(older, lease);
       if (this.permitCount > 0) this.permitsOf(lease.stored).forEach((one) => loseTo(one, lease));
@@ -56,7 +52,7 @@ export class HeldLocks {
     const { queues, releases } = this.context;
     const isPermit = lease.settings.sharing !== undefined;
     if (isPermit) this.removePermit(lease);
-    else this.leases.vacate(lease.stored);
+    else this.alone.vacate(lease.stored);
     let freed: MaybePromise<boolean> | undefined;
     const queue = queues.byKey.get(lease.stored);
     if (queue === undefined) {
@@ -80,7 +76,7 @@ export class HeldLocks {
   remove(lease: Lease): void {
     if (this.find(lease.stored, lease.id) !== lease) return;
     if (lease.settings.sharing !== undefined) this.removePermit(lease);
-    else this.leases.delete(lease.stored);
+    else this.alone.delete(lease.stored);
     // Those in line have to ask the store now.
     this.context.queues.byKey.get(lease.stored)?.review();
     if (this.size === 0) this.onIdle?.();
@@ -89,8 +85,8 @@ export class HeldLocks {
   private addPermit(lease: Lease): void {
     const { stored, id, settings } = lease;
     // Nobody holds it alone beside a permit, nor twice with one owner.
-    const alone = this.leases.get(stored);
-    if (alone !== undefined) loseTo(alone, lease);
+    const older = this.alone.get(stored);
+    if (older !== undefined) loseTo(older, lease);
     if (settings.owner !== undefined) {
       for (const one of this.permitsOf(stored)) {
         if (one.settings.owner === settings.owner) loseTo(one, lease);

@@ -3,18 +3,20 @@ import type { Time } from './time.ts';
 
 /** Marks what is generated. Explicit owners that begin so are told apart, see {@link storeOwner}. */
 const MARK = '_';
-/** With the mark 12 characters, because V8 keeps strings of that length flat, and every held lock keeps its id. */
-const LENGTH = 11;
-const GENERATED = new RegExp(`^${MARK}[A-Za-z0-9-]{${LENGTH}}$`);
-/** Ids per filling of the pool; 4 characters of an id are 3 bytes. */
+/** V8 keeps strings of that length flat, and every held lock keeps its id. */
+const LENGTH = 12;
+/** Of which an id is made: 4 characters are 3 bytes. */
+const BYTES = 9;
+const GENERATED = /^_[A-Za-z0-9-][\w-]{10}$/;
+/** Ids per filling of the pool. */
 const POOL = 512;
 
 /**
- * Ids of acquisitions, which are also the owners of locks without an explicit one. They cannot be guessed (65 random bits), and consist of letters, digits,
- * `-` and `_`.
+ * Ids of acquisitions, which are also the owners of locks without an explicit one. They cannot be guessed
+ * (65 random bits), and consist of letters, digits, `-` and `_`.
  */
 export class Ids {
-  private readonly bytes = Buffer.alloc((POOL * LENGTH * 3) / 4);
+  private readonly bytes = Buffer.alloc(POOL * BYTES);
   private pool = '';
   private used = 0;
   private word: (() => number) | undefined = undefined;
@@ -25,7 +27,7 @@ export class Ids {
     if (this.used === this.pool.length) this.fill();
     const from = this.used;
     this.used += LENGTH;
-    return MARK + this.pool.slice(from, this.used);
+    return this.pool.slice(from, this.used);
   }
 
   private fill(): void {
@@ -37,8 +39,11 @@ export class Ids {
       const word = (this.word ??= seeded(Math.floor(time.random() * 2 ** 32)));
       for (let at = 0; at < bytes.length; at += 4) bytes.writeUInt32LE(word(), at);
     }
-    // The mark stands at the beginning only, or else an id could look like a marked owner.
-    this.pool = bytes.toString('base64url').replaceAll(MARK, '-');
+    // The first character is the mark (63), and the second is below 32, or else it could be the mark too.
+    for (let at = 0; at < bytes.length; at += BYTES) {
+      bytes[at] = 0b1111_1100 | ((bytes[at] as number) & 1);
+    }
+    this.pool = bytes.toString('base64url');
     this.used = 0;
   }
 }
