@@ -138,9 +138,14 @@ export class Invariants {
   }
 }
 
+/** Whether a sleep that should be noticed is not. */
+export function isHidden({ settings }: Lease, unnoticed: number): boolean {
+  return unnoticed > marginOf(settings.timing.ttl) / 2 + GRAIN;
+}
+
 /** A sleep that takes more than half of the safety margin is noticed. */
-export function checkSleep({ settings }: Lease, unnoticed: number): void {
-  if (unnoticed > marginOf(settings.timing.ttl) / 2 + GRAIN) {
+export function checkSleep(lease: Lease, unnoticed: number): void {
+  if (isHidden(lease, unnoticed)) {
     violated('belief', `a sleep of ${unnoticed} ms is not noticed`);
   }
 }

@@ -70,8 +70,12 @@ export class Process {
   readonly locker: HoldfastLocker;
   private readonly order = new CallOrder();
   private readonly callers = new Map<Task, Caller>();
-  /** Handles that nobody looks at any more; were they collected, that would be another story. */
-  private readonly crashed: Lock[] = [];
+  /**
+   * Handles that nobody looks at any more; were they collected, that would be another story. They are to be
+   * let go when the run is over: whoever watches a handle keeps its lock, and by that this process, and
+   * would never see that only the process has the handle.
+   */
+  readonly crashed: Lock[] = [];
   /** Locks that tasks work under. */
   private readonly locks = new Set<Lock>();
   private misdeeds = 0;

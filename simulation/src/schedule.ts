@@ -95,14 +95,16 @@ export function isDisputed(keys: readonly string[]): boolean {
   return keys.includes(DISPUTED);
 }
 
-function limitOf(dice: Dice, key: string): number {
-  if (key === DISPUTED) return dice.pick([2, 2, 3]);
+/** How many may hold a key at once, by its name. */
+export function limitOf(key: string): number {
   return key.startsWith('limit-') ? Number(key.slice('limit-'.length)) : 1;
 }
 
 function wishFor(dice: Dice, keys: readonly string[]): Wish {
   const shared = keys.every((key) => key === 'readers') && dice.chance(0.7);
-  const known = new Map([...new Set(keys)].map((key) => [key, limitOf(dice, key)]));
+  const known = new Map(
+    [...new Set(keys)].map((key) => [key, key === DISPUTED ? dice.pick([2, 2, 3]) : limitOf(key)]),
+  );
   const limits = keys.map((key) => known.get(key) as number);
   const [limit = 1] = limits;
   const heavy = known.size === 1 && dice.chance(0.4);

@@ -62,7 +62,7 @@ class Simulation {
   private readonly invariants: Invariants;
   private readonly deeds: Deeds;
   /** Ends listening on the channels. */
-  readonly unsubscribe: () => void;
+  private readonly unsubscribe: () => void;
   private readonly trace: Trace | undefined;
   private calmUntil = 0;
 
@@ -128,6 +128,12 @@ class Simulation {
     await this.until(schedule.calmAt);
     await this.settle();
     await this.end();
+  }
+
+  /** The run is over: nothing outside of it knows of it any more. */
+  forget(): void {
+    this.unsubscribe();
+    for (const { crashed } of this.processes) crashed.length = 0;
   }
 
   private until(at: number): Promise<void> {
@@ -288,7 +294,7 @@ export async function simulate(seed: Seed, options: SimulationOptions = {}): Pro
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
     process.off('unhandledRejection', note);
-    simulation.unsubscribe();
+    simulation.forget();
   }
   if (rejections.length > 0) violated('unhandled', rejections.map(String).join(', '));
   return simulation.tally;

@@ -25,11 +25,12 @@ describe('the whole stack', { timeout: 1_200_000 }, () => {
 
   // A late release; a clock that was set back during a sleep; a renewal that a late release undid; a late
   // grant that was taken back; a late request for a permit that was kept; a late answer; a locker that had
-  // only released by force.
+  // only released by force. In quorum 200,391 a check was wrong about a sleep that a clock hides for a moment.
   test.each([
     ['quorum', 435],
     ['quorum', 587],
     ['quorum', 11_843],
+    ['quorum', 200_391],
     ['durability', 100_636],
     ['cluster', 121_675],
     ['memcached', 949],

@@ -1,6 +1,6 @@
 import type { Lease } from '../../../packages/core/src/hold/lease.ts';
 import { checkBeside } from '../beside.ts';
-import { checkSleep, passes, timeOf } from '../invariants.ts';
+import { checkSleep, isHidden, passes, timeOf } from '../invariants.ts';
 import type { Process } from '../process.ts';
 import type { Task } from '../schedule.ts';
 import { violated, type Invariant } from '../violation.ts';
@@ -149,8 +149,9 @@ export class Checks {
       const { now, unnoticed } = timeOf(process);
       for (const lease of process.context.held.values()) {
         if (!passes({ lease, now })) continue;
-        // While it sleeps, a clock that was set back by as much hides that for a moment.
-        if (!process.machine.paused) checkSleep(lease, unnoticed);
+        // While it sleeps, a clock that was set back by as much hides that for a moment. Nothing of it runs then.
+        if (process.machine.paused && isHidden(lease, unnoticed)) continue;
+        checkSleep(lease, unnoticed);
         const lock = lockOf(lease.key);
         const believed = lease.endsAt - now - unnoticed;
         const holder = { lease, process, grant: this.grantOf(lock, lease), believed };

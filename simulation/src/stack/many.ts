@@ -1,3 +1,5 @@
+import { againOf, seedsFrom } from '../many.ts';
+import { nameOf, type Seed } from '../seed.ts';
 import { simulateStack, type StackOptions } from './simulate.ts';
 import { StackTally } from './tally.ts';
 import type { TopologyName } from './topology.ts';
@@ -14,12 +16,6 @@ export const STACK_DEEDS: readonly string[] = [
   ['fault clock', 'fault failover', 'fault slot-move'],
 ].flat();
 
-/** The command that runs a seed again. */
-function again(seed: number, topology: TopologyName, misbehaving: boolean | undefined): string {
-  const more = misbehaving === true ? ' --misbehaving' : '';
-  return `pnpm simulate --stack --topology ${topology} --seeds 1 --seed ${seed}${more}`;
-}
-
 /**
  * Runs seeds one after the other, each on the next of the topologies, so that the same seed always runs on
  * the same one.
@@ -28,18 +24,19 @@ function again(seed: number, topology: TopologyName, misbehaving: boolean | unde
  */
 export async function simulateStacks(
   topologies: readonly TopologyName[],
-  from: number,
+  first: Seed,
   seeds: number,
   options: StackOptions = {},
 ): Promise<StackTally> {
   const tally = new StackTally();
-  for (let seed = from; seed < from + seeds; seed++) {
-    const topology = topologies[seed % topologies.length] as TopologyName;
+  for (const seed of seedsFrom(first, seeds)) {
+    const turn = typeof seed === 'number' ? seed : 0;
+    const topology = topologies[turn % topologies.length] as TopologyName;
     try {
       tally.add(await simulateStack(seed, topology, options));
     } catch (cause) {
-      const what = `seed ${seed}: ${String(cause)}`;
-      throw new Error(`${what}\nAgain: ${again(seed, topology, options.misbehaving)}`, { cause });
+      const again = againOf(seed, { topology, misbehaving: options.misbehaving });
+      throw new Error(`seed ${nameOf(seed)}: ${String(cause)}\nAgain: ${again}`, { cause });
     }
   }
   return tally;

@@ -90,6 +90,12 @@ export const stackPermitMutants: readonly StackMutant[] = [
     replace: [[`put(held, '=' .. client, now + 500`, `put(held, '=' .. client, now + 15000`]],
   },
   {
+    name: 'room beside other permits is given to nobody who waits',
+    topology: 'single',
+    caughtBy: ['prompt'],
+    replace: [[`if call('ZCARD', leases) > 0 then admit(held, asking) end`, '']],
+  },
+  {
     name: 'what is known of holders stays for ever',
     topology: 'single',
     caughtBy: ['server-leftovers'],

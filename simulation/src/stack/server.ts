@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { World } from '../world.ts';
+import { BRANCH, type Branches } from './branches.ts';
 import { answerOf, commandOf, type CommandContext } from './commands.ts';
 import { Dataset, type Change } from './dataset.ts';
 import { ReplyError, Status, type LuaRuntime, type Reply } from './lua.ts';
@@ -43,6 +44,8 @@ interface ServerOptions {
   /** A bug put into the scripts on purpose. */
   readonly rewrite: (source: string) => string;
   readonly slots?: SlotCheck | undefined;
+  /** Told which branches of the scripts are taken. */
+  readonly branches?: Branches | undefined;
 }
 
 /** What has been written, on its way to a replica. */
@@ -70,7 +73,7 @@ class Replication {
 
   send({ offset, changes }: Written): void {
     const { world, replica } = this;
-    const due = Math.max(world.now, this.stalledUntil) + world.random() * this.lag;
+    const due = Math.max(world.now, this.stalledUntil) + world.network.random() * this.lag;
     this.arrivesAt = Math.max(this.arrivesAt + BEHIND, due);
     const arrive = (): void => {
       if (!this.primary.replications.includes(this)) return;
@@ -235,11 +238,17 @@ export class RedisServer extends StackServer {
     const context = this.context();
     let hasWritten = false;
     const { isFull, isPrimary } = this;
-    return this.options.lua.run(
-      this.options.rewrite(source),
+    const { lua, rewrite, branches } = this.options;
+    const script = rewrite(source);
+    return lua.run(
+      branches === undefined ? script : branches.rewrite(script),
       keys,
       argv,
       ([name = '', ...args]) => {
+        if (name === BRANCH && branches !== undefined) {
+          branches.take(args[0] as string);
+          return null;
+        }
         const command = commandOf(name);
         if (command.writes === true) {
           if (!isPrimary) return READ_ONLY;
@@ -260,7 +269,10 @@ export class RedisServer extends StackServer {
 
   private publish(channel: string, message: string): number {
     for (const server of this.neighbours) {
-      this.world.after(this.world.random() * 5, () => void server.deliver(channel, message));
+      this.world.after(
+        this.world.network.random() * 5,
+        () => void server.deliver(channel, message),
+      );
     }
     return this.deliver(channel, message);
   }

@@ -1,8 +1,10 @@
 import { listenOnChannels } from '../listeners.ts';
 import { Deeds } from '../election.ts';
 import { LEADER, LONGEST_HOLD } from '../schedule.ts';
+import type { Seed } from '../seed.ts';
 import { violated, type Invariant } from '../violation.ts';
 import { World } from '../world.ts';
+import type { Branches } from './branches.ts';
 import { Checks, lockOf, LONGEST_SPLIT } from './checks.ts';
 import { Item } from './dataset.ts';
 import { Disturber } from './disturber.ts';
@@ -28,6 +30,8 @@ interface StackPlan {
 export interface StackOptions {
   /** Puts a bug into the scripts, to show that it is noticed. */
   readonly rewrite?: ((source: string) => string) | undefined;
+  /** Told which branches of the scripts are taken. */
+  readonly branches?: Branches | undefined;
   /** Every callback of a user does something at random, see `SimulationOptions`. */
   readonly misbehaving?: boolean | undefined;
   /** Invariants that are not looked at, to show that others notice too. */
@@ -92,6 +96,7 @@ class StackSimulation {
       reconnectsOnReadOnly: schedule.reconnectsOnReadOnly,
       lockKeys: [...schedule.keys, LEADER, 'solo'].map(lockOf),
       rewrite,
+      branches: options.branches,
       onScript: (server, keys, source, client) => {
         this.traceLocks(server, keys, client);
         this.register.ran(server, keys, source);
@@ -302,7 +307,7 @@ export type { StackSimulation };
  * @throws Violation
  */
 export async function simulateStack(
-  seed: number,
+  seed: Seed,
   topology: TopologyName,
   options: StackOptions = {},
 ): Promise<StackTally> {

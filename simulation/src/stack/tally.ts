@@ -23,6 +23,18 @@ export class StackTally {
     }
   }
 
+  /** For another process. */
+  toJSON(): { tally: Record<string, number>; more: Record<string, number> } {
+    return { tally: this.deeds.toJSON(), more: Object.fromEntries(this.counts) };
+  }
+
+  static from({ tally, more }: ReturnType<StackTally['toJSON']>): StackTally {
+    const one = new StackTally();
+    one.deeds.add(Tally.from(tally));
+    for (const [what, times] of Object.entries(more)) one.counts.set(what, times);
+    return one;
+  }
+
   /** Of what was expected, what never happened. */
   missing(expected: readonly string[]): string[] {
     const seen = { ...this.deeds.toJSON(), ...Object.fromEntries(this.counts) };

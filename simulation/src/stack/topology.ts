@@ -3,6 +3,7 @@ import { memcachedStore } from '@holdfast/memcached';
 import { redisQuorum, redisStore } from '@holdfast/redis';
 import { slotOf } from '../../../packages/redis/src/commands/slots.ts';
 import type { World } from '../world.ts';
+import type { Branches } from './branches.ts';
 import { ModelRedis, type ModelOptions } from './client.ts';
 import { ModelCluster } from './cluster.ts';
 import type { Host } from './host.ts';
@@ -34,6 +35,7 @@ export interface TopologyOptions {
   /** Of the locks, as the store has them. */
   readonly lockKeys: readonly string[];
   readonly rewrite: (source: string) => string;
+  readonly branches?: Branches | undefined;
   readonly onScript: OnScript;
   readonly onMove: OnMove;
   readonly onFailover: OnFailover;
@@ -114,13 +116,14 @@ class RedisTopology implements Topology {
     lua: LuaRuntime,
     private readonly options: TopologyOptions,
   ) {
-    const { lag, rewrite, onScript, onFailover } = options;
+    const { lag, rewrite, branches, onScript, onFailover } = options;
     const slots = name === 'cluster' ? new SlotMap(world, options.onMove) : undefined;
     const server = (group: number, place: number): RedisServer => {
       const rate = 1 + (world.random() - 0.5) / 125;
       const one = new RedisServer(`10.0.${group}.${place}`, 6379, world, rate, {
         lua,
         rewrite,
+        branches,
         onScript,
         slots,
       });
