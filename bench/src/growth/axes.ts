@@ -107,6 +107,7 @@ export const axes = {
     panels: [
       { figure: 'commands', label: 'server commands, per hand-off' },
       { figure: 'cpu', label: 'client CPU of all, µs per hand-off' },
+      { figure: 'rate', label: 'hand-offs a second of all' },
       { figure: 'heap', label: 'client heap of each, MB' },
     ],
     limits: [
