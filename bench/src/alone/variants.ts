@@ -151,7 +151,7 @@ const asyncLock: Start = async () => {
   const none = (): void => {};
   const turn = (key: string) => locks.acquire(key, none);
   const hold = (key: string) =>
-    new Promise<void>((held) => void locks.acquire(key, (_done: unknown) => held()));
+    new Promise<unknown>((held) => void locks.acquire(key, (done: unknown) => held(done)));
   return Object.assign(turn, { hold });
 };
 

@@ -99,7 +99,10 @@ export function draw(axis: Axis, points: readonly Point[], measured: string): st
           yAxisIndex: panel,
           data: points
             .filter((point) => point.library === library)
-            .map(({ size, figures }) => [size, Math.max(figures[figure] ?? Number.NaN, LEAST)]),
+            .map(({ size, figures }) => [size, figures[figure] ?? Number.NaN] as const)
+            // Whoever did nothing in that time has no cost of it.
+            .filter(([, value]) => Number.isFinite(value))
+            .map(([size, value]) => [size, Math.max(value, LEAST)]),
           symbol,
           symbolSize: ours ? 8 : 7,
           z: ours ? 5 : 3,

@@ -61,6 +61,7 @@ async function onServer(
       // Of a second in ms, of the rest in µs.
       cpu: sum('cpu') / done / (axis === 'waiters' ? 1_000 : 1),
       heap: sum('heap') / processes,
+      ...(axis === 'processes' ? { rate: (done * 1_000) / ms } : {}),
     };
   });
 }
