@@ -87,7 +87,7 @@ describe('the command', () => {
 
   test('keeps running while its lock is renewed, far beyond the ttl', async () => {
     // Long enough for a machine that does much else.
-    const running = start('long', '--ttl', '2s', '--', 'sh', '-c', 'sleep 6; echo done');
+    const running = start('long', '--ttl', '6s', '--', 'sh', '-c', 'sleep 14; echo done');
     const { code, stdout, stderr } = await running.result;
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'done\n', stderr: '' });
   });

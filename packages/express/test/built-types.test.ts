@@ -15,7 +15,7 @@ const EXPRESS: Record<string, { from: string; compilers: string[] }> = {
   'Express 4': { from: 'test/on-express4', compilers: ['typescript', 'typescript-5.4'] },
 };
 
-const STRICT = ['--strict', '--exactOptionalPropertyTypes', '--noEmit', '--types', ''];
+const STRICT = ['--strict', '--exactOptionalPropertyTypes', '--noEmit', '--types'];
 // All types but those of the compiler itself, which would take most of the time.
 const CHECKED = ['--skipLibCheck', 'false', '--skipDefaultLibCheck'];
 const OPTIONS = [

@@ -61,7 +61,7 @@ test('the types need no types of Node', async () => {
   const consumer = await installPacked(12);
   await copyFile(join(SOURCES, 'valid.ts'), join(consumer.folder, 'valid.mts'));
   // Nest's own do, so only what is said of ours counts.
-  const output = compileIn(consumer, '6.0', ['valid.mts'], ['--types', '']);
+  const output = compileIn(consumer, '6.0', ['valid.mts'], ['--types']);
   const ours = output.split('\n').filter((line) => /^(valid|node_modules.@holdfast)/.test(line));
   expect(ours).toEqual([]);
   await consumer.remove();

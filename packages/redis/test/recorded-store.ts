@@ -7,6 +7,8 @@ export interface RecordedStore {
   readonly acquisitions: AcquireRequest[];
   /** How often grants were renewed or checked. */
   renewals: number;
+  /** How many each of these times. */
+  readonly renewedTogether: number[];
   /** How often wake-ups came, which only a message brings. */
   wakes(): number;
 }
@@ -25,6 +27,7 @@ export function recorded(original: LockStore): RecordedStore {
   };
   const renew: LockStore['renew'] = (requests) => {
     record.renewals += 1;
+    record.renewedTogether.push(requests.length);
     return original.renew(requests);
   };
   const own = new Map<PropertyKey, unknown>(Object.entries({ subscribe, acquire, renew }));
@@ -40,6 +43,7 @@ export function recorded(original: LockStore): RecordedStore {
     events,
     acquisitions,
     renewals: 0,
+    renewedTogether: [],
     wakes: () => events.filter(({ type }) => type === 'wake').length,
   };
   return record;

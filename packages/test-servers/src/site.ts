@@ -69,7 +69,7 @@ export async function serverBehindProxy(
 }
 
 /** Waits, but not for ever, for something that will be so. */
-export async function until(what: string, condition: () => unknown, limit = 20_000): Promise<void> {
+export async function until(what: string, condition: () => unknown, limit = 45_000): Promise<void> {
   const giveUpAt = performance.now() + limit;
   while ((await condition()) !== true) {
     if (performance.now() > giveUpAt) throw new Error(`Not within ${limit} ms: ${what}.`);

@@ -13,7 +13,7 @@ const locker = createLocker({
   store: redisStore(redis),
   namespace: run,
   label: instance,
-  ttl: 3_000,
+  ttl: 10_000,
 });
 
 const wanted = new Set(ids);

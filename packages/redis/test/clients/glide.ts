@@ -60,20 +60,22 @@ export const glide: ClientKind = {
   },
 
   async cluster({ nodes, password, tls, natMap, readsFromReplicas = false }) {
-    const client = await GlideClusterClient.createClient({
-      ...PATIENT,
-      addresses: [...nodes],
-      useTLS: tls !== undefined,
-      advancedConfiguration: secure(tls),
-      ...(password !== undefined && { credentials: { password } }),
-      ...(readsFromReplicas && { readFrom: 'preferReplica' as const }),
-      ...(natMap !== undefined && {
-        addressResolver: (host: string, port: number): [string, number] => {
-          const mapped = natMap[`${host}:${port}`];
-          return mapped === undefined ? [host, port] : [mapped.host, mapped.port];
-        },
+    const client = await made(() =>
+      GlideClusterClient.createClient({
+        ...PATIENT,
+        addresses: [...nodes],
+        useTLS: tls !== undefined,
+        advancedConfiguration: secure(tls),
+        ...(password !== undefined && { credentials: { password } }),
+        ...(readsFromReplicas && { readFrom: 'preferReplica' as const }),
+        ...(natMap !== undefined && {
+          addressResolver: (host: string, port: number): [string, number] => {
+            const mapped = natMap[`${host}:${port}`];
+            return mapped === undefined ? [host, port] : [mapped.host, mapped.port];
+          },
+        }),
       }),
-    });
+    );
     const route = 'allPrimaries' as const;
     return {
       client,
