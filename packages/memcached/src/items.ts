@@ -27,7 +27,7 @@ export interface Items {
   /**
    * Writes an item if it is absent, or unchanged since `over`.
    *
-   * @param exptime whole seconds: the item lives that long, or up to two seconds less
+   * @param exptime whole seconds: the item lives that long, or up to a second less
    * @param lost called if the connection broke: the request may still reach the server
    * @returns its version, or `undefined` if it was not written
    */

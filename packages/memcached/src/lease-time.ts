@@ -5,12 +5,11 @@ const wholeSeconds = (ms: number): number => Math.ceil(ms / 1_000);
 const STALL = 100;
 
 /**
- * The exptime, in seconds, of an item that must live for `ms` at least. At each tick the server's clock
- * becomes the time in whole seconds. It ticks a second and a little after the last tick, so that at times a
- * second goes by without one: an item with an exptime of n lives n − 2 to n seconds.
+ * The exptime, in seconds, of an item that must live for `ms` at least. The server's clock ticks once
+ * a second, so that an item with an exptime of n lives n − 1 to n seconds.
  */
 export function exptimeFor(ms: number): number {
-  return Math.max(wholeSeconds(ms), 0) + 2;
+  return Math.max(wholeSeconds(ms), 0) + 1;
 }
 
 /** How long, in ms, an item that was written with `exptimeFor(ms)` surely lives. */

@@ -41,7 +41,7 @@ export interface MemcachedStoreOptions {
  * and begin anew with it.
  *
  * Acquiring, renewing and releasing take one request each. Waiting is polling. The shortest ttl is
- * 2 000 ms; leases are whole seconds, and a crashed holder keeps others out for up to two more.
+ * 2 000 ms; leases are whole seconds, and a crashed holder keeps others out for up to a second more.
  *
  * From the client the store takes the servers, their credentials, and which server has a key. Requests
  * go over connections of the store's own, which are closed with its last locker; the client itself is

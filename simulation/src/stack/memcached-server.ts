@@ -15,12 +15,7 @@ const SAID: Readonly<Record<number, string>> = {
   [EXISTS]: 'Data exists for key.',
 };
 
-/**
- * Between two ticks of the clock, in ms: each is a second and a little after the one before, so that now and
- * then no tick falls into a second. A real one is late by less, except on a busy machine.
- */
-const TICK = 1_037;
-/** A process that stood still ticks so many ms after it goes on, at most. */
+/** The clock ticks a little late, by up to so many ms. */
 const LATE_TICK = 50;
 /** Above this an exptime is a date. */
 const LONGEST_EXPTIME = 2_592_000;
@@ -40,7 +35,7 @@ interface Request {
   readonly value: string;
 }
 
-/** A memcached, by its binary protocol. It knows the time in whole seconds, as of its last tick. */
+/** A memcached, by its binary protocol. It knows the time in whole seconds, and ticks once in each. */
 export class MemcachedServer extends StackServer {
   readonly data: Dataset;
   private lastCas = 0;
@@ -94,8 +89,9 @@ export class MemcachedServer extends StackServer {
   /** In s, as of the last tick. */
   seconds(): number {
     if (this.isBehind) return this.stoodAt;
-    const tick = Math.floor(this.now() / TICK) * TICK;
-    return Math.floor(tick / 1_000);
+    const now = this.now();
+    const second = Math.floor(now / 1_000);
+    return now - second * 1_000 < lateness(second) ? second - 1 : second;
   }
 
   private answer(request: Request): string {
@@ -128,6 +124,11 @@ export class MemcachedServer extends StackServer {
         throw new Error(`The model does not know the opcode ${opcode}.`);
     }
   }
+}
+
+/** How late a tick is, in ms: always the same for the same one. */
+function lateness(second: number): number {
+  return (Math.imul(second, 0x9e3779b1) >>> 0) % LATE_TICK;
 }
 
 function decode(frame: string): Request {
