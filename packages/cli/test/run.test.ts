@@ -129,7 +129,7 @@ describe('a lock that is busy', () => {
     waiting.process.kill(signal);
     expect(await waiting.result).toMatchObject({ code, stdout: '' });
     await held.release();
-    const next = await locker.lock('queue', { wait: 5_000 });
+    const next = await locker.lock('queue', { wait: 20_000 });
     await next.release();
   });
 

@@ -70,7 +70,7 @@ describe.concurrent('a request that the server gets late', () => {
     await locker.withLock('first', () => {});
     const [passage] = gate.passages;
     gate.passage.shut = true;
-    const lock = await locker.lock('key', { wait: 15_000 });
+    const lock = await locker.lock('key', { wait: 20_000 });
     expect(gate.passages).toHaveLength(2);
     await locker.withLock('other', () => {});
     // The late request recognises the lock, and the locker is not impressed.
@@ -81,7 +81,7 @@ describe.concurrent('a request that the server gets late', () => {
     expect(await site.locker().tryLock('key')).toBeNull();
     // The late request may end it, or take what was released, for as long as it takes to settle that.
     await lock.release();
-    const next = await site.locker().lock('key', { wait: 5_000 });
+    const next = await site.locker().lock('key', { wait: 20_000 });
     expect(await next.release()).toBe(true);
     expect(gate.passages).toHaveLength(2);
   });
@@ -107,7 +107,7 @@ describe.concurrent('a request that the server gets late', () => {
     expect(await site.value('holdfast:key')).toBeUndefined();
     passage?.deliver();
     const other = site.locker();
-    const lock = await other.lock('key', { wait: 5_000 });
+    const lock = await other.lock('key', { wait: 20_000 });
     expect(await lock.release()).toBe(true);
   });
 });
@@ -135,7 +135,7 @@ describe.concurrent('a reply that is lost on the way', () => {
       const attempt = locker.tryLock('key', { owner: 'one' });
       await expect(attempt).rejects.toBeInstanceOf(LockStoreError);
       const other = site.locker({ compat });
-      const lock = await other.lock('key', { owner: 'two', wait: 15_000 });
+      const lock = await other.lock('key', { owner: 'two', wait: 30_000 });
       expect(await lock.release()).toBe(true);
     }
   });

@@ -50,7 +50,7 @@ describe.concurrent('a lock that is lost before its time', () => {
         expect(error).toBeInstanceOf(LockLostError);
         expect(reasons).toContain(error.reason);
         // Every 2 s, and a busy machine.
-        expect(performance.now() - takenAt).toBeLessThan(6_000);
+        expect(performance.now() - takenAt).toBeLessThan(18_000);
         expect(lock.state).toBe('lost');
         const left = await site.value(STORED);
         expect(await lock.release()).toBe(false);
@@ -145,7 +145,7 @@ describe.concurrent('a lock that is held', () => {
     await locker.withLock('key', { holdAtLeast: 3_000 }, () => {});
     expect(await other.tryLock('key')).toBeNull();
     expect(await locker.tryLock('key')).toBeNull();
-    const next = await other.lock('key', { wait: 15_000 });
+    const next = await other.lock('key', { wait: 20_000 });
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(2_900);
     await next.release();
   });

@@ -142,7 +142,7 @@ describe.concurrent("with compat: 'memlock'", () => {
     const attempt = locker.tryLock('job', { owner: 'node-1' });
     await expect(attempt).rejects.toBeInstanceOf(LockStoreError);
     site.proxy.heal();
-    await until('it is free', async () => new GoClient(site, 'go-1').lock(), 5_000);
+    await until('it is free', async () => new GoClient(site, 'go-1').lock(), 20_000);
   });
 
   test('a lock kept for a while is busy for both sides', async ({ site }) => {

@@ -10,7 +10,7 @@ const LOCK = '{holdfast:key}';
 const HOUR = 3_600_000;
 
 const take = async (locker: Locker): Promise<number> => {
-  const lock = await locker.lock('key', { wait: 10_000 });
+  const lock = await locker.lock('key', { wait: 20_000 });
   await lock.release();
   return lock.fencingToken;
 };

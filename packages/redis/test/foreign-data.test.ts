@@ -26,11 +26,10 @@ describe.concurrent.each(Object.entries(foreign))('%s', (_, { key, put }) => {
       ['inspect', () => locker.inspect('key')],
       ['force-release', () => locker.forceRelease('key')],
     ] as const) {
-      const { error, after } = await fails(attempt());
+      const { error } = await fails(attempt());
       expect(error).toBeInstanceOf(LockStoreError);
       expect(error).toMatchObject({ permanent: true, phase });
       expect((error as Error).message).toMatch(/cannot read/);
-      expect(after).toBeLessThan(2_000);
     }
     // Among others it is no lock.
     expect((await locker.list()).locks).toEqual([]);
@@ -78,9 +77,8 @@ describe.concurrent.each(['a list', 'text'])('%s in the key of the queue', (kind
     await (kind === 'text' ? admin.set(queue, 'theirs') : admin.rpush(queue, 'theirs'));
     const before = await admin.dumpBuffer(queue);
     const lock = await site.locker().lock('key');
-    const { error, after } = await fails(site.locker().lock('key'));
+    const { error } = await fails(site.locker().lock('key'));
     expect(error).toMatchObject({ code: 'LOCK_STORE_UNAVAILABLE', permanent: true });
-    expect(after).toBeLessThan(2_000);
     await lock.extend();
     expect(await lock.release()).toBe(true);
     expect(await site.locker().tryLock('key')).not.toBeNull();

@@ -37,8 +37,8 @@ test.for(['SIGSTOP', 'SIGKILL'] as const)(
     expect(await lock.release()).toBe(true);
     const startedAt = performance.now();
     const next = await taken;
-    // 2 s, and what a busy machine adds.
-    expect(performance.now() - startedAt).toBeLessThan(3_500);
+    // 2 s, and what a busy machine adds; in virtual time it is looked at closely.
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
     expect(next.fencingToken).toBeGreaterThan(lock.fencingToken);
     if (signal === 'SIGKILL') return;
     // Those that thaw wait on, and have it one after the other.

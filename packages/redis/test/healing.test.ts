@@ -40,7 +40,7 @@ describe.concurrent('a state whose expiry was taken away', () => {
     await site.locker({ ttl: 500 }, client).lock('key');
     client.disconnect();
     await site.admin.persist(LOCK);
-    const next = await site.locker().lock('key', { wait: 10_000 });
+    const next = await site.locker().lock('key', { wait: 30_000 });
     expect(next.state).toBe('held');
     expect(await site.admin.pttl(LOCK)).toBeGreaterThan(0);
   });

@@ -52,7 +52,7 @@ describe.concurrent('a lock that is to be held for a while', () => {
     expect(await lock.release()).toBe(true);
     const startedAt = performance.now();
     expect(await locker.tryLock('key')).toBeNull();
-    const next = await site.locker().lock('key', { wait: 10_000 });
+    const next = await site.locker().lock('key', { wait: 30_000 });
     expect(next.state).toBe('held');
     expect(performance.now() - startedAt).toBeGreaterThan(700);
   });
@@ -65,7 +65,7 @@ describe.concurrent('a lock that is to be held for a while', () => {
     client.disconnect();
     const other = site.locker();
     expect(await other.tryLock('key')).toBeNull();
-    expect((await other.lock('key', { wait: 10_000 })).state).toBe('held');
+    expect((await other.lock('key', { wait: 30_000 })).state).toBe('held');
   });
 });
 

@@ -23,7 +23,7 @@ describe.concurrent('a lock with a limit', { timeout: 60_000 }, () => {
     );
     await Promise.all(all);
     expect(most).toBe(5);
-    await until('nothing is left', async () => (await one.inspect('key')) === null, 5_000);
+    await until('nothing is left', async () => (await one.inspect('key')) === null, 20_000);
   });
 
   test('is refused to those who say another limit, and free for them afterwards', async ({
@@ -47,7 +47,7 @@ describe.concurrent('a lock with a limit', { timeout: 60_000 }, () => {
     await crashed.lock('key', { limit: 2, renew: false });
     const other = site.locker({ ttl: 60_000 });
     await other.lock('key', { limit: 2 });
-    const next = await other.lock('key', { limit: 2, wait: 10_000 });
+    const next = await other.lock('key', { limit: 2, wait: 30_000 });
     expect(next.state).toBe('held');
     expect(next.fencingToken).toBeGreaterThan(0);
   });

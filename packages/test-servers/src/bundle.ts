@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type Options } from 'tsup';
+import { build } from 'tsup';
 
 /**
  * Compiles programs, each into a file that Node runs without a loader: with one, most of the time of a
@@ -11,11 +11,7 @@ import { build, type Options } from 'tsup';
  * @param entry their sources, relative to `root`
  * @returns the folder, with an `.mjs` of the name of each source
  */
-export async function bundle(
-  root: string,
-  entry: readonly string[],
-  options: Options = {},
-): Promise<string> {
+export async function bundle(root: string, entry: readonly string[]): Promise<string> {
   const cache = join(root, 'node_modules', '.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'programs-'));
@@ -35,7 +31,6 @@ export async function bundle(
       given.conditions = ['@holdfast/source'];
     },
     silent: true,
-    ...options,
   });
   return folder;
 }

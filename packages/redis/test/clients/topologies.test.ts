@@ -25,7 +25,7 @@ test(`a quorum of three servers outlives one of them, with ${name}`, async () =>
     await all[0]?.kill();
     await first.extend();
     expect(await first.release()).toBe(true);
-    const second = await locker.lock('key', { wait: 10_000 });
+    const second = await locker.lock('key', { wait: 30_000 });
     expect(await createLocker({ store }).tryLock('key')).toBeNull();
     expect(await second.release()).toBe(true);
   } finally {
