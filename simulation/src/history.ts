@@ -14,8 +14,8 @@ export interface HistoryOptions extends Sizes {
 }
 
 /** One seed, and all that happened. */
-export interface History {
-  readonly seed: Seed;
+export interface History<S extends Seed = number> {
+  readonly seed: S;
   readonly events: readonly TraceEvent[];
   readonly violation: { readonly invariant: Invariant; readonly message: string } | undefined;
   readonly fingerprint: string;
@@ -29,10 +29,10 @@ export interface History {
  * const { events, violation } = await record(1, { bug: 'the safety margin is ignored' });
  * ```
  */
-export async function record(
-  seed: Seed,
+export async function record<S extends Seed>(
+  seed: S,
   { bug, processes, keys }: HistoryOptions = {},
-): Promise<History> {
+): Promise<History<S>> {
   const mutant = [...mutants, ...permitMutants].find(({ name }) => name === bug);
   if (bug !== undefined && mutant === undefined) throw new RangeError(`There is no bug "${bug}".`);
   const trace = new Trace();

@@ -16,7 +16,16 @@ test.each([Infinity, 200])(
   `keeps its promises with all that can become of the first ${REQUESTS} requests, wait %d`,
   { timeout: 600_000 },
   async (wait) => {
-    expect(await exhaust(REQUESTS, wait)).toBe(6 ** REQUESTS);
+    expect(await exhaust({ requests: REQUESTS, wait })).toBe(6 ** REQUESTS);
+  },
+);
+
+test(
+  'keeps its promises with all that can become of the first requests and a wake-up, the impatient one first',
+  { timeout: 600_000 },
+  async () => {
+    const tried = { requests: REQUESTS - 1, messages: 1, wait: 200, isFirst: true };
+    expect(await exhaust(tried)).toBe(6 ** (REQUESTS - 1) * 2);
   },
 );
 
@@ -25,6 +34,8 @@ test(
   { timeout: 600_000 },
   async () => {
     const { rewrite } = rewriterOf(stackMutants[0] as StackMutant);
-    await expect(exhaust(REQUESTS, Infinity, { rewrite })).rejects.toThrow('belief');
+    await expect(exhaust({ requests: REQUESTS, wait: Infinity }, { rewrite })).rejects.toThrow(
+      'belief',
+    );
   },
 );

@@ -13,10 +13,10 @@ const OUTCOMES: readonly (LinkFault | undefined)[] = [
   { kind: 'late-reply', ms: 250 },
 ];
 
-function taskOf(process: number, wait: number): Task {
+function taskOf(process: number, at: number, wait: number): Task {
   return {
     kind: 'task',
-    at: process,
+    at,
     process,
     callback: false,
     keys: ['key'],
@@ -34,7 +34,7 @@ function taskOf(process: number, wait: number): Task {
   };
 }
 
-const scheduleOf = (wait: number): StackSchedule => ({
+const scheduleOf = ({ wait, isFirst = false }: Tried): StackSchedule => ({
   processes: 2,
   keys: ['key'],
   calmAt: 3_000,
@@ -42,38 +42,53 @@ const scheduleOf = (wait: number): StackSchedule => ({
   latency: 1,
   lag: 1,
   reconnectsOnReadOnly: false,
-  tasks: [taskOf(0, Infinity), taskOf(1, wait)],
+  tasks: [taskOf(0, isFirst ? 1 : 0, Infinity), taskOf(1, isFirst ? 0 : 1, wait)],
   elections: [],
   disturbances: [],
 });
 
+/** What is gone through. */
+interface Tried {
+  /** So many requests and their answers, from the first on. */
+  readonly requests: number;
+  /** So many messages of channels, which arrive, or do not arrive nor any after them. @default 0 */
+  readonly messages?: number;
+  /** How long the second process waits, in ms. */
+  readonly wait: number;
+  /** Whether it asks before the other, who waits as long as it takes. @default false */
+  readonly isFirst?: boolean;
+}
+
 /**
- * Two processes that want one key, and every outcome of each of the first requests and its answer, in all
- * combinations.
+ * Two processes that want one key, and every outcome of each of the first requests and its answer, and of
+ * the first messages, in all combinations.
  *
- * @param wait of the second process, in ms
  * @returns how many schedules there were
  * @throws Error that names the outcomes, with what was violated as its cause
  */
-export async function exhaust(
-  requests: number,
-  wait: number,
-  options: StackOptions = {},
-): Promise<number> {
-  const schedule = scheduleOf(wait);
-  const count = OUTCOMES.length ** requests;
+export async function exhaust(tried: Tried, options: StackOptions = {}): Promise<number> {
+  const { requests, messages = 0 } = tried;
+  const schedule = scheduleOf(tried);
+  const ofRequests = OUTCOMES.length ** requests;
+  const count = ofRequests * 2 ** messages;
   for (let combination = 0; combination < count; combination++) {
     const outcomes = Array.from(
       { length: requests },
       (_, index) => OUTCOMES[Math.floor(combination / OUTCOMES.length ** index) % OUTCOMES.length],
     );
-    let next = 0;
-    const plan = { schedule, nextFault: () => outcomes[next++] };
+    // A bit for each message.
+    const broken = Math.floor(combination / ofRequests);
+    let [next, message] = [0, 0];
+    const plan = {
+      schedule,
+      nextFault: () => outcomes[next++],
+      breaksNextMessage: () => message < messages && (broken & (1 << message++)) !== 0,
+    };
     try {
       await simulateStack(1, 'single', { ...options, plan });
     } catch (cause) {
       const names = outcomes.map((outcome) => outcome?.kind ?? 'fine').join(', ');
-      throw new Error(`${names}: ${String(cause)}`, { cause });
+      throw new Error(`${names}, messages ${broken.toString(2)}: ${String(cause)}`, { cause });
     }
   }
   return count;

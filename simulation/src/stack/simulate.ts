@@ -24,6 +24,8 @@ interface StackPlan {
   readonly schedule: StackSchedule;
   /** What becomes of the next request. */
   readonly nextFault: () => LinkFault | undefined;
+  /** Whether the connection breaks on which the next message of a channel comes. */
+  readonly breaksNextMessage: () => boolean;
 }
 
 /** What is different from a plain run. */
@@ -89,7 +91,7 @@ class StackSimulation {
       world,
       schedule.latency,
       plan?.nextFault ?? (() => this.disturber.linkFault()),
-      () => this.disturber.breaksMessages(),
+      plan?.breaksNextMessage ?? (() => this.disturber.breaksMessages()),
     );
     this.topology = topologyOf(name, world, this.network, lua, {
       lag: schedule.lag,
