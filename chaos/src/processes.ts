@@ -1,7 +1,8 @@
+import { rm } from 'node:fs/promises';
 import type { Event } from './events.ts';
 import type { Random } from './random.ts';
 import type { Faults } from './topologies/topology.ts';
-import { compiledWorker, Worker, type Job } from './worker.ts';
+import { compileWorker, Worker, type Job } from './worker.ts';
 
 /** How long a process may take to finish when all is well again, in ms. */
 const PATIENCE = 150_000;
@@ -27,7 +28,7 @@ export class Processes {
   }
 
   async start(count: number): Promise<void> {
-    this.folder = await compiledWorker();
+    this.folder = await compileWorker();
     while (this.workers.length < count) this.workers.push(this.another());
     await Promise.all(this.workers.map(({ ready }) => ready));
   }
@@ -40,6 +41,7 @@ export class Processes {
 
   async stop(): Promise<void> {
     await Promise.all(this.workers.map((worker) => worker.kill()));
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   private another(): Worker {

@@ -21,11 +21,9 @@ export interface Job {
 }
 
 const PACKAGE = fileURLToPath(new URL('..', import.meta.url));
-let compiled: Promise<string> | undefined;
 
-/** The folder of the program, compiled once: very many of these processes are started. */
-export const compiledWorker = (): Promise<string> =>
-  (compiled ??= bundle(PACKAGE, ['src/worker-main.ts']));
+/** Compiles the program, of which very many processes are started. @returns its folder */
+export const compileWorker = (): Promise<string> => bundle(PACKAGE, ['src/worker-main.ts']);
 
 const running = new Set<ChildProcess>();
 process.once('exit', () => {

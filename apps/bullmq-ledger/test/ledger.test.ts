@@ -4,20 +4,16 @@ import { once } from 'node:events';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { redisBinary, useRedis } from '@holdfast/test-servers';
-import { bundle } from '@holdfast/test-servers/bundle';
+import { useBundle } from '@holdfast/test-servers/bundle';
 import { Redis } from 'ioredis';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
 const redis = useRedis();
-let program: string;
-
-beforeAll(async () => {
-  program = join(await bundle(folder, ['src/main.ts', 'src/worker.ts']), 'main.mjs');
-});
+const programs = useBundle(folder, ['src/main.ts', 'src/worker.ts']);
 
 function launch(env: NodeJS.ProcessEnv, args: readonly string[] = []) {
-  return spawn(process.execPath, [program, ...args], {
+  return spawn(process.execPath, [join(programs.folder, 'main.mjs'), ...args], {
     cwd: folder,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

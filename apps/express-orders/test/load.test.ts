@@ -7,7 +7,9 @@ import autocannon from 'autocannon';
 import { Redis } from 'ioredis';
 import { expect, onTestFinished, test } from 'vitest';
 import { Database } from '../src/database.ts';
-import { ask, databaseFolder, start, stop } from './running.ts';
+import { ask, databaseFolder, start, stop, useApplication } from './running.ts';
+
+useApplication();
 
 const ORDERS = Array.from({ length: 6 }, (_, index) => `order-${index}`);
 /** What each request pays. */

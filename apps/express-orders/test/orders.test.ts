@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { useRedis } from '@holdfast/test-servers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Database, StaleTokenError } from '../src/database.ts';
-import { ask, databaseFolder, start, stop, type Running } from './running.ts';
+import { ask, databaseFolder, start, stop, useApplication, type Running } from './running.ts';
+
+useApplication();
 
 function suite(name: string, startAll: () => Promise<readonly Running[]>): void {
   describe(name, () => {

@@ -4,10 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundle } from '@holdfast/test-servers/bundle';
+import { useBundle } from '@holdfast/test-servers/bundle';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
-let compiled: Promise<string> | undefined;
+let compiled: { readonly folder: string };
+
+/** Compiles the application for the tests of a file. */
+export function useApplication(): void {
+  compiled = useBundle(folder, ['src/main.ts']);
+}
 
 /** The application as it is started. */
 export interface Running {
@@ -27,8 +32,7 @@ export function databaseFolder(): { folder: string; url: string; remove: () => v
 /** Starts the application on free ports. */
 export async function start(env: NodeJS.ProcessEnv, instances = 2): Promise<Running> {
   const PORTS = Array.from({ length: instances }, () => '0').join(',');
-  compiled ??= bundle(folder, ['src/main.ts']);
-  const child = spawn(process.execPath, [join(await compiled, 'main.mjs')], {
+  const child = spawn(process.execPath, [join(compiled.folder, 'main.mjs')], {
     cwd: folder,
     env: { ...process.env, REDIS_URL: '', ...env, PORTS },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,25 +4,21 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { useRedis } from '@holdfast/test-servers';
-import { bundle } from '@holdfast/test-servers/bundle';
-import { beforeAll, expect, test } from 'vitest';
+import { useBundle } from '@holdfast/test-servers/bundle';
+import { expect, test } from 'vitest';
 
 const server = useRedis();
 const folder = fileURLToPath(new URL('..', import.meta.url));
 const timeout = 180_000;
-let compiled: string;
-
-beforeAll(async () => {
-  const sources = ['limits', 'leader'].flatMap((name) => [
-    `src/${name}/main.ts`,
-    `src/${name}/instance.ts`,
-  ]);
-  compiled = await bundle(folder, sources);
-});
+const sources = ['limits', 'leader'].flatMap((name) => [
+  `src/${name}/main.ts`,
+  `src/${name}/instance.ts`,
+]);
+const compiled = useBundle(folder, sources);
 
 async function run(program: string) {
   const env = { ...process.env, REDIS_URL: server.url };
-  const child = spawn(process.execPath, [join(compiled, program, 'main.mjs')], {
+  const child = spawn(process.execPath, [join(compiled.folder, program, 'main.mjs')], {
     cwd: folder,
     env,
   });

@@ -2,9 +2,11 @@ import { createLocker } from '@holdfast/core';
 import { Client } from 'memjs';
 import { describe, expect } from 'vitest';
 import { memcachedStore } from '../src/index.ts';
-import { startChild } from './kit/child.ts';
+import { startChild, useChildren } from './kit/child.ts';
 import { Gate } from './kit/gate.ts';
 import { test, until, type Site } from './kit/site.ts';
+
+useChildren();
 
 /** A client whose connections can be counted. */
 async function countedClient(site: Site): Promise<{ gate: Gate; client: Client }> {

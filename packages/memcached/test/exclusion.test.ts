@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import type { AcquireRequest } from '@holdfast/core';
 import { memcachedStore } from '../src/index.ts';
-import { startChild } from './kit/child.ts';
+import { startChild, useChildren } from './kit/child.ts';
 import { test } from './kit/site.ts';
+
+useChildren();
 
 const request = (key: string): AcquireRequest => {
   const id = randomUUID();

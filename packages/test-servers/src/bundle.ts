@@ -1,21 +1,20 @@
-import { rmSync } from 'node:fs';
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'tsup';
+import { afterAll, beforeAll } from 'vitest';
 
 /**
  * Compiles programs, each into a file that Node runs without a loader: with one, most of the time of a
- * short process goes by before it begins. Their folder is there until this process ends.
+ * short process goes by before it begins.
  *
  * @param root of the package whose dependencies they find
  * @param entry their sources, relative to `root`
- * @returns the folder, with an `.mjs` of the name of each source
+ * @returns a folder of their own, with an `.mjs` of the name of each source
  */
 export async function bundle(root: string, entry: readonly string[]): Promise<string> {
   const cache = join(root, 'node_modules', '.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'programs-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   await build({
     config: false,
     entry: entry.map((source) => join(root, source)),
@@ -33,4 +32,18 @@ export async function bundle(root: string, entry: readonly string[]): Promise<st
     silent: true,
   });
   return folder;
+}
+
+/** The same, for the tests of the file that calls this. */
+export function useBundle(root: string, entry: readonly string[]): { readonly folder: string } {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await bundle(root, entry);
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  return {
+    get folder(): string {
+      return folder;
+    },
+  };
 }

@@ -13,7 +13,7 @@ const locker = createLocker({
   store: redisStore(redis),
   namespace: run,
   label: instance,
-  ttl: 10_000,
+  ttl: 3_000,
 });
 
 const wanted = new Set(ids);
@@ -23,7 +23,7 @@ const written = REPORTS.filter(({ id }) => wanted.has(id)).map((report) =>
     { limit: [PER_TENANT, IN_ALL] },
     async () => {
       await books.begin(instance, report);
-      await sleep(200 + Math.random() * 100);
+      await sleep(400 + Math.random() * 200);
       await books.end(instance, report);
     },
   ),

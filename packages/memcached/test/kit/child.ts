@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundle } from '@holdfast/test-servers/bundle';
+import { useBundle } from '@holdfast/test-servers/bundle';
 
 /** A process that locks, see `child-main.ts`. */
 export class Child {
@@ -47,7 +47,13 @@ export class Child {
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-let compiled: Promise<string> | undefined;
+let compiled: { readonly folder: string };
+
+/** Compiles the program for the tests of a file. */
+export function useChildren(): void {
+  compiled = useBundle(root, ['test/kit/child-main.ts']);
+}
+
 const running = new Set<ChildProcess>();
 process.once('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -55,8 +61,7 @@ process.once('exit', () => {
 
 /** Starts a process, and waits until it has connected. */
 export async function startChild(address: string, ...work: string[]): Promise<Child> {
-  compiled ??= bundle(root, ['test/kit/child-main.ts']);
-  const args = [join(await compiled, 'child-main.mjs'), address, ...work];
+  const args = [join(compiled.folder, 'child-main.mjs'), address, ...work];
   const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   running.add(child);
   child.once('exit', () => running.delete(child));
