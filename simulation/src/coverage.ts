@@ -60,9 +60,9 @@ export function possiblePairs(connects: boolean): string[] {
     .flatMap(([event, states]) => states.map((state) => `${state}: ${event}`));
 }
 
-/** A pair as it is in {@link possiblePairs}. */
+/** A pair as it is in {@link possiblePairs}; branches of scripts have no details. */
 export function withoutDetails(pair: string): string {
-  return pair.replace(/: (\w+).*$/, ': $1');
+  return pair.startsWith('script: ') ? pair : pair.replace(/: (\w+).*$/, ': $1');
 }
 
 /** In how many ms the key could be had. */

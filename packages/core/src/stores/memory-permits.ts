@@ -142,7 +142,7 @@ export class MemoryPermits {
       queues.remove(key, client);
       // One with another limit is to ask, and hear of it.
       if (!conflicts) entry.reserve(client, sharing?.weight ?? 1, Math.ceil(now) + RESERVATION);
-      if (client !== asking) grants.tell(client, { type: 'wake', key });
+      if (conflicts || client !== asking) grants.tell(client, { type: 'wake', key });
     }
   }
 

@@ -81,7 +81,7 @@ local function admit(held, asking)
     if limit == held.limit then
       put(held, '=' .. client, now + ${RESERVATION}, 0, weight, 'reserved ' .. client .. ' - =')
     end
-    if client ~= asking then tell(client, lock, 'wake ' .. client .. ' ' .. lock) end
+    if client ~= asking or limit ~= held.limit then tell(client, lock, 'wake ' .. client .. ' ' .. lock) end
   end
 end
 
