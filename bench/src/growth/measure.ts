@@ -82,10 +82,15 @@ export async function measure(
   const points: Point[] = [];
   for (const size of sizes) {
     for (const library of libraries) {
-      const figures = await (name === 'memory'
-        ? inMemory(library, size)
-        : onServer(name, library, size, ms));
-      points.push({ library, size, figures });
+      try {
+        const figures = await (name === 'memory'
+          ? inMemory(library, size)
+          : onServer(name, library, size, ms));
+        points.push({ library, size, figures });
+      } catch (error) {
+        // Some cannot do that much: they have no point there.
+        console.error(`${library} fails at ${size}:`, error);
+      }
     }
   }
   return points;

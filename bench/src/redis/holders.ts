@@ -17,6 +17,11 @@ const never = new Promise<never>(() => {});
 export const holders: Record<string, (url: string) => Holder> = {
   holdfast: (url) => {
     const locker = createLocker({ store: redisStore(new Redis(url)), ttl: TTL });
+    // As the others do: who has lost a lock has no figures.
+    locker.on('lost', ({ key }) => {
+      console.error(`'${key}' was lost.`);
+      process.exit(1);
+    });
     return { hold: (key) => locker.lock(key) };
   },
   'redlock 5': (url) => {
