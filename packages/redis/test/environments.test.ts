@@ -132,8 +132,10 @@ const scenarios: Record<string, Scenario> = {
     await environment.disturb?.(onServer(keys[0] as string));
     await until('all are renewed twice', () => keys.every((one) => (renewals.get(one) ?? 0) >= 2));
     expect(locks.filter(({ state }) => state !== 'held')).toEqual([]);
-    const freed = await Promise.all(locks.map((lock) => lock.release()));
-    expect(new Set(freed)).toEqual(new Set([true]));
+    await Promise.all(locks.map((lock) => lock.release()));
+    // A release goes on where a machine stands still for so long that it does not wait for the answer.
+    const isFree = async (one: string): Promise<boolean> => (await locker.inspect(one)) === null;
+    await until('all are free', async () => !(await Promise.all(keys.map(isFree))).includes(false));
   },
 
   'a loss is told, and an outage is none': async (environment, key) => {

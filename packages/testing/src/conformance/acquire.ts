@@ -95,8 +95,8 @@ export const acquireCases: Record<string, CaseBody> = {
     }
     assert.equal(told, 'superseded');
     if (bench.store.capabilities.wakeUp !== 'notify') return;
-    await bench.until('the older holder is told', () => before.events.length > 0);
-    assert.deepEqual(before.events, [{ type: 'lost', key, id: first.id, reason: 'superseded' }]);
+    await bench.until('the older holder is told', () => before.losses().length > 0);
+    assert.deepEqual(before.losses(), [{ type: 'lost', key, id: first.id, reason: 'superseded' }]);
   },
 
   'a grant replaces an earlier one of the same client in one step': async (bench) => {

@@ -30,8 +30,6 @@ type Busy = Extract<AcquireReply, { granted: false }>;
 /** One locker's dealings with the store under test, as a case sees them. */
 export interface TestClient {
   readonly id: string;
-  /** All that it was told, in order. */
-  readonly events: StoreEvent[];
   acquire(key: string, more?: Partial<AcquireRequest>): Promise<AcquireReply>;
   /** @throws if it is not granted */
   take(
@@ -40,6 +38,8 @@ export interface TestClient {
   ): Promise<GrantedReply & { readonly id: string }>;
   /** @throws if it is granted */
   refused(key: string, more?: Partial<AcquireRequest>): Promise<Busy>;
+  /** What it was told to have lost, in order. */
+  losses(): StoreEvent[];
   /** How often it was woken for a key. */
   woken(key: string): number;
 }
@@ -95,7 +95,6 @@ export class Bench {
     };
     return {
       id,
-      events,
       acquire: async (key, more = {}) => store.acquire(request(key, more)),
       take: async (key, more = {}) => {
         const asked = request(key, more);
@@ -108,6 +107,7 @@ export class Bench {
         assert.ok(!reply.granted, 'the key should have been busy');
         return reply;
       },
+      losses: () => events.filter(({ type }) => type === 'lost'),
       woken: (key) => events.filter((event) => event.type === 'wake' && event.key === key).length,
     };
   }

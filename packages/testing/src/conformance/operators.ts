@@ -33,8 +33,8 @@ export const operatorCases: Record<string, CaseBody> = {
     const told = await bench.renew(key, id);
     assert.equal(told, exactLoss ? 'forced' : 'evicted');
     if (!exactLoss || wakeUp !== 'notify') return;
-    await bench.until('the holder is told', () => client.events.length > 0);
-    assert.deepEqual(client.events, [{ type: 'lost', key, id, reason: 'forced' }]);
+    await bench.until('the holder is told', () => client.losses().length > 0);
+    assert.deepEqual(client.losses(), [{ type: 'lost', key, id, reason: 'forced' }]);
   },
 
   'a forced release of a free key does nothing': async (bench) => {

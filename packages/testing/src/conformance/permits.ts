@@ -298,7 +298,7 @@ export const permitCases: Record<string, CaseBody> = {
     const second = await bench.client().take(key, mine);
     assert.ok(second.token > first.token, 'its token is larger');
     await bench.until('the older holder is told', () =>
-      client.events.some((event) => event.type === 'lost' && event.id === first.id),
+      client.losses().some((event) => 'id' in event && event.id === first.id),
     );
     assert.equal(await renew(bench, key, first.id, bench.ttl), 'superseded');
     await bench.client().refused(key, permit(2));
