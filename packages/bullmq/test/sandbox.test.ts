@@ -8,12 +8,13 @@ const site = new Site();
 const processor = useProgram('processor');
 
 /** Its processes and threads are told by the environment. */
-async function sandbox(useWorkerThreads: boolean, ordered: boolean) {
+async function sandbox(useWorkerThreads: boolean, ordered: boolean, delay = 100) {
   const queue = site.queue();
   Object.assign(process.env, {
     SANDBOX_URL: site.redis.url,
     SANDBOX_QUEUE: queue.name,
     SANDBOX_ORDER: ordered ? 'yes' : '',
+    SANDBOX_DELAY: String(delay),
   });
   const worker: Worker = site.worker(queue, processor.file, {
     concurrency: 3,
@@ -29,7 +30,7 @@ describe.each([
   ['threads', true],
 ])('in sandboxes that are %s,', (_, threads) => {
   test('jobs of a key run one at a time, in order, in few starts', async () => {
-    const { queue, log } = await sandbox(threads, true);
+    const { queue, log } = await sandbox(threads, true, 600_000);
     for (const n of range(12)) await add(queue, { key: 'k', n });
     await completed(queue, 12);
     expect(await log()).toEqual(range(12).map((n) => `begin string held ${n}`));
@@ -46,7 +47,8 @@ describe.each([
   });
 
   test('a worker that closes while its jobs are deferred leaves none of them active', async () => {
-    const { queue, worker, log } = await sandbox(threads, false);
+    // No job comes back before the worker is closed: older ones would start it again.
+    const { queue, worker, log } = await sandbox(threads, false, 600_000);
     const lock = await site.locker().lock('k');
     const starts = async (): Promise<number> =>
       (await jobsOf(queue)).reduce((sum, job) => sum + job.attemptsStarted, 0);

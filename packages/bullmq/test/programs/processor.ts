@@ -7,7 +7,8 @@ import { redisStore } from '@holdfast/redis';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 
-const { SANDBOX_URL: url = '', SANDBOX_QUEUE: name = '', SANDBOX_ORDER: ordered } = process.env;
+const { SANDBOX_URL: url = '', SANDBOX_QUEUE: name = '' } = process.env;
+const { SANDBOX_ORDER: ordered, SANDBOX_DELAY: delay } = process.env;
 const redis = new Redis(url, { maxRetriesPerRequest: null });
 const locker = createLocker({ store: redisStore(redis) });
 const connection = { host: redis.options.host ?? '', port: redis.options.port ?? 0 };
@@ -19,7 +20,7 @@ interface Data {
 }
 
 export default guard<Data>(
-  { locker, key: (job) => job.data.key, order, delay: ordered === '' ? 100 : 600_000 },
+  { locker, key: (job) => job.data.key, order, delay: Number(delay) },
   async (job, token, signal, lock) => {
     const tell = (what: string) => redis.rpush(`${name}:log`, `${what} ${job.data.n}`);
     if (await redis.set(`${name}:running`, '1', 'NX').then((set) => set === null)) {
