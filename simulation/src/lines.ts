@@ -7,42 +7,34 @@ interface Place {
   until: number;
   /** Woken, it has its turn until then. */
   turnUntil: number;
-  /** Where it stands depends on who looked meanwhile: it let its place run out, and came back. */
+  /** It let its place run out and came back: where it stands now depends on who looked meanwhile. */
   readonly excused: boolean;
 }
 
 /** Who stands in which line at the server, known from the requests alone: nobody is to be overtaken. */
 export class Lines {
   private readonly lines = new Map<string, Map<string, Place>>();
-  /** Clients and keys of which the store has granted the permit that was waited for, beside others. */
-  private readonly granted = new Set<string>();
   private readonly gone = new Set<string>();
   /** During one request, which is noted before them. */
   private wakeUps: { readonly key: string; readonly client: string }[] = [];
 
   constructor(private readonly world: World) {}
 
-  /** A request is to wait. */
   register(key: string, client: string): void {
-    this.stand(key, client, false);
-    this.granted.delete(`${key} ${client}`);
+    const { now } = this.world;
+    const line = this.of(key);
+    const place = line.get(client);
+    const until = now + REGISTRATION;
+    if (place !== undefined && (now < place.turnUntil || (place.until > now && !place.turnUntil))) {
+      place.until = until;
+      return;
+    }
+    line.delete(client);
+    line.set(client, { until, turnUntil: 0, excused: place !== undefined });
   }
 
-  /**
-   * A client keeps its place. One whose permit was granted meanwhile, which it does not know yet, gets a place
-   * for the key alone, under another limit, and so it depends on who looked whether it is still there.
-   */
-  refresh(key: string, client: string): void {
-    this.stand(key, client, this.granted.has(`${key} ${client}`));
-  }
-
-  /** A client gives up its place, which a refresh that is under way may make anew. */
   remove(key: string, client: string): void {
     this.lines.get(key)?.delete(client);
-  }
-
-  grantedPermit(key: string, client: string): void {
-    this.granted.add(`${key} ${client}`);
   }
 
   /** A client listens no more: nobody hears when it is woken. */
@@ -83,19 +75,6 @@ export class Lines {
         new Violation('overtaking', `${other} waits for ${key}, and ${client} is served`),
       );
     }
-  }
-
-  private stand(key: string, client: string, excused: boolean): void {
-    const { now } = this.world;
-    const line = this.of(key);
-    const place = line.get(client);
-    const until = now + REGISTRATION;
-    if (place !== undefined && (now < place.turnUntil || (place.until > now && !place.turnUntil))) {
-      place.until = until;
-      return;
-    }
-    line.delete(client);
-    line.set(client, { until, turnUntil: 0, excused: excused || place !== undefined });
   }
 
   private of(key: string): Map<string, Place> {

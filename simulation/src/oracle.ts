@@ -182,7 +182,6 @@ export class Oracle implements LockStore {
     const takenOver = own.filter(({ token: held }) => this.takenOver(key, held, request));
     if (takenOver.length === 0) this.lines.served(key, client);
     if (wait) this.lines.remove(key, client);
-    if ((request.sharing?.limit ?? 1) > 1) this.lines.grantedPermit(key, client);
     this.lines.wakeUpsAreOver();
     const grant = { id, client, token, tokens: request.tokens, endedEarly: false };
     known.push(grant);
@@ -208,7 +207,7 @@ export class Oracle implements LockStore {
   refresh(client: string, keys: readonly string[]): readonly number[] {
     for (const key of keys) this.seen.delete(key);
     const hints = this.inner.refresh?.(client, keys) as readonly number[];
-    for (const key of keys) this.lines.refresh(key, client);
+    for (const key of keys) this.lines.register(key, client);
     this.lines.wakeUpsAreOver();
     return hints;
   }
