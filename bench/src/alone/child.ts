@@ -5,6 +5,7 @@
  * `child.js <store> <work> <variant> <address> <fresh ms> <steady ms>`
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { cpuSince } from '../usage.ts';
 import { variants, type Start, type Store, type Turn } from './variants.ts';
 
 /** The figures of one window of time. */
@@ -63,7 +64,7 @@ class Recorder {
   }
 
   private close(now: number): Figures {
-    const { user, system } = process.cpuUsage(this.cpu);
+    const used = cpuSince(this.cpu);
     const { locks } = this;
     const sorted = this.latencies.subarray(0, this.recorded).toSorted();
     const at = (share: number): number => (sorted[Math.floor(sorted.length * share)] ?? 0) * 1_000;
@@ -72,7 +73,7 @@ class Recorder {
       perSecond: (locks / (now - this.windowFrom)) * 1_000,
       p50: at(0.5),
       p99: at(0.99),
-      cpu: (user + system) / locks,
+      cpu: used / locks,
     };
     this.recorded = 0;
     this.locks = 0;

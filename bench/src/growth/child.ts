@@ -6,8 +6,9 @@
  */
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { holders } from '../redis/holders.ts';
+import { holders, holdMany } from '../redis/holders.ts';
 import { variants, type Take } from '../redis/peers.ts';
+import { cpuSince, heapUsed } from '../usage.ts';
 import type { AxisName } from './axes.ts';
 
 export interface Measured {
@@ -28,17 +29,6 @@ const [axis, library, size, address, ms] = process.argv.slice(2) as [
 ];
 const count = Number(size);
 
-function heap(): number {
-  globalThis.gc?.();
-  return process.memoryUsage().heapUsed / 1e6;
-}
-
-/** CPU of this process since then, in µs. */
-function cpuSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(before);
-  return user + system;
-}
-
 /** Waits for the word to go, then measures. */
 async function measure(done: () => number, begin = (): void => {}): Promise<Measured> {
   process.send?.('ready');
@@ -47,7 +37,7 @@ async function measure(done: () => number, begin = (): void => {}): Promise<Meas
   const before = { done: done(), cpu: process.cpuUsage() };
   await sleep(Number(ms));
   const figures = { done: done() - before.done, cpu: cpuSince(before.cpu) };
-  return { ...figures, heap: heap() };
+  return { ...figures, heap: heapUsed() };
 }
 
 const take = (): Promise<Take> => (variants[library] as (url: string) => Promise<Take>)(address);
@@ -62,16 +52,9 @@ async function waiters(): Promise<Measured> {
 
 async function held(): Promise<Measured> {
   const { hold } = (holders[library] as (typeof holders)['holdfast'])(address);
-  // Whoever drops the handle of a lock has it renewed no more.
-  const kept: unknown[] = [];
-  while (kept.length < count) {
-    const from = kept.length;
-    const more = Math.min(500, count - from);
-    const locks = Array.from({ length: more }, (_, index) => hold(`key:${from + index}`));
-    kept.push(...(await Promise.all(locks)));
-  }
+  await holdMany(hold, count);
   await sleep(1_000);
-  return measure(() => (kept.length * performance.now()) / 1_000);
+  return measure(() => (count * performance.now()) / 1_000);
 }
 
 async function keys(): Promise<Measured> {

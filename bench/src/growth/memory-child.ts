@@ -1,6 +1,7 @@
 // One library at one size in a process of its own, without a server: `memory-child.js <work> <library> <size>`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { variants, type Start } from '../alone/variants.ts';
+import { cpuSince, heapUsed } from '../usage.ts';
 
 const [work, library, size] = process.argv.slice(2) as ['waiters' | 'held', string, string];
 const count = Number(size);
@@ -13,18 +14,11 @@ const hold = turn.hold as NonNullable<typeof turn.hold>;
 /** Whoever drops the handle of a lock has it renewed no more. */
 const kept: unknown[] = [];
 
-/** In MB. */
-function heap(): number {
-  globalThis.gc?.();
-  return process.memoryUsage().heapUsed / 1e6;
-}
-
 /** CPU of some work, in µs. */
 async function cpuOf(run: () => Promise<unknown>): Promise<number> {
   const before = process.cpuUsage();
   await run();
-  const { user, system } = process.cpuUsage(before);
-  return user + system;
+  return cpuSince(before);
 }
 
 async function samples(): Promise<void> {
@@ -45,7 +39,7 @@ const works = {
     kept.push(await hold('held'));
     for (let task = 0; task < count; task++) void turn('held');
     await sleep(0);
-    return { waiting, waitingHeap: heap() };
+    return { waiting, waitingHeap: heapUsed() };
   },
 
   /** One lock more, again and again, beside so many that are held. */
@@ -53,7 +47,7 @@ const works = {
     for (let index = 0; index < count; index++) kept.push(await hold(`key:${index}`));
     await samples();
     const held = (await cpuOf(samples)) / SAMPLES;
-    return { held, heldHeap: heap() };
+    return { held, heldHeap: heapUsed() };
   },
 };
 

@@ -1,6 +1,7 @@
 // One variant of one piece of work, in a fresh process: `child.js <variant> <work> <url> [--count]`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countRequests } from '../redis/requests.ts';
+import { cpuSince } from '../usage.ts';
 import { variants, type Take } from './variants.ts';
 
 const [name = '', work = '', url = ''] = process.argv.slice(2);
@@ -66,12 +67,12 @@ async function hold(count: number): Promise<Held> {
   const heap = (process.memoryUsage().heapUsed - heapBefore) / count;
   const before = { requests: requests(), cpu: process.cpuUsage() };
   await sleep(10_000);
-  const { user, system } = process.cpuUsage(before.cpu);
+  const cpu = cpuSince(before.cpu);
   return {
     total,
     heap,
     requests: (requests() - before.requests) / count,
-    cpu: (user + system) / count,
+    cpu: cpu / count,
   };
 }
 

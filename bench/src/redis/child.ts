@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quick } from '../harness.ts';
 import { onClients } from './clients.ts';
-import { holders } from './holders.ts';
+import { holders, holdMany } from './holders.ts';
 import { pin } from './pin.ts';
 import { variants, type Take } from './peers.ts';
 import { countRequests } from './requests.ts';
+import { cpuSince } from '../usage.ts';
 
 const [name, work, url, start] = process.argv.slice(2) as [string, string, string, string?];
 /** ms on the clock of the machine, the same for all processes. */
@@ -112,34 +113,24 @@ async function wait(): Promise<Record<'requests' | 'cpu', number>> {
   await sleep(1_000);
   const before = { requests: requests(), cpu: process.cpuUsage() };
   await sleep(5_000);
-  const { user, system } = process.cpuUsage(before.cpu);
-  return { requests: requests() - before.requests, cpu: user + system };
+  return { requests: requests() - before.requests, cpu: cpuSince(before.cpu) };
 }
-
-/** Whoever drops the handle of a lock has it renewed no more. */
-const kept: unknown[] = [];
 
 /** 10,000 locks that are held and renewed: what a second of that costs, CPU in µs. */
 async function hold(): Promise<Record<'requests' | 'cpu' | 'timers', number>> {
   const requests = countRequests();
   const holder = (holders[name] as (typeof holders)['holdfast'])(url);
-  while (kept.length < 10_000) {
-    const from = kept.length;
-    const more = Array.from({ length: 500 }, (_, index) =>
-      holder.hold(`key:${process.pid}:${from + index}`),
-    );
-    kept.push(...(await Promise.all(more)));
-  }
+  await holdMany(holder.hold, 10_000);
   await sleep(1_000);
   const before = { requests: requests(), cpu: process.cpuUsage() };
   // Whole rounds of renewals of each: every third of the ttl, two thirds or four fifths.
   const seconds = quick ? 8 : 40;
   await sleep(seconds * 1_000);
-  const { user, system } = process.cpuUsage(before.cpu);
+  const cpu = cpuSince(before.cpu);
   const sent = requests() - before.requests;
   // This sleep has none any more.
   const timers = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
-  return { requests: sent / seconds, cpu: (user + system) / seconds, timers };
+  return { requests: sent / seconds, cpu: cpu / seconds, timers };
 }
 
 const works: Record<string, () => Promise<unknown>> = {

@@ -41,3 +41,15 @@ export const holders: Record<string, (url: string) => Holder> = {
     return { hold: (key) => new Mutex(client, key, { lockTimeout: TTL }).acquire() };
   },
 };
+
+/** Whoever drops the handle of a lock has it renewed no more. */
+const kept: unknown[] = [];
+
+/** Holds so many keys of this process, some hundred at a time, until it ends. */
+export async function holdMany(hold: Holder['hold'], count: number): Promise<void> {
+  for (let from = 0; from < count; from += 500) {
+    const length = Math.min(500, count - from);
+    const more = Array.from({ length }, (_, index) => hold(`key:${process.pid}:${from + index}`));
+    kept.push(...(await Promise.all(more)));
+  }
+}
