@@ -20,6 +20,12 @@ export function againOf(seed: Seed, { misbehaving, sizes = {}, topology }: Setti
   return `pnpm simulate${where} --seeds 1 --seed ${nameOf(seed)}${more}`;
 }
 
+/** Of a schedule that broke a promise: it says how to run it again. */
+export function failureOf(seed: Seed, setting: Setting, cause: unknown): Error {
+  const again = againOf(seed, setting);
+  return new Error(`seed ${nameOf(seed)}: ${String(cause)}\nAgain: ${again}`, { cause });
+}
+
 /** As many seeds as are asked for, from the first on; the parts of a schedule are one. */
 export function seedsFrom(first: Seed, seeds: number): Seed[] {
   if (typeof first !== 'number') return [first];
@@ -42,8 +48,7 @@ export async function simulateMany(
     try {
       tally.add(await simulate(seed, options));
     } catch (cause) {
-      const again = againOf(seed, { misbehaving, sizes });
-      throw new Error(`seed ${nameOf(seed)}: ${String(cause)}\nAgain: ${again}`, { cause });
+      throw failureOf(seed, { misbehaving, sizes }, cause);
     }
   }
   return tally;

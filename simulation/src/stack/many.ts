@@ -1,5 +1,5 @@
-import { againOf, seedsFrom } from '../many.ts';
-import { nameOf, type Seed } from '../seed.ts';
+import { failureOf, seedsFrom } from '../many.ts';
+import type { Seed } from '../seed.ts';
 import { simulateStack, type StackOptions } from './simulate.ts';
 import { StackTally } from './tally.ts';
 import type { TopologyName } from './topology.ts';
@@ -35,8 +35,7 @@ export async function simulateStacks(
     try {
       tally.add(await simulateStack(seed, topology, options));
     } catch (cause) {
-      const again = againOf(seed, { topology, misbehaving: options.misbehaving });
-      throw new Error(`seed ${nameOf(seed)}: ${String(cause)}\nAgain: ${again}`, { cause });
+      throw failureOf(seed, { topology, misbehaving: options.misbehaving }, cause);
     }
   }
   return tally;
