@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto';
 import { keyNames } from './key-names.ts';
 import { Locks } from './locks.ts';
-import { checkNames, namedLockers, type BoardContext, type BoardOptions } from './options.ts';
+import {
+  checkBoardOptions,
+  namedLockers,
+  type BoardContext,
+  type BoardOptions,
+} from './options.ts';
 import { pictureOf } from './picture.ts';
 import { json, problem, reply, withSlash } from './replies.ts';
 import { Releases } from './releases.ts';
@@ -58,7 +63,7 @@ const ROUTES = [
  * ```
  */
 export function board(options: BoardOptions): Board {
-  checkNames(options);
+  checkBoardOptions(options);
   const lockers = namedLockers(options.lockers);
   const names = keyNames(options.redact, options.secret);
   const timeline = new Timeline(lockers, names.shown);

@@ -79,11 +79,11 @@ export interface BoardOptions {
 }
 
 /**
- * A slip in `redact` would show every key.
+ * Refuses options that do not exist: a slip in `redact` would show every key.
  *
  * @throws LockArgumentError
  */
-export function checkNames(options: BoardOptions): void {
+export function checkBoardOptions(options: BoardOptions): void {
   checkOptions<BoardOptions>(options, {
     lockers: true,
     authorize: true,

@@ -101,7 +101,7 @@ const OPTIONS: Record<keyof GuardOptions, true> = {
 
 /** @throws LockArgumentError */
 export function resolveOptions(options: GuardOptions): Settings {
-  checkOptions<GuardOptions>(options, OPTIONS, 'guard: options');
+  checkOptions<GuardOptions>(options, OPTIONS);
   const { locker, key, ttl = 30_000, wait = 0, maxHold, onLocked = 'defer' } = options;
   const { delay = DELAY, order, maxDeferral = Infinity, owner, limit = 1 } = options;
   const { maxKeys = 100, onStoreError = 'defer' } = options;

@@ -6,8 +6,8 @@ const STALL = 100;
 
 /**
  * The exptime, in seconds, of an item that must live for `ms` at least. The server's clock ticks once
- * a second, so that an item with an exptime of n lives n − 1 to n seconds. Now and then it leaves out a second, see
- * `docs/guarantees.md`, and the item lives a second less.
+ * a second, so that an item with an exptime of n lives n − 1 to n seconds. Now and then it leaves out a
+ * second (see `docs/guarantees.md`), and the item lives a second less.
  */
 export function exptimeFor(ms: number): number {
   return Math.max(wholeSeconds(ms), 0) + 1;

@@ -15,7 +15,7 @@ import type { Waiter } from './waiter.ts';
 const SHORTEST_POLL = 20;
 const LONGEST_POLL = 500;
 
-/** A key that is busy for longer, in ms, is held, and not only reserved; those of a limit may be by turns. */
+/** In ms: a key that stays busy for longer is held. One with permits may be reserved for two, in turn. */
 const RESERVED_AT_MOST = 2 * RESERVATION;
 
 /**
@@ -179,12 +179,7 @@ export class Contender implements AttemptListener {
   granted({ waiter }: Attempt, grant: Grant, now: number, room: number): void {
     const { queue } = this;
     this.room = room;
-    this.attempt = undefined;
-    this.state = 'idle';
-    this.turn = 'in line';
-    this.registered = false;
-    this.heard();
-    queue.context.queues.registrations.remove(queue.stored);
+    this.leftLine();
     // Those behind it, if it will not serve them, are not registered yet.
     this.lastWord = undefined;
     queue.serve(waiter, grant, now);
@@ -207,16 +202,9 @@ export class Contender implements AttemptListener {
     else this.waitFor(waiter.unsure ? Math.min(retryAfter, REFRESH_EVERY) : retryAfter);
   }
 
-  /** The store has taken it out of its queue. */
   conflicts({ waiter }: Attempt, currentLimit: number): void {
-    const { queue } = this;
-    this.attempt = undefined;
-    this.state = 'idle';
-    this.turn = 'in line';
-    this.registered = false;
-    this.heard();
-    queue.context.queues.registrations.remove(queue.stored);
-    queue.refuse(waiter, currentLimit);
+    this.leftLine();
+    this.queue.refuse(waiter, currentLimit);
   }
 
   failed({ waiter, sentAt }: Attempt, error: LockStoreError): void {
@@ -234,6 +222,17 @@ export class Contender implements AttemptListener {
 
   private get awaitsSpares(): boolean {
     return this.spares !== undefined && this.spares.left > 0;
+  }
+
+  /** The store has answered, and has it in the key's queue no more. */
+  private leftLine(): void {
+    const { context, stored } = this.queue;
+    this.attempt = undefined;
+    this.state = 'idle';
+    this.turn = 'in line';
+    this.registered = false;
+    this.heard();
+    context.queues.registrations.remove(stored);
   }
 
   private abandonAttempt(): void {

@@ -4,6 +4,7 @@ import type { Lease } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
 import type { MaybePromise } from '../store.ts';
 import { Backoff } from '../util/backoff.ts';
+import { isPromiseLike } from '../util/promises.ts';
 import type { Pending } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
 import type { Timeout } from '../util/timeouts.ts';
@@ -191,7 +192,7 @@ export class Releases {
     } catch (error) {
       reply = Promise.reject(error);
     }
-    if (typeof reply !== 'object') return reply;
+    if (!isPromiseLike(reply)) return reply;
     const ending = new Ending(this, lease, now);
     this.pending.add(ending);
     return ending.answer(reply);
