@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
-import { newestNode, onNode } from './newest-node/src/pool.ts';
+import { onNode } from './newest-node/src/pool.ts';
+import { newestNode } from './newest-node/src/releases.ts';
 import Order from './vitest.order.ts';
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
