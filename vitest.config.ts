@@ -145,7 +145,7 @@ export default defineConfig({
     sequence: { sequencer: Order },
     // Most of a concurrent test is waiting for a lease to end, and so is most of many files.
     maxConcurrency: 16,
-    maxWorkers: Math.max(6, availableParallelism()),
+    maxWorkers: Math.max(7, availableParallelism()),
     projects: [
       project('core'),
       project('testing'),
