@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import bullmq5 from './packages/bullmq/test/on-bullmq5/package.json' with { type: 'json' };
-import { newestNode, onNode } from './newest-node/src/pool.ts';
+import { onNode } from './newest-node/src/pool.ts';
+import { newestNode } from './newest-node/src/releases.ts';
 import Order from './vitest.order.ts';
 import nest10 from './packages/nestjs/test/on-nest10/package.json' with { type: 'json' };
 
@@ -144,7 +145,7 @@ export default defineConfig({
     sequence: { sequencer: Order },
     // Most of a concurrent test is waiting for a lease to end, and so is most of many files.
     maxConcurrency: 16,
-    maxWorkers: Math.max(6, availableParallelism()),
+    maxWorkers: Math.max(7, availableParallelism()),
     projects: [
       project('core'),
       project('testing'),

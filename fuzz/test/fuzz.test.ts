@@ -9,12 +9,12 @@ import type { Target } from '../src/target.ts';
 /** Another one is `pnpm fuzz --seed`. */
 const SEED = 1;
 
-test('5,000 hostile inputs crash nothing, block nothing and grant nothing', async () => {
-  const reports = await run(5_000, SEED);
+test('2,000 hostile inputs crash nothing, block nothing and grant nothing', async () => {
+  const reports = await run(2_000, SEED);
   expect(reports.map(({ name }) => name)).toEqual(targets.map(({ name }) => name));
   expect(reports.flatMap(({ problems }) => problems)).toEqual([]);
   const sent = reports.reduce((sum, { inputs }) => sum + inputs, 0);
-  expect(sent).toBeGreaterThanOrEqual(5_000);
+  expect(sent).toBeGreaterThanOrEqual(2_000);
 }, 240_000);
 
 const nothing: Target = {

@@ -1,9 +1,5 @@
 import type { PoolOptions, PoolRunnerInitializer } from 'vitest/node';
 import { ForksPoolWorker } from 'vitest/node';
-import { installedNode } from './releases.ts';
-
-/** The newest Node, as this folder has installed it. */
-export const newestNode: string | undefined = installedNode(import.meta.url);
 
 const POOL = 'other-node';
 

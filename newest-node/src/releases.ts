@@ -14,12 +14,14 @@ export function releasePackage(): string | undefined {
   return PACKAGES[`${process.platform}-${process.arch}`];
 }
 
-/** The Node that is installed in the `node_modules` which `from`, a file, sees. */
-export function installedNode(from: string): string | undefined {
+/** The newest Node, as this folder has installed it, if there is one for this machine. */
+export const newestNode: string | undefined = installedNode();
+
+function installedNode(): string | undefined {
   const name = releasePackage();
   if (name === undefined) return undefined;
   try {
-    const folder = dirname(createRequire(from).resolve(`${name}/package.json`));
+    const folder = dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
     const binary = join(folder, 'bin', 'node');
     return existsSync(binary) ? binary : undefined;
   } catch {

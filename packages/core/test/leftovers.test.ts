@@ -16,7 +16,7 @@ async function heapUsed(): Promise<number> {
 }
 
 /** What is used in a round. */
-const KEYS = 8_000;
+const KEYS = 4_000;
 /** Anything that is kept for each key is more: its name and a place in a map alone. */
 const BYTES_PER_KEY = 25;
 

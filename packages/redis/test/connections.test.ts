@@ -4,12 +4,14 @@ import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Bench, connections } from './kit.ts';
 import { lingering } from './lingering.ts';
+import { useProgram } from './program.ts';
 
 let server: TestServer;
 beforeAll(async () => {
   server = await startRedis(redisBinary());
 });
 afterAll(() => server.stop());
+const program = useProgram('hold-and-leave');
 const bench = new Bench(() => `redis://${server.host}:${server.port}`);
 
 test("locks that nobody waits for need no connection but the user's", async () => {
@@ -102,8 +104,7 @@ test.each(['close', 'quit'])(
   'nothing keeps a process alive after %s',
   async (how) => {
     const url = `redis://${server.host}:${server.port}`;
-    const program = new URL('programs/hold-and-leave.ts', import.meta.url);
-    expect(await lingering(program, [url, how])).toBeLessThan(20_000);
+    expect(await lingering(program.file, [url, how])).toBeLessThan(20_000);
   },
   60_000,
 );

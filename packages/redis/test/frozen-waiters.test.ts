@@ -1,9 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import { useProgram } from './program.ts';
 import { test, waiting, type Site } from './site.ts';
+
+const program = useProgram('wait');
 
 interface Waiter {
   readonly child: ChildProcess;
@@ -12,11 +14,10 @@ interface Waiter {
 
 /** A process that waits for a key. */
 async function startWaiter(site: Site): Promise<Waiter> {
-  const file = fileURLToPath(new URL('programs/wait.ts', import.meta.url));
-  const tsx = import.meta.resolve('tsx');
   const url = `redis://${site.proxy.host}:${site.proxy.port}`;
-  const args = ['--conditions=@holdfast/source', '--import', tsx, file, url, 'key'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program.file, url, 'key'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   site.onEnd(() => child.kill('SIGKILL'));
   const output: Interface = createInterface(child.stdout as NodeJS.ReadableStream);
   const lines = output[Symbol.asyncIterator]();

@@ -1,13 +1,14 @@
 import { redisBinary, startRedis, type TestServer } from '@holdfast/test-servers';
 import { expect, test } from 'vitest';
 import { lingering } from './lingering.ts';
+import { useProgram } from './program.ts';
 import { useServers } from './quorum-kit.ts';
 
 const servers = useServers(3);
+const program = useProgram('leave-others');
 
 async function leave(kind: string, ports: readonly number[]): Promise<void> {
-  const program = new URL('programs/leave-others.ts', import.meta.url);
-  expect(await lingering(program, [kind, ...ports.map(String)])).toBeLessThan(20_000);
+  expect(await lingering(program.file, [kind, ...ports.map(String)])).toBeLessThan(20_000);
 }
 
 const portsOf = (all: readonly TestServer[]): number[] => all.map(({ port }) => port);

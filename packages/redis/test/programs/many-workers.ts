@@ -27,16 +27,11 @@ async function work(): Promise<void> {
   cluster.worker?.disconnect();
 }
 
-/** A thread does not inherit the loader. */
-function startThread(): Worker {
-  const [loader, program] = [import.meta.resolve('tsx/esm/api'), import.meta.url];
-  const code = `import('${loader}').then(({ register }) => { register(); return import('${program}'); })`;
-  return new Worker(code, { eval: true, argv: [url, kind] });
-}
-
 async function supervise(): Promise<void> {
   const workers = Array.from({ length: WORKERS }, () =>
-    kind === 'threads' ? startThread() : cluster.fork(),
+    kind === 'threads'
+      ? new Worker(new URL(import.meta.url), { argv: [url, kind] })
+      : cluster.fork(),
   );
   const codes = await Promise.all(workers.map(async (worker) => (await once(worker, 'exit'))[0]));
   const client = new Redis(url);
