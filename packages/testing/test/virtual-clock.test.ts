@@ -1,4 +1,4 @@
-import { createLocker, memoryStore } from '@holdfast/core';
+import { createLocker, LockArgumentError, memoryStore } from '@holdfast/core';
 import { seededRandom, virtualClock } from '@holdfast/testing';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
@@ -15,6 +15,18 @@ describe('a virtual clock', () => {
     expect(clock.wallNow() - wall).toBe(1_500.5);
     expect(clock.bootNow!() - boot).toBe(1_500.5);
     expect(new Date(wall).getUTCFullYear()).toBe(2026);
+  });
+
+  test('refuses what is no time', async () => {
+    const clock = virtualClock();
+    const times = () => [clock.now(), clock.wallNow(), clock.bootNow?.()];
+    const before = times();
+    for (const ms of [NaN, Infinity, -1, '5', null, undefined] as number[]) {
+      await expect(clock.advance(ms), String(ms)).rejects.toThrow(LockArgumentError);
+      expect(() => clock.suspend(ms), String(ms)).toThrow(LockArgumentError);
+      if (ms !== -1) expect(() => clock.stepWall(ms), String(ms)).toThrow(LockArgumentError);
+    }
+    expect(times()).toEqual(before);
   });
 
   test('runs timers when they come due, in the order of their times, then of their making', async () => {
