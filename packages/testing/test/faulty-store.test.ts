@@ -1,4 +1,9 @@
-import { LockArgumentError, memoryStore, type AcquireRequest, type LockStore } from '@holdfast/core';
+import {
+  LockArgumentError,
+  memoryStore,
+  type AcquireRequest,
+  type LockStore,
+} from '@holdfast/core';
 import {
   faultyStore,
   virtualClock,
