@@ -78,6 +78,10 @@ async function reach(url: string, cluster: boolean): Promise<Redis | Cluster> {
         redisOptions: { connectTimeout: CONNECT_TIMEOUT },
       })
     : new Redis(first, options);
+  const { db = 0 } = client instanceof Redis ? client.options : {};
+  if (!Number.isInteger(db)) {
+    throw new UsageError('The database in the address of the server must be a number.');
+  }
   let last: unknown;
   // Without a listener ioredis prints each.
   client.on('error', (error) => (last = error));
@@ -85,6 +89,8 @@ async function reach(url: string, cluster: boolean): Promise<Redis | Cluster> {
     await client.connect();
     // A server that is frozen accepts connections.
     await within(CONNECT_TIMEOUT, client.ping());
+    // ioredis goes on with database 0 where the server refuses another.
+    if (client instanceof Redis && db !== 0) await client.select(db);
     return client;
   } catch (error) {
     client.disconnect();

@@ -77,9 +77,12 @@ describe('doctor', () => {
     expect(code).toBe(0);
   });
 
-  test('warns where messages do not arrive', async () => {
+  test.each([
+    ['do not arrive', ['resetchannels', '+@all']],
+    ['may not be sent', ['&*', '+@all', '-publish', '-spublish']],
+  ])('warns where messages %s', async (_, channels) => {
     const { server, url } = await started();
-    const rights = ['on', '>pw', '~*', 'resetchannels', '+@all'];
+    const rights = ['on', '>pw', '~*', ...channels];
     await redisCommand(server, 'ACL', 'SETUSER', 'quiet', ...rights);
     const { of } = await examine(url.replace('redis://', 'redis://quiet:pw@'));
     expect(of('messages')).toMatchObject({ status: 'warn' });
@@ -122,5 +125,15 @@ describe('doctor', () => {
     const refused = await holdfast(['doctor', '--url', url]);
     expect(refused.code).toBe(69);
     expect(refused.stderr).toContain('NOAUTH');
+  });
+
+  test('uses no other database than the one that it was told to', async () => {
+    const { url } = await started();
+    const refused = await holdfast(['ls', '--url', `${url}/99`]);
+    expect(refused).toMatchObject({ code: 69, stdout: '' });
+    expect(refused.stderr).toContain('DB index is out of range');
+    const unknown = await holdfast(['ls', '--url', `${url}/mine`]);
+    expect(unknown).toMatchObject({ code: 64, stdout: '' });
+    expect(await holdfast(['ls', '--url', `${url}/3`])).toMatchObject({ code: 0 });
   });
 });

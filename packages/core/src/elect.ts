@@ -162,10 +162,14 @@ class Campaign implements Candidate {
   private async win(): Promise<Lock | undefined> {
     const { signal } = this.closing;
     const { label } = this.options;
+    // Ends the wait, and not the renewal of a lock whose callback has yet to settle.
+    const waiting = new AbortController();
+    const stop = (): void => waiting.abort();
+    signal.addEventListener('abort', stop);
     try {
       return await this.locker.lock(this.name, {
         label,
-        signal,
+        signal: waiting.signal,
         wait: Infinity,
         reentry: 'ignore',
       });
@@ -177,6 +181,8 @@ class Campaign implements Candidate {
         if (error instanceof LockArgumentError) this.warn('cannot campaign', error);
       }
       return undefined;
+    } finally {
+      signal.removeEventListener('abort', stop);
     }
   }
 

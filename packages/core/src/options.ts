@@ -176,7 +176,7 @@ function checkHandoff(handoff: HandoffOptions | false): HandoffBounds | undefine
 }
 
 const STORE_VERBS = ['acquire', 'renew', 'release', 'subscribe', 'inspect', 'forceRelease'];
-const SIGNAL_VERBS = ['addEventListener'];
+const SIGNAL_VERBS = ['addEventListener', 'removeEventListener'];
 const CLOCK_VERBS = ['now', 'wallNow', 'setTimeout', 'clearTimeout'];
 
 /**
@@ -190,6 +190,11 @@ export function checkClock(options: { readonly clock?: Clock | undefined }): Clo
   if (clock === undefined) return systemClock;
   checkMethods('clock', clock, CLOCK_VERBS);
   return clock;
+}
+
+function checkSignal(signal: AbortSignal): void {
+  checkMethods('signal', signal, SIGNAL_VERBS);
+  if (typeof signal.aborted !== 'boolean') refuse('signal', 'an AbortSignal');
 }
 
 let hostLabel: string | undefined;
@@ -320,7 +325,7 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
   const { shared = false, limit = 1, weight = 1 } = options;
   checkBoolean('shared', shared);
   checkCount('weight', weight, 1, Number.MAX_SAFE_INTEGER);
-  if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
+  if (signal !== undefined) checkSignal(signal);
   if (owner !== undefined) checkOwner(owner);
   if (onLost !== undefined && typeof onLost !== 'function') refuse('onLost', 'a function');
   if (!REENTRIES.has(reentry)) refuse('reentry', "'reject', 'join' or 'ignore'");
@@ -386,7 +391,7 @@ export function checkElection(options: ElectOptions): void {
   checkNames(options, ELECT_OPTIONS);
   const { label, signal, onElected } = options;
   if (label !== undefined) checkLabel(label);
-  if (signal !== undefined) checkMethods('signal', signal, SIGNAL_VERBS);
+  if (signal !== undefined) checkSignal(signal);
   if (typeof onElected !== 'function') refuse('onElected', 'a function');
 }
 

@@ -64,6 +64,8 @@ const badOptions: [string, unknown][] = [
   ]),
   ['signal null', { signal: null }],
   ['signal that is none', { signal: {} }],
+  ['signal that cannot be left', { signal: { aborted: false, addEventListener: nothing } }],
+  ['signal that is another target of events', { signal: new EventTarget() }],
   ...['label', 'throwIfLost', 'shared', 'limit', 'weight'].flatMap((name) =>
     [null, 5n, Symbol('s')].map((value): [string, unknown] => [
       `${name} ${String(value)}`,

@@ -178,6 +178,27 @@ describe('elect', () => {
     await leader.close();
   });
 
+  test('leads until its work has settled, also when it is closed meanwhile', async () => {
+    const { locker, clock } = bench();
+    let finish = (): void => {};
+    const leader = elect(locker({ ttl: 1_000 }), 'leader', {
+      onElected: () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    });
+    await settled();
+    const closed = leader.close();
+    const follower = candidate(locker());
+    await clock.advance(10_000);
+    expect([leader.isLeader, follower.isLeader]).toEqual([true, false]);
+    finish();
+    await closed;
+    await clock.advance(100);
+    expect([leader.isLeader, follower.isLeader]).toEqual([false, true]);
+    await follower.close();
+  });
+
   test('ends with its signal, and with its locker', async () => {
     const { locker, clock, free } = bench();
     const gone = new AbortController();

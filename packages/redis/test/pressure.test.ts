@@ -32,11 +32,15 @@ describe.concurrent('a server at maxmemory that evicts nothing', () => {
     expect(forced.signal.reason).toMatchObject({ reason: 'forced' });
   });
 
-  test('refuses new locks, as an error', async ({ site }) => {
+  test.for([
+    ['locks', {}],
+    ['readers', { shared: true }],
+    ['permits', { limit: 2 }],
+  ] as const)('refuses new %s, as an error', async ([, options], { site }) => {
     const locker = site.locker();
-    await locker.withLock('warm-up', () => {});
+    await locker.withLock('warm-up', options, () => {});
     await fill(site);
-    const { error } = await fails(locker.tryLock('key'));
+    const { error } = await fails(locker.tryLock('key', options));
     expect(error).toBeInstanceOf(LockStoreError);
     expect(String((error as LockStoreError).cause)).toContain('OOM');
     expect(await site.admin.exists('{holdfast:key}')).toBe(0);

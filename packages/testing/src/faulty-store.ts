@@ -1,6 +1,7 @@
 import {
   checkOptions,
   isPromiseLike,
+  LockArgumentError,
   storedKey,
   type AcquireReply,
   type AcquireRequest,
@@ -125,6 +126,9 @@ interface PlannedFault {
  * ```
  */
 export function faultyStore(store: LockStore, options: FaultyStoreOptions = {}): FaultyStore {
+  if (typeof (store as LockStore | null | undefined)?.acquire !== 'function') {
+    throw new LockArgumentError('`faultyStore()` takes a store, such as `memoryStore()`.');
+  }
   checkOptions<FaultyStoreOptions>(options, { clock: true, decide: true });
   return new Faulty(store, options);
 }

@@ -1,8 +1,12 @@
-import { checkOptions, type Clock, type ClockTimer } from '@holdfast/core';
+import { checkOptions, LockArgumentError, type Clock, type ClockTimer } from '@holdfast/core';
 
 /** A clock that a test moves by hand, see {@link virtualClock}. */
 export interface VirtualClock extends Clock {
-  /** Lets `ms` pass: runs the timers that come due, in order, and all that follows from each. */
+  /**
+   * Lets `ms` pass: runs the timers that come due, in order, and all that follows from each.
+   *
+   * @throws LockArgumentError
+   */
   advance(ms: number): Promise<void>;
   /** Sets the wall clock `ms` forward (or back, if negative), as an operator would. */
   stepWall(ms: number): void;
@@ -91,15 +95,18 @@ class ManualClock implements VirtualClock {
   }
 
   stepWall(ms: number): void {
+    checkMs('stepWall', ms, -Infinity);
     this.wallAhead += ms;
   }
 
   suspend(ms: number): void {
+    checkMs('suspend', ms, 0);
     this.wallAhead += ms;
     this.bootAhead += ms;
   }
 
   async advance(ms: number): Promise<void> {
+    checkMs('advance', ms, 0);
     const until = this.time + ms;
     await settled();
     for (let next = this.first(until); next !== undefined; next = this.first(until)) {
@@ -122,6 +129,13 @@ class ManualClock implements VirtualClock {
     }
     return first;
   }
+}
+
+/** @throws LockArgumentError: a clock that shows NaN would let tests pass that should not */
+function checkMs(method: string, ms: unknown, least: number): void {
+  if (Number.isFinite(ms) && (ms as number) >= least) return;
+  const range = least === 0 ? ', 0 or more' : '';
+  throw new LockArgumentError(`\`${method}()\` takes a finite number of ms${range}.`);
 }
 
 /** Until all promises that can settle without time passing have settled. */

@@ -1,4 +1,4 @@
-import { memoryStore, type LockStore } from '@holdfast/core';
+import { LockArgumentError, memoryStore, type LockStore } from '@holdfast/core';
 import { storeConformance, virtualClock } from '@holdfast/testing';
 import { describe, expect, test } from 'vitest';
 import { variant } from './kit.ts';
@@ -19,6 +19,11 @@ async function failures(breakIt: Break): Promise<string[]> {
 }
 
 describe('a store fails the suite that', () => {
+  test('needs a function that makes a store', () => {
+    const createStore = memoryStore() as unknown as () => LockStore;
+    expect(() => storeConformance({ createStore })).toThrow(LockArgumentError);
+  });
+
   test.each(Object.entries(mutants))('%s', async (_, [notices, breakIt]) => {
     expect(await failures(breakIt)).toContain(notices);
   });

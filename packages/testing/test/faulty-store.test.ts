@@ -1,4 +1,9 @@
-import { memoryStore, type AcquireRequest } from '@holdfast/core';
+import {
+  LockArgumentError,
+  memoryStore,
+  type AcquireRequest,
+  type LockStore,
+} from '@holdfast/core';
 import {
   faultyStore,
   virtualClock,
@@ -202,5 +207,9 @@ describe('which requests go wrong', () => {
     expect(await outcome(store.renew([]), clock, 0)).toMatchObject({ message: 'decided' });
     expect(await outcome(store.inspect({ key: 'k', client: '' }), clock, 0)).toBeNull();
     expect(asked).toEqual(['renew', 'inspect']);
+  });
+
+  test.each([undefined, null, {}, 'memory'])('refuses what is no store (%j)', (store) => {
+    expect(() => faultyStore(store as LockStore)).toThrow(LockArgumentError);
   });
 });

@@ -1,4 +1,4 @@
-import { createLocker, memoryStore } from '@holdfast/core';
+import { createLocker, LockArgumentError, memoryStore } from '@holdfast/core';
 import { seededRandom, virtualClock } from '@holdfast/testing';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 
@@ -15,6 +15,26 @@ describe('a virtual clock', () => {
     expect(clock.wallNow() - wall).toBe(1_500.5);
     expect(clock.bootNow!() - boot).toBe(1_500.5);
     expect(new Date(wall).getUTCFullYear()).toBe(2026);
+  });
+
+  test.each([NaN, Infinity, -1, '5', null, undefined] as number[])(
+    'refuses what is no time (%s)',
+    async (ms) => {
+      const clock = virtualClock();
+      const times = () => [clock.now(), clock.wallNow(), clock.bootNow?.()];
+      const before = times();
+      await expect(clock.advance(ms)).rejects.toThrow(LockArgumentError);
+      expect(() => clock.suspend(ms)).toThrow(LockArgumentError);
+      expect(times()).toEqual(before);
+    },
+  );
+
+  test('sets the wall clock back, but to no time that is none', () => {
+    const clock = virtualClock();
+    const wall = clock.wallNow();
+    clock.stepWall(-1);
+    expect(() => clock.stepWall(NaN)).toThrow(LockArgumentError);
+    expect(clock.wallNow()).toBe(wall - 1);
   });
 
   test('runs timers when they come due, in the order of their times, then of their making', async () => {

@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { messageOf } from '../exit-codes.ts';
 import { fail, ok, skipped, warn, type Finding } from './check.ts';
 
-/** Messages arrive in a few ms; without them a waiter asks again after half a second. */
+/** Without messages a waiter looks every so many ms whether it is its turn. */
+const LOOKS_EVERY = 500;
+/** ms from a release to the next look; a message takes a few. */
 const BY_TIMER = 400;
 
 const RIGHTS =
@@ -53,8 +55,8 @@ async function checkMessages(
   // With an owner of its own a lock is not handed over within the process.
   const next = locker.lock(key, { owner: randomUUID(), wait: 5_000 });
   await Promise.race([waits, next.catch(() => {})]);
-  // Until its registration and its subscription are there.
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // Until its registration and its subscription are there, and its first look is over.
+  await new Promise((resolve) => setTimeout(resolve, 1.1 * LOOKS_EVERY));
   const releasedAt = performance.now();
   await release();
   try {
@@ -67,7 +69,7 @@ async function checkMessages(
     return warn(
       'messages',
       `A waiter was woken after ${Math.round(ms)} ms: by a timer, not by a message.`,
-      'Let the user subscribe to the channels holdfast:inbox:*, and see what is between here and the server.',
+      'Let the user publish and subscribe to the channels holdfast:inbox:*, and see what is between here and the server.',
     );
   } catch (error) {
     return fail('messages', `A waiter got no lock: ${messageOf(error)}`, RIGHTS);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   checkOptions,
+  LockArgumentError,
   type LockStore,
   type MaybePromise,
   type StoreCapabilities,
@@ -65,6 +66,9 @@ export function storeConformance(options: StoreConformanceOptions): ConformanceC
     clock: true,
   });
   const { capabilities = {}, clock } = options;
+  if (typeof options.createStore !== 'function') {
+    throw new LockArgumentError('`createStore` must be a function that makes a store.');
+  }
   const create = (body: CaseBody) => async (): Promise<void> => {
     const store = await options.createStore();
     const bench = new Bench(store, clock);

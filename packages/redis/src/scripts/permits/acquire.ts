@@ -34,6 +34,8 @@ end
 
 -- The first permit of a lock that nobody holds.
 local function grantFirst()
+  -- Changes nothing. At maxmemory it is refused, which what comes after a first write is not.
+  call('SETRANGE', lock, 0, '')
   call('UNLINK', holders, leases)
   return grant({ kind = 'several', last = held.last, limit = limit, used = 0 })
 end
