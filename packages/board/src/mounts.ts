@@ -160,7 +160,8 @@ export function toKoa(
 /** @param body what a parser has made of it; else it is read from the request */
 function webRequest(asked: NodeRequestLike, path: string, body: unknown): Request {
   const request = asked as unknown as IncomingMessage;
-  const { method = 'GET', headers, socket } = request;
+  const { headers, socket } = request;
+  const method = methodOf(request);
   const scheme = (socket as Socket & { encrypted?: boolean }).encrypted === true ? 'https' : 'http';
   const url = new URL(`${scheme}://${hostOf(headers)}`);
   const query = path.indexOf('?');
@@ -181,10 +182,16 @@ function webRequest(asked: NodeRequestLike, path: string, body: unknown): Reques
   return new Request(url, { ...init, body: stream, duplex: 'half' });
 }
 
-/** A client may send anything for it. */
+/** A `Request` refuses TRACE. To the board it is one of the methods that it does not know. */
+function methodOf({ method = 'GET' }: IncomingMessage): string {
+  return method === 'TRACE' ? 'OPTIONS' : method;
+}
+
+/** A client may send anything for it, and a `Request` takes no name and password. */
 function hostOf(headers: IncomingMessage['headers']): string {
   const host = headers.host ?? headers[':authority'];
-  return typeof host === 'string' && URL.canParse(`http://${host}`) ? host : 'localhost';
+  const isHost = typeof host === 'string' && !host.includes('@') && URL.canParse(`http://${host}`);
+  return isHost ? host : 'localhost';
 }
 
 async function answer(

@@ -105,7 +105,7 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
     expect(await (await fetch(`${url}/health`)).text()).toBe('fine');
   });
 
-  test.each(['Host: [', 'Host: a b', 'X-No: host'])(
+  test.each(['Host: [', 'Host: a b', 'Host: name:word@a', 'X-No: host'])(
     'a client that does not say where it is is answered: %s',
     async (header) => {
       const url = await mount(makeBoard({ lockers: makeLocker() }));
@@ -113,6 +113,13 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
       expect(line).toMatch(/^HTTP\/1\.1 (200|400) /);
     },
   );
+
+  test('a method that a Web request cannot have is refused', async () => {
+    const url = await mount(makeBoard({ lockers: makeLocker() }));
+    const line = await statusLine(url, 'TRACE /ops/locks/ HTTP/1.1', 'Host: a');
+    // Hono answers by itself.
+    expect(line).toMatch(/^HTTP\/1\.1 (400|404|405) /);
+  });
 
   test('without the slash at the end one is sent there', async () => {
     const url = await mount(makeBoard({ lockers: makeLocker() }));

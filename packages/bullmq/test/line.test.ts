@@ -51,6 +51,44 @@ describe('behind a job that fails', () => {
     expect(await failing('hold', 9, { attempts: 5, error })).toEqual([1, 2, 3]);
   });
 
+  test("none that asked while it ran goes before it with `onFailure: 'hold'`", async () => {
+    const queue = site.queue();
+    const key = queue.name;
+    const ran: number[] = [];
+    const [failed, asking] = [site.gate(), site.gate()];
+    const order = { queue, redis: site.client(), onFailure: 'hold' as const };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n !== 1 || job.attemptsMade > 0) return;
+      await failed.opened;
+      throw new Error('failed');
+    };
+    const one = guard(site.options(queue, { order }), processor);
+    const first = await add(queue, { key, n: 1 }, { attempts: 2, backoff: 500 });
+    site.worker(queue, one, { concurrency: 1 });
+    await until(async () => (await one.line(key)).running.length === 1);
+    // The other worker's requests for locks are slow.
+    const locker = site.locker();
+    const lock = locker.lock.bind(locker);
+    let asked = false;
+    Object.assign(locker, {
+      lock: async (...given: Parameters<typeof lock>) => {
+        asked = true;
+        await asking.opened;
+        return lock(...given);
+      },
+    });
+    const other = guard(site.options(queue, { order, locker }), processor);
+    await add(queue, { key, n: 2 });
+    site.worker(queue, other, { concurrency: 1 });
+    await until(async () => asked || (await queue.getDelayedCount()) === 1);
+    failed.open();
+    await until(async () => (await jobNow(queue, first)).attemptsMade === 1);
+    asking.open();
+    await completed(queue, 2);
+    expect(ran).toEqual([1, 1, 2]);
+  });
+
   test("the others go on with `onFailure: 'hold'` when it is removed", async () => {
     const queue = site.queue();
     const ran: number[] = [];

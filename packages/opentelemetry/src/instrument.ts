@@ -45,7 +45,7 @@ const used = ((globalThis as Record<symbol, unknown>)[
 export function instrumentLockers(options: InstrumentLockersOptions = {}): () => void {
   check(options);
   const ends: (() => void)[] = [];
-  const classOf = (key: string): string | undefined => options.keyAttribute?.(key);
+  const classOf = (key: string): string | undefined => classBy(options, key);
   const start = (what: string, provider: unknown, listeners: () => Listeners): void => {
     const use = provider ?? `global ${what}`;
     if (used.has(use)) {
@@ -75,6 +75,17 @@ export function instrumentLockers(options: InstrumentLockersOptions = {}): () =>
     });
   }
   return () => ends.splice(0).forEach((end) => end());
+}
+
+/** A lock whose key has no class, because the user's function fails, counts all the same. */
+function classBy({ keyAttribute }: InstrumentLockersOptions, key: string): string | undefined {
+  try {
+    const name: unknown = keyAttribute?.(key);
+    return typeof name === 'string' ? name : undefined;
+  } catch (error) {
+    diag.error(`${NAME}: \`keyAttribute\` failed.`, error);
+    return undefined;
+  }
 }
 
 /** @throws TypeError */

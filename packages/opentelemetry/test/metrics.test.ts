@@ -210,8 +210,8 @@ describe('attributes', () => {
     expect(await measured.value('acquired', { key: undefined })).toBe(1);
   });
 
-  test('a keyAttribute that throws reaches neither the lock nor the process', async () => {
-    const { locker } = bench({
+  test('a keyAttribute that throws reaches neither the lock nor the process, and all is counted', async () => {
+    const { locker, measured } = bench({
       keyAttribute: () => {
         throw new Error('oops');
       },
@@ -223,6 +223,9 @@ describe('attributes', () => {
     expect(await (await locker().lock('k')).release()).toBe(true);
     await new Promise((resolve) => setImmediate(resolve));
     expect(thrown).toEqual([]);
+    await locker().lock('held');
+    expect(await measured.value('acquired', { key: undefined })).toBe(2);
+    expect(await measured.value('held', { key: undefined })).toBe(1);
   });
 });
 

@@ -17,6 +17,8 @@ export interface Registration {
   /** The longest that the first job of a line is away without anyone looking after it, in ms. */
   readonly safety: number;
   readonly keys: readonly string[];
+  /** Whether its lines wait for a job that fails and is tried again. */
+  readonly holds: boolean;
 }
 
 const here = randomBytes(12).toString('base64url');
@@ -67,6 +69,7 @@ export function registrationOf(
     ttl: Math.min(Math.ceil(settings.ttl + settings.wait), A_DAY),
     safety: safetyOf(settings, job),
     keys: names.map(lineName),
+    holds: settings.order?.onFailure === 'hold',
   };
 }
 

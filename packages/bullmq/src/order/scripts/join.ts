@@ -33,7 +33,7 @@ export interface JoinOptions {
  * has started and that has not asked itself. Without keys: nobody need wait for this start of the job.
  *
  * Request: id, run, the first 24 characters of its member, the job names that matter, whether it is
- * impatient, its ttl, its safety delay, and its keys.
+ * impatient, its ttl, its safety delay, its keys, and whether its lines wait for jobs that fail.
  *
  * Answers `unknown`; `superseded`; `pending` or `claimed`, and jobs; or `go` or `behind`, how many are
  * before it, for how many ms it has been in the line, and 1 if it was running when its worker died.
@@ -115,16 +115,19 @@ function handlers.join(request)
   if not alone and (not first or isAnyTaken(entry)) then entry.saw = 1 end
   if first then entry.tries = (entry.tries or 0) + 1 end
   save(id, entry)
-  return { first and 'go' or 'behind', ahead, now - entry.since, again }
+  -- Where its lines wait for a job that fails, it may not ask for its locks while that one runs: it could get
+  -- them in the moment in which the job has given them back, and is not known to have failed yet.
+  local may = first and not (request[9] and not alone and isAnyRunning(entry))
+  return { may and 'go' or 'behind', ahead, now - entry.since, again }
 end
 `;
 
 export async function join(
   client: OrderClient,
-  { id, run, sort, ttl, safety, keys }: Registration,
+  { id, run, sort, ttl, safety, keys, holds }: Registration,
   { names, impatient }: JoinOptions,
 ): Promise<Turn> {
-  const words = ['join', id, run, sort, names, impatient, ttl, safety, keys];
+  const words = ['join', id, run, sort, names, impatient, ttl, safety, keys, holds];
   const [kind, ...rest] = (await client.ask(words, keys.length)) as [Turn['kind'], ...unknown[]];
   switch (kind) {
     case 'unknown':

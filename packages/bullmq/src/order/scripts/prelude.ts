@@ -243,6 +243,20 @@ local function isAnyTaken(entry)
   return false
 end
 
+-- Whether a job runs that has one of its keys, and has its locks also if its worker has died since. Of one
+-- that runs for longer only its locks tell.
+local function isAnyRunning(entry)
+  for _, key in ipairs(entry.lines) do
+    for _, runner in ipairs(call('ZRANGEBYLEX', lineOf(key), '-', '(0')) do
+      local job = string.sub(runner, 2)
+      local other = entryOf(job)
+      local isRecent = other and other.began and now - other.began < other.ttl
+      if isRecent and call('EXISTS', base .. job .. ':lock') == 1 then return true end
+    end
+  end
+  return false
+end
+
 -- Whether it is the first in all of its lines, and nobody runs that has its keys, as most often: then
 -- nothing else need be looked at.
 local function isAlone(entry)
