@@ -203,4 +203,37 @@ describe('after a hand-off', () => {
     expect(newer.value?.remaining).toBe(220);
     expect(await older.release()).toBe(false);
   });
+
+  test.each([
+    ['comes late', 400],
+    ['is answered late', 30],
+  ])('what was asked for the new holder before counts no more: it %s', async (_, ms) => {
+    const { locker, clock, faults, free } = bench();
+    const one = locker({ maxWaiting: 1 });
+    // It does not wait, and so is not in line before the others.
+    faults.delay(20, { verb: 'acquire' });
+    const first = watch(one.tryLock('k'), clock);
+    faults.delay(ms, { verb: 'acquire' });
+    const second = watch(one.lock('k'), clock);
+    // Nothing is passed on to this one, so the store is asked for it.
+    const third = watch(one.lock('k', { ttl: 5_000 }), clock);
+    await clock.advance(20);
+    await first.value?.release();
+    await settled();
+    expect(second.value?.state).toBe('held');
+    expect(await second.value?.release()).toBe(true);
+    await clock.advance(1_000);
+    expect(third.value?.state).toBe('held');
+    expect(await third.value?.release()).toBe(true);
+    await clock.advance(1_000);
+    expect(await free('k')).toBe(true);
+    // Nobody is counted who waits no more.
+    const next = await locker().lock('k');
+    const waiting = watch(one.lock('k'), clock);
+    await clock.advance(100);
+    expect(waiting.state).toBe('pending');
+    await next.release();
+    await clock.advance(1_000);
+    expect(waiting.value?.state).toBe('held');
+  });
 });

@@ -157,12 +157,22 @@ export class Contender implements AttemptListener {
    */
   left(waiter: Waiter, room?: number): void {
     if (room !== undefined) this.room = room;
-    if (this.attempt?.waiter === waiter) {
-      this.abandonAttempt();
+    if (this.drop(waiter)) {
       if (!this.awaitsSpares) this.ask();
     } else if (waiter.unsure) {
       waiter.takeBack();
     }
+  }
+
+  /**
+   * What was asked for a waiter is not wanted any more.
+   *
+   * @returns whether a request was under way
+   */
+  drop(waiter: Waiter): boolean {
+    if (this.attempt?.waiter !== waiter) return false;
+    this.abandonAttempt();
+    return true;
   }
 
   /** Contends no more: nobody waits, or a holder of this process will pass its grant on. */

@@ -200,7 +200,9 @@ export class KeyQueue {
     const { from = grantedAt, spare, owner } = lease.tenure;
     const token = lease.token === 0 ? 0 : lease.token + 1;
     const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1, owner }, renewal };
-    // An earlier attempt of its own may have been granted without an answer.
+    // A request of its own is under way, where one who was not in line had the lock before it.
+    this.contender?.drop(waiter);
+    // An earlier one may have been granted without an answer.
     if (waiter.unsure) waiter.takeBack();
     const { events } = this.context;
     if (events.heard('handoff')) {
