@@ -1,11 +1,10 @@
 // One variant of one piece of work, in a fresh process: `child.js <variant> <work> <url> [--count]`.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { countRequests } from '../redis/requests.ts';
-import { cpuSince } from '../usage.ts';
+import { cpuSince, heapUsed } from '../usage.ts';
 import { variants, type Take } from './variants.ts';
 
 const [name = '', work = '', url = ''] = process.argv.slice(2);
-const collect = (globalThis as { gc?: () => void }).gc ?? (() => {});
 
 function take(limit: number): Take {
   const make = variants[name];
@@ -55,16 +54,14 @@ async function hold(count: number): Promise<Held> {
   const requests = countRequests();
   const acquire = take(count + 1);
   (await acquire())();
-  collect();
-  const heapBefore = process.memoryUsage().heapUsed;
+  const heapBefore = heapUsed();
   const startedAt = performance.now();
   const held: unknown[] = [];
   while (held.length < count) {
     held.push(...(await Promise.all(Array.from({ length: 500 }, acquire))));
   }
   const total = performance.now() - startedAt;
-  collect();
-  const heap = (process.memoryUsage().heapUsed - heapBefore) / count;
+  const heap = ((heapUsed() - heapBefore) * 1e6) / count;
   const before = { requests: requests(), cpu: process.cpuUsage() };
   await sleep(10_000);
   const cpu = cpuSince(before.cpu);

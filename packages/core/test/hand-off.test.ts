@@ -207,7 +207,7 @@ describe('after a hand-off', () => {
   test.each([
     ['comes late', 400],
     ['is answered late', 30],
-  ])('what was asked for the new holder before counts no more: it %s', async (_, ms) => {
+  ])('a request for the new holder that is still under way is ignored: it %s', async (_, ms) => {
     const { locker, clock, faults, free } = bench();
     const one = locker({ maxWaiting: 1 });
     // It does not wait, and so is not in line before the others.

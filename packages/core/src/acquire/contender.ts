@@ -165,9 +165,9 @@ export class Contender implements AttemptListener {
   }
 
   /**
-   * What was asked for a waiter is not wanted any more.
+   * Abandons the request for a waiter, if one is under way.
    *
-   * @returns whether a request was under way
+   * @returns whether one was
    */
   drop(waiter: Waiter): boolean {
     if (this.attempt?.waiter !== waiter) return false;

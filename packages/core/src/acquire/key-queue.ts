@@ -200,7 +200,7 @@ export class KeyQueue {
     const { from = grantedAt, spare, owner } = lease.tenure;
     const token = lease.token === 0 ? 0 : lease.token + 1;
     const grant = { id, sentAt: anchor, token, tenure: { from, spare: spare - 1, owner }, renewal };
-    // A request of its own is under way, where one who was not in line had the lock before it.
+    // Its own request may be under way: another call, which does not wait and so is not in line, held the lock.
     this.contender?.drop(waiter);
     // An earlier one may have been granted without an answer.
     if (waiter.unsure) waiter.takeBack();

@@ -115,8 +115,8 @@ function handlers.join(request)
   if not alone and (not first or isAnyTaken(entry)) then entry.saw = 1 end
   if first then entry.tries = (entry.tries or 0) + 1 end
   save(id, entry)
-  -- Where its lines wait for a job that fails, it may not ask for its locks while that one runs: it could get
-  -- them in the moment in which the job has given them back, and is not known to have failed yet.
+  -- With onFailure 'hold' it may not ask for its locks while another job of its keys runs: it could get them
+  -- when that job has released them, and has not been marked as failed yet.
   local may = first and not (request[9] and not alone and isAnyRunning(entry))
   return { may and 'go' or 'behind', ahead, now - entry.since, again }
 end

@@ -243,8 +243,8 @@ local function isAnyTaken(entry)
   return false
 end
 
--- Whether a job runs that has one of its keys, and has its locks also if its worker has died since. Of one
--- that runs for longer only its locks tell.
+-- Whether a job that runs may still hold the lock of one of its keys. A job counts for the ttl of that lock
+-- only: one that has begun earlier may be of a worker that has died.
 local function isAnyRunning(entry)
   for _, key in ipairs(entry.lines) do
     for _, runner in ipairs(call('ZRANGEBYLEX', lineOf(key), '-', '(0')) do
