@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { memorySteps, redisSteps } from './steps.ts';
 
 /** Takes a lock and releases it. */
 export interface Turn {
@@ -184,6 +185,7 @@ export const variants = {
     'holdfast (CJS)': onRedis('CJS'),
     'holdfast (CJS), options': onRedis('CJS', true),
     'raw ioredis': rawRedis,
+    ...redisSteps,
     verrou,
     'redis-semaphore': redisSemaphore,
     'redlock 5': redlock,
@@ -195,6 +197,7 @@ export const variants = {
     'holdfast (CJS), options': onMemory('CJS', true),
     'holdfast (ESM), withLock': withLock('ESM'),
     'holdfast (CJS), withLock': withLock('CJS'),
+    ...memorySteps,
     'async-mutex (CJS)': asyncMutex('CJS'),
     'async-mutex (ESM)': asyncMutex('ESM'),
     'async-mutex (CJS), runExclusive': asyncMutex('CJS', true),

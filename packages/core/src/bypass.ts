@@ -1,6 +1,6 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Locker } from './types.ts';
-import { systemClock, type Clock } from './clock.ts';
+import { systemClock, type Clock } from './util/time.ts';
 import type { Events } from './events.ts';
 
 /** Leads from a locker to its events, also between the ESM and CommonJS copies of this package. */

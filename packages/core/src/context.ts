@@ -1,5 +1,4 @@
 import { KeyQueues } from './acquire/key-queues.ts';
-import type { Clock } from './clock.ts';
 import { Events } from './events.ts';
 import { HeldLocks } from './hold/held-locks.ts';
 import { LeaseTimings } from './hold/lease-timing.ts';
@@ -12,7 +11,7 @@ import { Answers } from './util/answers.ts';
 import { Ids } from './util/ids.ts';
 import { Notices } from './util/notices.ts';
 import { StoreCalls } from './util/store-calls.ts';
-import { Time } from './util/time.ts';
+import { Time, type Clock } from './util/time.ts';
 import { Timeouts } from './util/timeouts.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { clockOf, reportWarning } from './bypass.ts';
-import type { Clock, ClockTimer } from './clock.ts';
+import type { Clock, ClockTimer } from './util/time.ts';
 import { LockArgumentError, LockerClosedError, LockReleasedError } from './errors.ts';
 import { checkElection, checkKey } from './options.ts';
 import { isUnderLock, runWithLock } from './scope.ts';

@@ -40,7 +40,7 @@ export { isUnderLock, releaseConfirmed, runWithLock, setRenewal } from './scope.
 export { isPromiseLike } from './util/promises.ts';
 
 // For authors of stores.
-export { systemClock, type Clock, type ClockTimer } from './clock.ts';
+export { systemClock, type Clock, type ClockTimer } from './util/time.ts';
 export { driftOf } from './hold/lease-timing.ts';
 export { storedKey, userKey } from './keys.ts';
 export { checkOptions } from './option-names.ts';

@@ -17,7 +17,7 @@ import type {
   TryLockOptions,
 } from './types.ts';
 import { CLOCK, EVENTS, MAX_HOLD } from './bypass.ts';
-import type { Clock } from './clock.ts';
+import type { Clock } from './util/time.ts';
 import { closeLocker } from './release/close.ts';
 import { Context } from './context.ts';
 import {

@@ -8,7 +8,7 @@ import type {
   LockerOptions,
   LockOptions,
 } from './types.ts';
-import { systemClock, type Clock } from './clock.ts';
+import { systemClock, type Clock } from './util/time.ts';
 import type { Context } from './context.ts';
 import type { ElectOptions } from './elect.ts';
 import { LockArgumentError } from './errors.ts';

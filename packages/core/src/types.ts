@@ -1,4 +1,4 @@
-import type { Clock } from './clock.ts';
+import type { Clock } from './util/time.ts';
 import type { LockLostError } from './errors.ts';
 import type { LockEvents } from './events.ts';
 import type { LockStore } from './store.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { systemClock, type Clock } from '../src/clock.ts';
+import { systemClock, type Clock } from '../src/util/time.ts';
 import { Notices } from '../src/util/notices.ts';
 import { Time } from '../src/util/time.ts';
 

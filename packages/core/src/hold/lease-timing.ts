@@ -8,8 +8,8 @@ export interface LeaseTiming {
   readonly ttl: number;
   /** When the lease ends: what the store promises, less an allowance for drifting clocks. */
   readonly lease: number;
-  /** How long before that the holder must have stopped: the signal point. */
-  readonly margin: number;
+  /** Until when a holder may use it: the lease less the safety margin. That is the signal point. */
+  readonly usable: number;
   /** How long one request may take. */
   readonly storeTimeout: number;
   /** Renewed at this age, and when others are renewed already at `renewFrom`. */
@@ -54,7 +54,7 @@ function termsFor(ttl: number, store: LockStore, options: LeaseTimingOptions): L
   return {
     ttl,
     lease,
-    margin,
+    usable: lease - margin,
     storeTimeout: options.storeTimeout ?? Math.min(ttl / 2, 2_000),
     renewEvery,
     renewFrom: Math.min(ttl / 4, checkEvery * 0.75),
@@ -82,7 +82,7 @@ export class LeaseTimings {
     if (this.known.size >= 64) this.known.clear();
     this.known.set(ttl, timing);
     // A sleep that is not noticed must leave half of the margin. An embedded store sleeps with us.
-    if (!this.store.capabilities.sharedClock) this.time.notice(timing.margin / 2);
+    if (!this.store.capabilities.sharedClock) this.time.notice((timing.lease - timing.usable) / 2);
     return timing;
   }
 }

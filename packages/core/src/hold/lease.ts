@@ -119,8 +119,7 @@ export abstract class Lease {
 
   /** The end of the lease less the safety margin: from here on it is lost. */
   get signalPoint(): number {
-    const { lease, margin } = this.settings.timing;
-    return this.anchor + lease - margin;
+    return this.anchor + this.settings.timing.usable;
   }
 
   /**
@@ -129,8 +128,10 @@ export abstract class Lease {
    */
   isHeld(now = this.settings.context.time.checkedNow()): boolean {
     if (this.ended !== undefined) return false;
-    if (now < this.signalPoint && now < this.maxHoldAt) return true;
-    this.lose(now < this.signalPoint ? 'max-hold' : 'expired');
+    const { timing, maxHold } = this.settings;
+    const expired = now >= this.anchor + timing.usable;
+    if (!expired && now < this.grantedAt + maxHold) return true;
+    this.lose(expired ? 'expired' : 'max-hold');
     return false;
   }
 
@@ -178,5 +179,5 @@ export abstract class Lease {
 
 /** Whether a grant is fresh enough to be handed out: half of the time to its signal point is left. */
 export function isFresh(sentAt: number, timing: LeaseTiming, now: number): boolean {
-  return now - sentAt <= (timing.lease - timing.margin) / 2;
+  return now - sentAt <= timing.usable / 2;
 }

@@ -51,8 +51,9 @@ export class Renewer {
 
   /** Looks after a lease from now on, or after a change to it. */
   schedule(lease: Lease): void {
+    const { timing, maxHold } = lease.settings;
     // Most often there is an alarm before anything has to be done for a new lease.
-    const idleUntil = Math.min(lease.anchor + lease.settings.timing.idleFor, lease.maxHoldAt);
+    const idleUntil = lease.anchor + Math.min(timing.idleFor, maxHold);
     if (this.lookAt <= idleUntil && lease.renewal === undefined) return;
     this.lookFrom(this.nextActionOf(lease));
   }

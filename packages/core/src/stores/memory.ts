@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts';
+import type { Clock } from '../util/time.ts';
 import { checkOptions } from '../option-names.ts';
 import { checkClock } from '../options.ts';
 import {
