@@ -307,6 +307,11 @@ export interface ReleaseRequest {
    * is next. A store may wake it all the same.
    */
   readonly asks?: boolean | undefined;
+  /**
+   * The last of the grant's tokens, where the holder knows it and releases for the first time: a store
+   * that has to remember it need not look for it.
+   */
+  readonly lastToken?: number | undefined;
 }
 
 /** A look at one key. */

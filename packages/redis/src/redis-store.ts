@@ -50,9 +50,6 @@ const CAPABILITIES: StoreCapabilities = {
   permits: true,
 };
 
-/** So many grants at most have their last tokens known: of others the script that ends them finds it out. */
-const MOST_TOKENS = 100_000;
-
 /** Options of {@link redisStore}. */
 export interface RedisStoreOptions {
   /**
@@ -114,11 +111,6 @@ class RedisStore implements LockStore {
   private readonly outbox: Batcher;
   private readonly durability: Durability | undefined;
   private readonly renewals: ReturnType<typeof renewals>;
-  /**
-   * By id: the last fencing token of each grant that this process holds, so that a release can leave it
-   * behind without a look at the lock before.
-   */
-  private readonly lastTokens = new Map<string, number>();
   private readonly readOnly: ReadOnlyWatch;
   private unwatchScripts: (() => void) | undefined;
   /** Asked for once; a warning if it may drop locks. */
@@ -135,12 +127,6 @@ class RedisStore implements LockStore {
   ): void => {
     const { key, id, client, label, wait } = request;
     if (reply.granted) {
-      const { lastTokens } = this;
-      if (lastTokens.size >= MOST_TOKENS) {
-        const [oldest = ''] = lastTokens.keys();
-        lastTokens.delete(oldest);
-      }
-      lastTokens.set(id, reply.token + reply.tokens - 1);
       this.readOnly.refusedSince = undefined;
       this.inbox.granted(terms.member, key, id, heard);
     } else if (wait) {
@@ -181,12 +167,9 @@ class RedisStore implements LockStore {
   }
 
   release(request: ReleaseRequest): Promise<boolean> {
-    const { key, id, keepFor, permit } = request;
-    this.inbox.released(id);
-    if (permit === true) return this.permits.release(request);
-    const lastToken = this.lastTokens.get(id);
-    if (lastToken !== undefined) this.lastTokens.delete(id);
-    return this.outbox.release({ key, id, keepFor, lastToken });
+    this.inbox.released(request.id);
+    if (request.permit === true) return this.permits.release(request);
+    return this.outbox.release(request);
   }
 
   renew(requests: readonly RenewRequest[]): Promise<readonly RenewReply[]> {

@@ -49,12 +49,14 @@ const LIMIT = 4;
 
 const NEVER: Grant = { id: 'never', owner: 'x', permit: false };
 
-type Step = (store: LockStore) => unknown;
+type Step = (store: LockStore, subject: Subject) => unknown;
 
 /** One store under a run: replies become what does not depend on clocks. */
 class Subject {
   readonly events: string[] = [];
   lastToken = 0;
+  /** By id: the last token of each grant. */
+  readonly tokens = new Map<string, number>();
 
   constructor(readonly store: LockStore) {
     for (const client of CLIENTS) {
@@ -147,7 +149,9 @@ class Run {
             // Larger than any before, unless the same grant was asked for again.
             const { token = 0, tokens: given = 0, room = 0 } = rest;
             const grows = token > subject.lastToken;
-            subject.lastToken = Math.max(subject.lastToken, token + given - 1);
+            const last = token + given - 1;
+            subject.lastToken = Math.max(subject.lastToken, last);
+            subject.tokens.set(id, last);
             return { granted, replaced: replaced === true, grows, room };
           },
         };
@@ -176,9 +180,11 @@ class Run {
         const keepFor = isKept ? this.pick([SHORT, LONG]) : undefined;
         const request = { key, id: grant.id, keepFor, permit: grant.permit };
         if (keepFor === SHORT) this.short.add(grant.id);
+        const knows = this.kind === 'alone' && this.random(3) > 0;
         return {
-          name: `release ${JSON.stringify(request)}`,
-          step: (store) => store.release(request),
+          name: `release ${JSON.stringify(request)}${knows ? ' with its last token' : ''}`,
+          step: (store, { tokens }) =>
+            store.release({ ...request, lastToken: knows ? tokens.get(grant.id) : undefined }),
           // Whether what has run out was still there does not matter to anybody.
           compare: (reply) => (this.short.has(grant.id) ? 'gone' : reply),
         };
@@ -249,9 +255,9 @@ async function compareRun(kind: Kind, seed: number, steps: number, attempt: numb
     run.log.push(next.name);
     const context = (): string => `seed ${seed}, step ${index}:\n${run.log.slice(-40).join('\n')}`;
     // What the server does now, the memory store does at the same time.
-    const [time, reply] = await Promise.all([serverTime(), next.step(redis.store)]);
+    const [time, reply] = await Promise.all([serverTime(), next.step(redis.store, redis)]);
     now = time;
-    const expected = next.compare(await next.step(memory.store), memory);
+    const expected = next.compare(await next.step(memory.store, memory), memory);
     agree(next.compare(reply, redis), expected, context);
     const [later, state] = await Promise.all([serverTime(), stateOf(redis, key)]);
     now = later;

@@ -88,6 +88,11 @@ export abstract class Lease {
     return this.grantedAt + this.settings.holdAtLeast;
   }
 
+  /** The last of the tokens that came with its grant, if any did. */
+  get lastToken(): number | undefined {
+    return this.token === 0 ? undefined : this.token + this.tenure.spare;
+  }
+
   /** Whether it is prolonged, and not just watched. */
   get renews(): boolean {
     return this.settings.renew;

@@ -160,10 +160,12 @@ function endGrant(
   { stored, id, keepUntil, settings }: GrantRef,
   now: number,
   asks?: boolean,
+  lastToken?: number,
 ): MaybePromise<boolean> {
   const left = keepUntil - now;
+  const keepFor = left > 0 ? left : undefined;
   const permit = settings.sharing && true;
-  return store.release({ key: stored, id, keepFor: left > 0 ? left : undefined, permit, asks });
+  return store.release({ key: stored, id, keepFor, permit, asks, lastToken });
 }
 
 /** All the grants of a locker that are being ended. */
@@ -188,7 +190,7 @@ export class Releases {
   ): MaybePromise<boolean> {
     let reply: MaybePromise<boolean>;
     try {
-      reply = sent ?? endGrant(this.context, lease, now, asks);
+      reply = sent ?? endGrant(this.context, lease, now, asks, lease.lastToken);
     } catch (error) {
       reply = Promise.reject(error);
     }

@@ -80,8 +80,6 @@ return replies
 
 /** A grant to be ended. */
 export interface EndedGrant extends ReleaseRequest {
-  /** The last of its tokens, where it is known. */
-  readonly lastToken?: number | undefined;
   /** Of a quorum: the last attempt whose grant is to be ended. */
   readonly attempt?: number | undefined;
 }
