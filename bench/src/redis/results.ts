@@ -6,12 +6,12 @@ export const child = 'redis/child';
 
 /** All that people use instead: raw ioredis neither waits nor renews. */
 export const PEERS = Object.keys(variants).filter(
-  (name) => name !== 'holdfast' && name !== 'raw ioredis',
+  (name) => !name.startsWith('holdfast') && name !== 'raw ioredis',
 );
 
 /** The variant with the least of something. */
 export function least(values: ReadonlyMap<string, number>): [name: string, value: number] {
-  const peers = [...values].filter(([name]) => name !== 'holdfast');
+  const peers = [...values].filter(([name]) => !name.startsWith('holdfast'));
   return peers.toSorted(([, a], [, b]) => a - b)[0] as [string, number];
 }
 
