@@ -1,4 +1,5 @@
 import type { inspect as Inspect } from 'node:util';
+import type { Call } from './acquire/acquisition.ts';
 import { acquire } from './acquire/key-acquisition.ts';
 import { ListAcquisition } from './acquire/list-acquisition.ts';
 import type {
@@ -91,7 +92,9 @@ export class HoldfastLocker implements Locker {
   lock(key: Key, options?: LockOptions): Promise<Lock> {
     try {
       const settings = options === undefined ? this.#waiting.defaults : this.#waiting.of(options);
-      return given(this.#start(key, settings, true) as Started<Taken>, settings.signal);
+      const { signal } = settings;
+      const started = this.#start(key, settings, signal === undefined ? LOCK : WITH_LOCK);
+      return given(started, signal) as Promise<Lock>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -100,7 +103,9 @@ export class HoldfastLocker implements Locker {
   tryLock(key: Key, options?: TryLockOptions): Promise<Lock | null> {
     try {
       const settings = options === undefined ? this.#once.defaults : this.#once.of(options);
-      return given(this.#start(key, settings, false), settings.signal);
+      const { signal } = settings;
+      const started = this.#start(key, settings, signal === undefined ? TRY_LOCK : TRY_WITH_LOCK);
+      return given(started, signal);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -115,7 +120,7 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as LockOptions);
       const settings = chosen === undefined ? this.#waiting.defaults : this.#waiting.of(chosen);
-      return run(this.#start(key, settings, true) as Started<Taken>, settings, callback);
+      return run(this.#start(key, settings, WITH_LOCK) as Started<Taken>, settings, callback);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -130,7 +135,11 @@ export class HoldfastLocker implements Locker {
       const callback = checkWork<T>(work ?? options);
       const chosen = callback === options ? undefined : (options as TryLockOptions);
       const settings = chosen === undefined ? this.#once.defaults : this.#once.of(chosen);
-      return tryToRun(this.#start(key, settings, false), settings, callback);
+      return tryToRun(
+        this.#start(key, settings, TRY_WITH_LOCK) as Started<Taken | null>,
+        settings,
+        callback,
+      );
     } catch (error) {
       return Promise.reject(error);
     }
@@ -208,16 +217,13 @@ export class HoldfastLocker implements Locker {
     return stored ?? storedKeyOf(this.#keyStart, key);
   }
 
-  /**
-   * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
-   * @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal
-   */
-  #start(wanted: Key, settings: LockSettings, demanding: boolean): Started<Taken | null> {
-    if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, demanding);
+  /** @throws LockArgumentError, LockReentryError or LockerClosedError, and the reason of an aborted signal */
+  #start(wanted: Key, settings: LockSettings, call: Call): Started<Lock | null> {
+    if (settings.sharings !== undefined) return this.#startLimited(wanted, settings, call);
     let key = wanted as string;
     if (typeof wanted !== 'string' || wanted === '' || wanted.length > SHORT_KEY) {
       const keys = checkKeys(wanted, this.#context.settings.maxKeys);
-      if (keys.length > 1) return this.#startAll(keys, settings, demanding);
+      if (keys.length > 1) return this.#startAll(keys, settings, call);
       [key] = keys;
     }
     if (this.#closing !== undefined) throw new LockerClosedError({ key });
@@ -226,11 +232,11 @@ export class HoldfastLocker implements Locker {
       ? this.#enclosing([key], [{ stored, settings }], settings)
       : undefined;
     if (settings.signal !== undefined) throwIfAborted(settings.signal);
-    return joined ?? acquire(settings, key, stored, demanding);
+    return joined ?? acquire(settings, key, stored, call);
   }
 
   /** Each key has a limit of its own. */
-  #startLimited(wanted: Key, settings: LockSettings, demanding: boolean): Started<Taken | null> {
+  #startLimited(wanted: Key, settings: LockSettings, call: Call): Started<Lock | null> {
     const keys = checkKeys(wanted, this.#context.settings.maxKeys);
     const all: readonly string[] = typeof wanted === 'string' ? [wanted] : wanted;
     if (all.length !== settings.sharings?.length) {
@@ -245,17 +251,17 @@ export class HoldfastLocker implements Locker {
         throw new LockArgumentError('A key is in the list twice, with different limits.');
       }
     }
-    if (keys.length === 1) return this.#start(keys[0], each[0] as LockSettings, demanding);
-    return this.#startAll(keys, settings, demanding, each);
+    if (keys.length === 1) return this.#start(keys[0], each[0] as LockSettings, call);
+    return this.#startAll(keys, settings, call, each);
   }
 
   /** @param each the settings for each key, where these differ */
   #startAll(
     keys: readonly [string, ...string[]],
     settings: LockSettings,
-    demanding: boolean,
+    call: Call,
     each?: readonly LockSettings[],
-  ): Started<Taken | null> {
+  ): Started<Lock | null> {
     this.#checkOpen(keys[0]);
     const named = keys.map((key, index): NamedKey & Wanted => {
       return { key, stored: this.#name(key, settings), settings: each?.[index] ?? settings };
@@ -268,7 +274,7 @@ export class HoldfastLocker implements Locker {
     named.sort(
       (a, b) => limitOf(a.settings) - limitOf(b.settings) || (a.stored < b.stored ? -1 : 1),
     );
-    return new ListAcquisition(settings, keys, named, demanding).start();
+    return new ListAcquisition(settings, keys, named, call).start();
   }
 
   /** What an enclosing lock of the same async context means for an acquisition. */
@@ -308,36 +314,41 @@ function conflictWith(
   return undefined;
 }
 
+const LOCK: Call = { demanding: true, byHand: true };
+const TRY_LOCK: Call = { demanding: false, byHand: true };
+// Also for calls with a signal: the locker looks at that once more before it hands the lock out.
+const WITH_LOCK: Call = { demanding: true, byHand: false };
+const TRY_WITH_LOCK: Call = { demanding: false, byHand: false };
+
 /** What an acquisition comes to: a lock, or the use of one around it. */
 type Taken = Handle | JoinedLock;
 
 /** An acquisition: the lock, if it was there at once. */
 type Started<T> = T | Promise<T>;
 
+/** What a call for a lock answers. */
+function given(taken: Started<Lock | null>, signal: AbortSignal | undefined): Promise<Lock | null> {
+  if (signal !== undefined) return unlessAborted(taken as Started<Taken | null>, signal);
+  return taken instanceof Promise ? taken : Promise.resolve(handOut(taken as Taken));
+}
+
+/** An abort counts until the caller has the lock, also where that was there at once. */
+async function unlessAborted(
+  taken: Started<Taken | null>,
+  signal: AbortSignal,
+): Promise<Lock | null> {
+  const lock = await (taken instanceof Promise ? awaited(taken) : taken);
+  if (lock === null) return null;
+  return signal.aborted ? givenUp(lock, signal) : handOut(lock);
+}
+
 /** A lock, once there is one; errors that end the wait for it name those who await this. */
 async function awaited<L>(lock: Promise<L>): Promise<L> {
   try {
     return await lock;
   } catch (error) {
-    throw restacked(error, endsWait);
+    throw endsWait(error) ? restacked(error) : error;
   }
-}
-
-/** What a call for a lock answers: an abort counts until then, also where the lock was there at once. */
-function given<T extends Taken | null>(
-  taken: Started<T>,
-  signal: AbortSignal | undefined,
-): Promise<Lock | (T & null)> {
-  const isPending = taken instanceof Promise;
-  if (signal === undefined && !isPending) return Promise.resolve(handedOut(taken));
-  const lock = isPending ? awaited(taken) : Promise.resolve(taken);
-  return lock.then((held) =>
-    held !== null && signal?.aborted === true ? givenUp(held, signal) : handedOut(held),
-  );
-}
-
-function handedOut<T extends Taken | null>(taken: T): Lock | (T & null) {
-  return taken === null ? taken : handOut(taken);
 }
 
 /** The caller has aborted before it could have the lock, and does not wait for its release. */
@@ -354,7 +365,7 @@ function giveBack(lock: Handle): void {
 }
 
 /** Not the reason of the caller's signal, which may be an error of ours too. */
-function endsWait(error: unknown): error is Error {
+function endsWait(error: unknown): boolean {
   return (
     error instanceof LockNotAcquiredError ||
     error instanceof LockConflictError ||
@@ -374,7 +385,7 @@ async function run<T>(
   try {
     lock = await taken;
   } catch (error) {
-    throw restacked(error, endsWait);
+    throw endsWait(error) ? restacked(error) : error;
   }
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.

@@ -54,6 +54,22 @@ describe('a release while others of the same process wait', () => {
     expect(await free('k')).toBe(true);
   });
 
+  test('lets the next one go on before the one who has released', async () => {
+    const one = bench().locker();
+    const older = await one.lock('k');
+    const order: string[] = [];
+    const next = async (): Promise<void> => {
+      const lock = await one.lock('k');
+      order.push('the next one holds');
+      await lock.release();
+    };
+    const waiting = next();
+    await older.release();
+    order.push('the release has been answered');
+    await waiting;
+    expect(order).toEqual(['the next one holds', 'the release has been answered']);
+  });
+
   test('serves first come, first served', async () => {
     const { locker } = bench();
     const one = locker();

@@ -9,13 +9,15 @@ import {
 import type { AsyncContext, NotAcquiredReason } from '../events.ts';
 import type { Grant, Lease } from '../hold/lease.ts';
 import { announce, type Handle } from '../hold/lock-events.ts';
+import { handOut } from '../hold/lock-views.ts';
 import type { LockSettings } from '../options.ts';
 import { listen, unlisten } from '../util/abort-listeners.ts';
 import type { Linked } from '../util/linked-list.ts';
 import { shared } from '../util/process-state.ts';
 import { copyOf } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
-import { withTrace, type Trace } from '../util/traces.ts';
+import { restacked, withTrace, type Trace } from '../util/traces.ts';
+import type { Lock } from '../types.ts';
 import type { Acquirer, Waiter } from './waiter.ts';
 
 /**
@@ -26,6 +28,14 @@ const GRACE = 50;
 
 /** How many acquisitions of this process have waited: each has its number. */
 const waiters = shared('waiters', () => ({ count: 0 }));
+
+/** How a lock is asked for. */
+export interface Call {
+  /** Whether a lock that stays busy is an error; otherwise it is `null`. */
+  readonly demanding: boolean;
+  /** Whether the caller gets a handle; otherwise the locker gets the lock, and runs work under it. */
+  readonly byHand: boolean;
+}
 
 /** Ends an acquisition at its limit. */
 class Limit implements Timeout {
@@ -47,7 +57,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   next: Acquisition | undefined = undefined;
   readonly context: Context;
   abstract readonly owner: string | undefined;
-  readonly lock: Promise<Handle | null>;
+  protected readonly lock: Promise<Lock | null>;
   /** Whether it was told that a key is busy: from then on it counts as waiting. */
   waiting = false;
   protected settled = false;
@@ -57,13 +67,12 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   /** Its number, once it was told that it waits. */
   private number: number | undefined = undefined;
   private readonly asyncContext: AsyncContext | undefined;
-  private resolve!: (lock: Handle | null) => void;
+  private resolve!: (lock: Lock | null) => void;
   private reject!: (error: unknown) => void;
 
   constructor(
     readonly settings: LockSettings,
-    /** Whether a lock that stays busy is an error; otherwise it is `null`. */
-    private readonly demanding: boolean,
+    private readonly call: Call,
     readonly since: number,
   ) {
     this.context = settings.context;
@@ -114,7 +123,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   busy(): void {
     this.end('busy', (waited) => {
       const { wait } = this.settings;
-      if (!this.demanding) this.resolve(null);
+      if (!this.call.demanding) this.resolve(null);
       else this.rejectWith(new LockNotAcquiredError({ key: this.key, waited, wait }));
     });
   }
@@ -129,9 +138,19 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
     this.end('store-error', () => this.rejectWith(copyOf(error, this.key)));
   }
 
-  /** It has asked, and was not answered at once. */
-  protected keepTrace(): void {
+  /**
+   * It has asked, and was not answered at once.
+   *
+   * @returns what its caller gets. Whoever takes a lock by hand has it from here without another promise
+   *   between, and so goes on before the one who has just released it asks again.
+   */
+  protected answer(): Promise<Lock | null> {
+    const { lock } = this;
     if (!this.settled) this.trace = this.context.queues.traces.here(this.since);
+    if (!this.call.byHand || this.trace !== undefined) return lock;
+    return lock.then(undefined, (error: unknown) => {
+      throw restacked(error);
+    });
   }
 
   /** From now on it ends at its limit, unless it does already. */
@@ -147,7 +166,7 @@ export abstract class Acquisition implements Acquirer, Linked<Acquisition> {
   protected succeed(lock: Handle, now: number): void {
     this.settle();
     announce(lock, now - this.since, this.number, this.asyncContext);
-    this.resolve(lock);
+    this.resolve(this.call.byHand ? handOut(lock) : lock);
   }
 
   /** Takes back what was taken or asked for, and tells of the end. */

@@ -6,37 +6,36 @@ import type { LockSettings } from '../options.ts';
 import type { AcquireReply } from '../store.ts';
 import type { Pending } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
-import { Acquisition } from './acquisition.ts';
+import type { Lock } from '../types.ts';
+import { Acquisition, type Call } from './acquisition.ts';
 import { ask, Attempt, type Sent } from './attempt.ts';
 import { Waiter } from './waiter.ts';
 
 /**
  * Asks for a lock with one key. Where nobody of this process is before us the store is asked at once;
  * with an embedded store that is most often all there is to it.
- *
- * @param demanding whether a lock that stays busy is an error; otherwise it is `null`
  */
 export function acquire(
   settings: LockSettings,
   key: string,
   stored: string,
-  demanding: boolean,
-): Handle | null | Promise<Handle | null> {
+  call: Call,
+): Handle | Promise<Lock | null> {
   const { time, queues, ids } = settings.context;
   // A sleep before it must not count as one that came after.
   const sentAt = time.checkedNow();
   if (queues.isTaken(stored, settings)) {
-    return new KeyAcquisition(settings, key, stored, demanding, sentAt).wait();
+    return new KeyAcquisition(settings, key, stored, call, sentAt).wait();
   }
   const id = ids.next();
   const registers = queues.mayWait(settings);
   const now = sentAt - time.suspended;
   const reply = ask(settings, stored, id, settings.storeOwner, registers, undefined, now);
   if ('then' in reply) {
-    return new KeyAcquisition(settings, key, stored, demanding, sentAt, id).await(reply, registers);
+    return new KeyAcquisition(settings, key, stored, call, sentAt, id).await(reply, registers);
   }
   if (!reply.granted) {
-    const acquisition = new KeyAcquisition(settings, key, stored, demanding, sentAt, id);
+    const acquisition = new KeyAcquisition(settings, key, stored, call, sentAt, id);
     return acquisition.wait({ sentAt, registers, reply });
   }
   // No time has passed: the store answered in the same call.
@@ -65,11 +64,11 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
     settings: LockSettings,
     readonly key: string,
     readonly stored: string,
-    demanding: boolean,
+    call: Call,
     since: number,
     private readonly id?: string,
   ) {
-    super(settings, demanding, since);
+    super(settings, call, since);
   }
 
   get keys(): readonly string[] {
@@ -81,25 +80,23 @@ export class KeyAcquisition extends Acquisition implements Pending<AcquireReply>
   }
 
   /** @param sent its first request, if it was answered already; else somebody is before it */
-  wait(sent?: Sent): Promise<Handle | null> {
+  wait(sent?: Sent): Promise<Lock | null> {
     this.context.queues.request(this.waiter, sent, sent === undefined);
-    this.keepTrace();
     this.limit();
-    return this.lock;
+    return this.answer();
   }
 
   /** Waits for the answer to its first request; nobody is before it. */
-  await(reply: PromiseLike<AcquireReply>, registers: boolean): Promise<Handle | null> {
+  await(reply: PromiseLike<AcquireReply>, registers: boolean): Promise<Lock | null> {
     const { context, settings, stored, since } = this;
     const { storeTimeout } = settings.timing;
     this.reply = reply;
     this.registers = registers;
     if (registers) context.queues.alone.set(stored, this);
     context.calls.await(this, reply, storeTimeout, since);
-    this.keepTrace();
     // Most often it is answered long before its limit, which needs no timer then.
     if (settings.wait > 0 && settings.wait <= storeTimeout) this.limit();
-    return this.lock;
+    return this.answer();
   }
 
   answered(reply: AcquireReply): void {

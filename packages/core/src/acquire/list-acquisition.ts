@@ -1,11 +1,11 @@
 import type { LockLostError, LockStoreError } from '../errors.ts';
-import type { Handle } from '../hold/lock-events.ts';
 import { isFresh, type Grant, type Lease } from '../hold/lease.ts';
 import { MultiLock, Part, type PartHolder } from '../hold/multi-lock.ts';
 import type { LockSettings } from '../options.ts';
+import type { Lock } from '../types.ts';
 import { CAME_LATE } from '../util/store-calls.ts';
 import type { Alarm } from '../util/time.ts';
-import { Acquisition } from './acquisition.ts';
+import { Acquisition, type Call } from './acquisition.ts';
 import { Waiter, type NamedKey } from './waiter.ts';
 
 /** ms before an acquisition of several keys that lost one starts again; more each time. */
@@ -29,9 +29,9 @@ export class ListAcquisition extends Acquisition implements PartHolder {
     settings: LockSettings,
     readonly keys: readonly string[],
     private readonly ordered: readonly NamedKey[],
-    demanding: boolean,
+    call: Call,
   ) {
-    super(settings, demanding, settings.context.time.now());
+    super(settings, call, settings.context.time.now());
     this.owner = this.newOwner();
   }
 
@@ -39,11 +39,10 @@ export class ListAcquisition extends Acquisition implements PartHolder {
     return this.keys[0] as string;
   }
 
-  start(): Promise<Handle | null> {
+  start(): Promise<Lock | null> {
     this.takeNext();
-    this.keepTrace();
     this.limit();
-    return this.lock;
+    return this.answer();
   }
 
   granted({ key, stored, settings }: Waiter, grant: Grant, now: number): Lease {

@@ -62,10 +62,10 @@ export function withTrace<E>(error: E, trace: Trace | undefined): E {
 }
 
 /**
- * For an async function that caught an error of the locker's: names those who await it, unless the stack
+ * An error of the locker's as a reaction to it throws it again: names those who await that, unless the stack
  * of the call was kept.
  */
-export function restacked(error: unknown, isOurs: (error: unknown) => error is Error): unknown {
-  if (isOurs(error) && !traced.has(error)) Error.captureStackTrace(error, restacked);
+export function restacked(error: unknown): unknown {
+  if (error instanceof Error && !traced.has(error)) Error.captureStackTrace(error, restacked);
   return error;
 }
