@@ -113,7 +113,7 @@ const sameMessages: Start = async (url) => {
   };
 };
 
-/** Holdfast in memory, but for what its three looks at two clocks cost. */
+/** Holdfast in memory, but for what its looks at the clocks cost. */
 const withoutClocks: Start = async () => {
   const { createLocker, systemClock } = await import('@holdfast/core');
   const now = performance.now();
