@@ -57,7 +57,6 @@ local function beside()
   -- Its turn is over with this request, whatever comes of it.
   local woken = waits and call('HEXISTS', holders, '=' .. client) == 1
   if woken then drop(held, '=' .. client) end
-  if limit ~= held.limit then return conflict(held.limit) end
   local token, state = match(call('HGET', holders, id) or '', '^(%d+) %d+ (%l+)')
   if state == 'held' then
     call('ZADD', leases, math.max(now + ttl, tonumber(call('ZSCORE', leases, id))), id)
@@ -67,16 +66,27 @@ local function beside()
   if state == 'kept' then return busy(nextEnd()) end
   local own = owner ~= '=' and call('HGET', holders, 'owner ' .. owner)
   local spare, holder = match(own and call('HGET', holders, own) or '', '^%d+ (%d+) held (%S+)')
-  if spare and fits(held, limit, weight, kind, tonumber(spare)) then
+  local function giveUp()
     local ends = tonumber(call('ZSCORE', leases, own))
     endEarly(lock, queue, { ends = ends, id = own, client = holder }, 'superseded')
     drop(held, own)
+  end
+  if limit ~= held.limit then
+    if not spare or call('ZCARD', leases) > 1 then return conflict(held.limit) end
+    giveUp()
+    held.limit = limit
+    return grant(held)
+  end
+  if spare and fits(held, limit, weight, kind, tonumber(spare)) then
+    giveUp()
     return grant(held)
   end
   tidy(queue)
   local head = first(queue)
   local turn = woken or not head or waits and head == client
   if turn and fits(held, limit, weight, kind, 0) then return grant(held) end
+  -- It would wait for itself, and two who both want more for each other.
+  if spare and waits then giveUp() end
   return busy(nextEnd() + (turn and 0 or ${RESERVATION}))
 end
 
@@ -103,11 +113,11 @@ if held.kind == 'free' then
   end
   return grantFirst()
 end
-if limit ~= 1 then return conflict(1) end
 if held.kind == 'held' and held.owner == (owner == '=' and id or owner) then
   endEarly(lock, queue, held, 'superseded')
   return grantFirst()
 end
+if limit ~= 1 then return conflict(1) end
 return busy(held.ends - now + (turn and turn ~= client and ${RESERVATION} or 0))
 `);
 
