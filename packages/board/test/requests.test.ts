@@ -411,9 +411,10 @@ test('an option that does not exist is refused, for a slip in `redact` would sho
   expect(() => board(options)).toThrow(/no option `redcat`. Did you mean `redact`/);
 });
 
-test.each([[{}], [{ lockers: [] }], [{ lockers: { a: {} } }]])(
+test.each([[{}], [{ lockers: [] }], [{ lockers: { a: {} } }], [{ lockers: Array(1) }]])(
   'lockers that are none are refused (%j)',
   (options) => {
     expect(() => board(options as never)).toThrow(TypeError);
+    expect(() => board(options as never)).toThrow(/^(What )?board\(\)/);
   },
 );
