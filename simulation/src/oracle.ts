@@ -165,8 +165,9 @@ export class Oracle implements LockStore {
     // Beside what it holds, an owner may have a permit that is released and kept busy for a while.
     const own = before.filter((holder) => holder.owner === owner);
     if (!reply.granted) {
-      // Whoever waits gives its earlier permit up.
-      if (wait) for (const { token } of own) this.takenOver(key, token, request);
+      // Whoever will wait gives its earlier permit up.
+      if (request.givesUp === true)
+        for (const { token } of own) this.takenOver(key, token, request);
       if (wait && reply.conflict === undefined) this.lines.register(key, client);
       else if (wait) this.lines.remove(key, client);
       this.lines.wakeUpsAreOver();

@@ -185,7 +185,8 @@ class Calls {
     const owner = this.chance(0.3) ? this.pick(OWNERS) : id;
     const replaces = this.chance(0.1) ? this.pick(this.ids) : undefined;
     const [ttl, tokens, wait] = [this.pick(TTLS), this.pick([1, 8, 129]), this.chance(0.6)];
-    const request = { key, id, owner, label, ttl, tokens, client, wait, replaces };
+    const givesUp = this.chance(0.5);
+    const request = { key, id, owner, label, ttl, tokens, client, wait, replaces, givesUp };
     return { key, request, terms: new AcquireTerms(request, client, DAY) };
   }
 

@@ -206,8 +206,8 @@ export interface DecodeKeyRequest {
  * - An owner takes over what it holds, past any queue, if the new grant fits then: a permit in the place of
  *   another or of the key alone, or the key alone in the place of a permit. If nobody else holds the key and
  *   it is reserved for nobody, it fits, whatever its limit.
- * - If it does not fit then, and there is no `conflict`, a request with `wait` ends the owner's permit all the
- *   same (`superseded`) before it registers: its owner would wait for itself. One without changes nothing.
+ * - If it does not fit then, and there is no `conflict`, {@link AcquireRequest.givesUp} says whether the owner's
+ *   permit is ended all the same (`superseded`).
  */
 export interface Sharing {
   /** How much weight may be held at once; 1 for readers. */
@@ -246,6 +246,11 @@ export interface AcquireRequest {
   readonly replaces?: string | undefined;
   /** For a permit beside others; absent for the key alone. */
   readonly sharing?: Sharing | undefined;
+  /**
+   * Whether a permit that `owner` has is ended, and those who wait are served, if others leave no room for
+   * what it asks for: whoever asks will wait, now or behind others of its client, and would wait for itself.
+   */
+  readonly givesUp?: boolean | undefined;
 }
 
 /** The answer to an {@link AcquireRequest}. */

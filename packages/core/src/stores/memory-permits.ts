@@ -53,7 +53,7 @@ export class MemoryPermits {
    */
   decideBeside(request: AcquireRequest, shared: SharedKey, now: number): AcquireReply | undefined {
     const { grants, queues } = this;
-    const { key, owner, client, wait } = request;
+    const { key, owner, client, wait, givesUp } = request;
     if (this.shared(key, now) !== shared) return undefined;
     // What it was woken for, it does not want any more.
     let changed = wait && shared.limit === 1 && shared.unreserve(client);
@@ -64,7 +64,7 @@ export class MemoryPermits {
       return grants.grant(request, now);
     }
     if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
-    if (own !== undefined && wait) {
+    if (own !== undefined && givesUp === true) {
       this.giveUp(key, shared, own);
       changed = true;
     }
@@ -161,7 +161,7 @@ export class MemoryPermits {
     now: number,
   ): AcquireReply {
     const { queues } = this;
-    const { key, id, owner, client, wait, ttl } = request;
+    const { key, id, owner, client, wait, ttl, givesUp } = request;
     // Its turn is over with this request, whatever comes of it.
     const woken = wait && shared.unreserve(client);
     const same = shared.permits.get(id);
@@ -193,8 +193,9 @@ export class MemoryPermits {
     const head = queues.head(key, now);
     const itsTurn = woken || head === undefined || (wait && head.client === client);
     if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
-    if (own !== undefined && wait) this.giveUp(key, shared, own);
-    if (woken || (own !== undefined && wait)) this.serve(key, now);
+    const gaveUp = own !== undefined && givesUp === true;
+    if (gaveUp) this.giveUp(key, shared, own);
+    if (woken || gaveUp) this.serve(key, now);
     return { granted: false, retryAfter: shared.nextEnd - now + (itsTurn ? 0 : RESERVATION) };
   }
 

@@ -383,11 +383,11 @@ export const permitCases: Record<string, CaseBody> = {
       const owned = { owner: 'patient-owner', ttl: 60_000 };
       const first = await bench.client().take(key, { ...has, ...owned });
       const other = await bench.client().take(key, { ...beside, ttl: 60_000 });
-      // One that does not wait gets nothing, and loses nothing.
+      // One that will not wait gets nothing, and loses nothing.
       await bench.client().refused(key, { ...wants, ...owned });
       assert.equal(await renew(bench, key, first.id, 60_000), 'renewed');
       const client = bench.client();
-      await client.refused(key, { ...wants, ...owned, wait: true });
+      await client.refused(key, { ...wants, ...owned, wait: true, givesUp: true });
       assert.equal(await renew(bench, key, first.id, 60_000), 'superseded');
       assert.equal(await renew(bench, key, other.id, 60_000), 'renewed');
       await release(bench, key, other.id);
@@ -403,7 +403,9 @@ export const permitCases: Record<string, CaseBody> = {
     await bench.client().take(key, { ...permit(3), ttl: 60_000 });
     for (const wants of [{}, reader, permit(4)]) {
       for (const wait of [false, true]) {
-        const { conflict } = await bench.client().refused(key, { ...wants, ...owned, wait });
+        const { conflict } = await bench
+          .client()
+          .refused(key, { ...wants, ...owned, wait, givesUp: true });
         assert.equal(conflict, 3);
       }
     }

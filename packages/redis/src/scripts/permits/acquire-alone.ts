@@ -7,10 +7,10 @@ import { PERMITS } from './lua.ts';
 
 /**
  * What an owner that wants a lock alone does with its own permit of it, after `ACQUIRE` has said that several
- * hold the lock. If nobody else does, it has the lock alone, past those who wait. Else its permit is ended if it
- * waits, and stays if it does not.
+ * hold the lock. If nobody else does, it has the lock alone, past those who wait. Else its permit is ended if
+ * that is asked for.
  *
- * KEYS: lock, queue, holders, leases. ARGV: as of `ACQUIRE`.
+ * KEYS: lock, queue, holders, leases. ARGV: as of `ACQUIRE`; 1 to give up the permit if others hold the lock too.
  * Answers the first token and the number of them; or 0 if it is not granted.
  */
 const ACQUIRE_ALONE = script(/* lua */ `
@@ -30,11 +30,12 @@ endExpired(held)
 -- What it was woken for, it does not want any more.
 if waits and held.limit == 1 then drop(held, '=' .. client) end
 local isAll = call('ZCARD', leases) == 1
-if isAll or waits and held.limit == 1 then
+local givesUp = ARGV[2] == '1' and held.limit == 1
+if isAll or givesUp then
   endEarly(lock, queue, { ends = ends, id = own, client = holder }, 'superseded')
 end
 if not isAll then
-  if waits and held.limit == 1 then drop(held, own) end
+  if givesUp then drop(held, own) end
   settle(held, 1)
   return 0
 end
@@ -58,7 +59,10 @@ export const ALONE_ACQUISITIONS: ManyCall<Wanted, AcquireReply | undefined> = {
   keysEach: KEYS_EACH,
   keyOf: ({ key }) => key,
   writeKeys: writePermitKeys,
-  writeArgs: writeAcquisitions,
+  writeArgs: (all, words) => {
+    writeAcquisitions(all, words);
+    words.push(all[0]?.request.givesUp === true ? '1' : '0');
+  },
   read: (answer) => {
     if (!Array.isArray(answer)) return undefined;
     const [token, tokens] = answer.map(toNumber);
