@@ -94,6 +94,48 @@ describe('behind a job that fails', () => {
     expect(ran).toEqual([1, 1, 2]);
   });
 
+  test("its line is held before its lock is released with `onFailure: 'hold'`", async () => {
+    const queue = site.queue();
+    const key = queue.name;
+    const ran: number[] = [];
+    const released = site.gate();
+    const order = { queue, redis: site.client(), onFailure: 'hold' as const };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n === 1 && job.attemptsMade === 0) throw new Error('failed');
+    };
+    const locker = site.locker();
+    const lock = locker.lock.bind(locker);
+    const seen: (string | undefined)[][] = [];
+    Object.assign(locker, {
+      lock: async (...given: Parameters<typeof lock>) => {
+        const taken = await lock(...given);
+        const release = taken.release.bind(taken);
+        return Object.assign(taken, {
+          release: async () => {
+            const { running, waiting } = await guarded.line(key);
+            seen.push([running[0]?.id, waiting[0]?.id]);
+            await released.opened;
+            return release();
+          },
+        });
+      },
+    });
+    const guarded = guard(site.options(queue, { order, locker }), processor);
+    const first = await add(queue, { key, n: 1 }, { attempts: 2, backoff: 200 });
+    const second = await add(queue, { key, n: 2 });
+    site.worker(queue, guarded, { concurrency: 2 });
+    await until(async () => seen.length === 1 && (await queue.getDelayedCount()) === 1);
+    released.open();
+    await completed(queue, 2);
+    expect(ran).toEqual([1, 1, 2]);
+    expect(seen).toEqual([
+      [undefined, first.id],
+      [first.id, second.id],
+      [second.id, undefined],
+    ]);
+  });
+
   test("the others go on with `onFailure: 'hold'` when it is removed", async () => {
     const queue = site.queue();
     const ran: number[] = [];
