@@ -162,7 +162,12 @@ export class Oracle implements LockStore {
     const before = this.holders(key);
     this.seen.delete(key);
     const reply = this.inner.acquire(request) as AcquireReply;
+    // Beside what it holds, an owner may have a permit that is released and kept busy for a while.
+    const own = before.filter((holder) => holder.owner === owner);
     if (!reply.granted) {
+      // Whoever will wait gives its earlier permit up.
+      if (request.givesUp === true)
+        for (const { token } of own) this.takenOver(key, token, request);
       if (wait && reply.conflict === undefined) this.lines.register(key, client);
       else if (wait) this.lines.remove(key, client);
       this.lines.wakeUpsAreOver();
@@ -177,8 +182,6 @@ export class Oracle implements LockStore {
       const details = `${token} was granted after ${last.token} + ${last.tokens}`;
       this.world.fail(new Violation('tokens-grow', details));
     }
-    // Beside what it holds, an owner may have a permit that is released and kept busy for a while.
-    const own = before.filter((holder) => holder.owner === owner);
     const takenOver = own.filter(({ token: held }) => this.takenOver(key, held, request));
     if (takenOver.length === 0) this.lines.served(key, client);
     if (wait) this.lines.remove(key, client);

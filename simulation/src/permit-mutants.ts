@@ -10,7 +10,7 @@ import { KeyQueue } from '../../packages/core/src/acquire/key-queue.ts';
 import type { Waiter } from '../../packages/core/src/acquire/waiter.ts';
 import type { Grant } from '../../packages/core/src/hold/lease.ts';
 import { MemoryPermits } from '../../packages/core/src/stores/memory-permits.ts';
-import type { SharedKey } from '../../packages/core/src/stores/memory-shared-key.ts';
+import { SharedKey } from '../../packages/core/src/stores/memory-shared-key.ts';
 import type { LinkedList } from '../../packages/core/src/util/linked-list.ts';
 import { patch, replaced, type Mutant } from './mutation.ts';
 import { maySeveralHold } from './schedule.ts';
@@ -129,6 +129,11 @@ export const permitMutants: readonly Mutant[] = [
           return true;
         };
       }),
+  },
+  {
+    name: 'an owner takes over what others hold beside it',
+    caughtBy: ['belief'],
+    install: () => patch(SharedKey, 'isAll', () => () => true),
   },
   {
     name: 'a permit that is released stays granted',

@@ -160,6 +160,27 @@ export function crowdOf(
   });
 }
 
+/** An owner comes again, and again, perhaps for more or for less, where others may hold beside it. */
+export function returnsOf(
+  dice: Dice,
+  calmAt: number,
+  processes: number,
+  keys: readonly string[],
+): Task[] {
+  const several = keys.filter(maySeveralHold);
+  if (several.length === 0) return [];
+  const at = dice.between(0, calmAt - 2_000);
+  const key = dice.pick(several);
+  return Array.from({ length: dice.between(3, 6) }, (_, index) => {
+    const process = dice.between(0, processes - 1);
+    const task = taskOf(dice, at + index * dice.between(20, 200), process, [key]);
+    const owner = index % 3 === 1 ? undefined : 'owner-3';
+    const wait = dice.pick([0, Infinity, Infinity]);
+    const hold = dice.between(100, LONGEST_HOLD);
+    return { ...task, owner, wait, hold, holdAtLeast: 0, abortAfter: undefined };
+  });
+}
+
 /** A few who campaign at about the same time. */
 export function electionsOf(dice: Dice, calmAt: number, processes: number): Election[] {
   if (dice.chance(0.5)) return [];
@@ -186,8 +207,9 @@ export function draw(world: World, sizes: Sizes = {}): Schedule {
   const crowds = Array.from({ length: workload.between(6, 12) }, () =>
     crowdOf(workload, calmAt, process(), keys),
   );
-  const tasks = [...scattered, ...crowds.flat()];
   const elections = sizes.keys === undefined ? electionsOf(workload, calmAt, processes) : [];
+  const returns = returnsOf(workload, calmAt, processes, keys);
+  const tasks = [...scattered, ...crowds.flat(), ...returns];
   const kinds: readonly Disturbance['kind'][] = [
     ...(['pause', 'pause', 'pause', 'suspend', 'step', 'force'] as const),
     ...(['steal', 'evict', 'forget', 'close'] as const),

@@ -10,6 +10,7 @@ import { FORCED_RELEASES } from '../../packages/redis/src/scripts/force-release.
 import { INSPECTIONS, OVERVIEWS } from '../../packages/redis/src/scripts/inspect.ts';
 import { LEAVES } from '../../packages/redis/src/scripts/leave.ts';
 import { LOSSES } from '../../packages/redis/src/scripts/loss.ts';
+import { ALONE_ACQUISITIONS } from '../../packages/redis/src/scripts/permits/acquire-alone.ts';
 import { PERMIT_ACQUISITIONS } from '../../packages/redis/src/scripts/permits/acquire.ts';
 import { PERMIT_ENDINGS, PERMIT_RELEASES } from '../../packages/redis/src/scripts/permits/end.ts';
 import { PERMIT_INSPECTIONS } from '../../packages/redis/src/scripts/permits/inspect.ts';
@@ -184,7 +185,8 @@ class Calls {
     const owner = this.chance(0.3) ? this.pick(OWNERS) : id;
     const replaces = this.chance(0.1) ? this.pick(this.ids) : undefined;
     const [ttl, tokens, wait] = [this.pick(TTLS), this.pick([1, 8, 129]), this.chance(0.6)];
-    const request = { key, id, owner, label, ttl, tokens, client, wait, replaces };
+    const givesUp = this.chance(0.5);
+    const request = { key, id, owner, label, ttl, tokens, client, wait, replaces, givesUp };
     return { key, request, terms: new AcquireTerms(request, client, DAY) };
   }
 
@@ -256,6 +258,8 @@ class Calls {
           () => this.write(PERMIT_REFRESHES, { member, key, label: 'x', wanted: '3 1 p' }),
           () => this.write(PERMIT_LEAVES, { member, key }),
           () => this.write(PERMIT_INSPECTIONS, { key, member }),
+          () => this.write(ALONE_ACQUISITIONS, this.acquisition(key)),
+          () => this.write(ALONE_ACQUISITIONS, this.acquisition(key)),
         ])();
     }
   }

@@ -1,7 +1,24 @@
-import { createCipheriv, createDecipheriv, createHash, createHmac, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+  type Hash,
+  type Hmac,
+} from 'node:crypto';
 
 const IV = 12;
 const TAG = 16;
+
+/** Characters of an id in an address: servers take some 16 kB for that and all headers together. */
+const LONGEST_ID = 2_000;
+
+/** So many keys with a short id are known: more than a page shows. */
+const MOST_SHORTENED = 1_000;
+
+/** What no key is named by but one with a short id. */
+const SHORT_ID = /^~[\w-]{43}$/;
 
 /** What is shown of a key where `redact` does not say: nothing. */
 const HIDDEN = '(hidden)';
@@ -10,28 +27,58 @@ const HIDDEN = '(hidden)';
 export interface KeyNames {
   readonly shown: (key: string) => string;
   readonly id: (key: string) => string;
-  /** `undefined` for an id that was not given by this board. */
+  /** `undefined` for an id that was not given by this board, or long ago. */
   readonly keyOf: (id: string) => string | undefined;
 }
 
 /**
  * Without `redact` a key is its own name. With it the browser gets the key encrypted, the same each time,
- * so that the page can tell rows apart and nobody can try out keys.
+ * so that the page can tell rows apart and nobody can try out keys. A name that is too long for an address, or
+ * cannot be in one, is a hash in either case: of those that were shown lately the board knows the keys.
  */
 export function keyNames(
   redact: ((key: string) => string) | undefined,
   secret: string | undefined,
 ): KeyNames {
+  const own = secret === undefined ? randomBytes(32) : createHash('sha256').update(secret).digest();
   if (redact === undefined) {
     const same = (key: string): string => key;
-    return { shown: same, id: same, keyOf: same };
+    return shortened({ shown: same, id: same, keyOf: same }, (key) =>
+      createHash('sha256').update(key, 'utf16le'),
+    );
   }
-  const own = secret === undefined ? randomBytes(32) : createHash('sha256').update(secret).digest();
+  return shortened(
+    {
+      shown: (key) => shownBy(redact, key),
+      id: (key) => seal(key, own),
+      keyOf: (id) => open(id, own),
+    },
+    (key) => createHmac('sha256', own).update(key, 'utf16le'),
+  );
+}
+
+/** @param hash of a key */
+function shortened(names: KeyNames, hash: (key: string) => Hash | Hmac): KeyNames {
+  const known = new Map<string, string>();
   return {
-    shown: (key) => shownBy(redact, key),
-    id: (key) => seal(key, own),
-    keyOf: (id) => open(id, own),
+    ...names,
+    id: (key) => {
+      const id = names.id(key);
+      if (fitsInAddress(id)) return id;
+      const short = `~${hash(key).digest('base64url')}`;
+      known.delete(short);
+      known.set(short, key);
+      if (known.size > MOST_SHORTENED) known.delete(known.keys().next().value as string);
+      return short;
+    },
+    keyOf: (id) => (SHORT_ID.test(id) ? known.get(id) : names.keyOf(id)),
   };
+}
+
+function fitsInAddress(id: string): boolean {
+  // Half a surrogate pair cannot be in an address.
+  if (id.length > LONGEST_ID || SHORT_ID.test(id) || /\p{Surrogate}/u.test(id)) return false;
+  return encodeURIComponent(id).length <= LONGEST_ID;
 }
 
 /** A function of the user's that fails must stop neither the page nor the process. */

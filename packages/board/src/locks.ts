@@ -31,11 +31,10 @@ export class Locks {
       const wanted = filter === '' ? limit - locks.length : LONGEST_PAGE;
       const page = await locker.list({ limit: wanted, cursor });
       for (const lock of page.locks) {
-        const row = rowOf(name, lock, this.names);
         // In what is shown, not in the key: else one could find out the keys.
         const labels = holdersOf(lock).map(({ label }) => label);
-        const text = [row.key, ...labels].join('\n').toLowerCase();
-        if (text.includes(filter)) locks.push(row);
+        const text = [this.names.shown(lock.key), ...labels].join('\n').toLowerCase();
+        if (text.includes(filter)) locks.push(rowOf(name, lock, this.names));
       }
       looked += Math.max(page.locks.length, 1);
       cursor = page.cursor;

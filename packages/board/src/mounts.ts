@@ -33,7 +33,7 @@ export function toExpress(
   return (request, response, next) => {
     const { originalUrl = request.url ?? '/', body } = request;
     const basePath = request.baseUrl === '' ? undefined : request.baseUrl;
-    const asked = webRequest(request, originalUrl, body);
+    const asked = webRequest(request, pathOf(originalUrl), body);
     answer(board, asked, response, { basePath, native: request }).catch(next);
   };
 }
@@ -77,7 +77,7 @@ export function toFastify(
 ): (app: FastifyLike, options: { prefix?: string | undefined }) => Promise<void> {
   return async (app) => {
     const handler = (request: FastifyRequestLike, reply: FastifyReplyLike): void => {
-      const { url = '/' } = request.raw;
+      const url = pathOf(request.raw.url ?? '/');
       const asked = webRequest(request.raw, url, request.body);
       // From here on Fastify answers no error any more.
       reply.hijack();
@@ -150,11 +150,16 @@ export function toKoa(
     }
     context.respond = false;
     const { body } = request as { body?: unknown };
-    await answer(board, webRequest(req, req.url ?? '/', body), res, {
+    await answer(board, webRequest(req, pathOf(req.url ?? '/'), body), res, {
       basePath: base,
       native: context,
     });
   };
+}
+
+/** What a client asks for, which as if of a proxy may be a whole address. */
+function pathOf(target: string): string {
+  return target.replace(/^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i, '');
 }
 
 /** @param body what a parser has made of it; else it is read from the request */

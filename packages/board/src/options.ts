@@ -99,7 +99,10 @@ export function namedLockers(lockers: BoardOptions['lockers']): Map<string, Lock
   const entries: [string, unknown][] = isLocker(lockers)
     ? [['locks', lockers]]
     : Array.isArray(lockers)
-      ? lockers.map((locker, index): [string, unknown] => [`locker ${index + 1}`, locker])
+      ? Array.from(lockers, (locker: unknown, index): [string, unknown] => [
+          `locker ${index + 1}`,
+          locker,
+        ])
       : Object.entries(lockers ?? {});
   if (entries.length === 0) throw new TypeError('board() needs at least one locker: { lockers }.');
   for (const [name, locker] of entries) {

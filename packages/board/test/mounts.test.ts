@@ -121,6 +121,16 @@ describe.each(Object.entries(frameworks))('mounted in %s', (_name, mount) => {
     expect(line).toMatch(/^HTTP\/1\.1 (400|404|405) /);
   });
 
+  test('a client that asks for a whole address, as of a proxy, is answered', async () => {
+    const locker = makeLocker();
+    await locker.lock('order:42');
+    const url = await mount(makeBoard({ lockers: locker }));
+    for (const path of ['/', '/app.js', '/api/locks?filter=order', '/api/lock?id=order:42']) {
+      const line = `GET http://example.com/ops/locks${path} HTTP/1.1`;
+      expect(await statusLine(url, line, 'Host: example.com')).toMatch(/ 200 /);
+    }
+  });
+
   test('without the slash at the end one is sent there', async () => {
     const url = await mount(makeBoard({ lockers: makeLocker() }));
     const page = await fetch(`${url}/ops/locks`);

@@ -406,14 +406,56 @@ describe('with redact', () => {
   });
 });
 
+describe('a key that an address cannot hold', () => {
+  test.each([
+    ['is long', 'order:'.repeat(10_000)],
+    ['is of letters that take many characters', '€'.repeat(20_000)],
+    ['has half a letter', 'half \ud83d of it'],
+    ['looks like such an id', `~${'a'.repeat(43)}`],
+  ])('which %s, is seen and released by a short id', async (_, key) => {
+    for (const redact of [undefined, (given: string) => given.slice(0, 3)]) {
+      const locker = makeLocker();
+      await locker.lock('another');
+      const lock = await locker.lock(key);
+      const made = makeBoard({
+        lockers: locker,
+        redact,
+        authorize: (__, asked) => asked.key === key,
+      });
+      const { locks } = await json<LockPageReply>(get(made, '/locks/api/locks'));
+      const id = locks.find((row) => row.token === lock.fencingToken)?.id ?? '';
+      const query = new URLSearchParams({ id }).toString();
+      expect(query.length).toBeLessThan(2_100);
+      const details = await json<LockDetails>(get(made, `/locks/api/lock?${query}`));
+      expect(details).toMatchObject({ id, token: lock.fencingToken, mayRelease: true });
+      const asked = await askRelease(made, { locker: 'locks', id, reason: 'INC-7' });
+      expect([asked.status, lock.state]).toEqual([200, 'lost']);
+    }
+  });
+
+  test('has an id that tells nothing where keys are redacted', async () => {
+    const locker = makeLocker();
+    const key = '4711'.repeat(5_000);
+    await locker.lock(key);
+    const ids = await Promise.all(
+      [undefined, () => '…', () => '…'].map(async (redact) => {
+        const made = makeBoard({ lockers: locker, redact });
+        return (await json<LockPageReply>(get(made, '/locks/api/locks'))).locks[0]?.id;
+      }),
+    );
+    expect(new Set(ids).size).toBe(3);
+  });
+});
+
 test('an option that does not exist is refused, for a slip in `redact` would show every key', () => {
   const options = { lockers: makeLocker(), redcat: () => '…' };
   expect(() => board(options)).toThrow(/no option `redcat`. Did you mean `redact`/);
 });
 
-test.each([[{}], [{ lockers: [] }], [{ lockers: { a: {} } }]])(
+test.each([[{}], [{ lockers: [] }], [{ lockers: { a: {} } }], [{ lockers: Array(1) }]])(
   'lockers that are none are refused (%j)',
   (options) => {
     expect(() => board(options as never)).toThrow(TypeError);
+    expect(() => board(options as never)).toThrow(/^(What )?board\(\)/);
   },
 );

@@ -93,8 +93,10 @@ export class GuardedRun {
       throw error;
     } finally {
       shared.since.forget(job);
+      const hold = failure !== undefined && this.holds(failure.error);
+      if (hold) await place?.hold();
       await lock.release();
-      await (failure === undefined ? place?.succeeded() : place?.leave(this.holds(failure.error)));
+      await (failure === undefined ? place?.succeeded() : place?.leave(hold));
     }
   }
 

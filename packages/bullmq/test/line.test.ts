@@ -2,6 +2,7 @@
 import { LockArgumentError } from '@holdfast/core';
 import { guard, type Guard } from '@holdfast/bullmq';
 import { UnrecoverableError, type Job } from 'bullmq';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { add, completed, jobNow, range, until, type Data } from './kit/index.ts';
 import { NEVER, OrderedSite, parked, settled } from './kit/ordered.ts';
@@ -51,7 +52,10 @@ describe('behind a job that fails', () => {
     expect(await failing('hold', 9, { attempts: 5, error })).toEqual([1, 2, 3]);
   });
 
-  test("none that asked while it ran goes before it with `onFailure: 'hold'`", async () => {
+  test.each([
+    ['', undefined],
+    [' for longer than its ttl', 500],
+  ])("none that asked while it ran%s goes before it with `onFailure: 'hold'`", async (_, ttl) => {
     const queue = site.queue();
     const key = queue.name;
     const ran: number[] = [];
@@ -63,10 +67,11 @@ describe('behind a job that fails', () => {
       await failed.opened;
       throw new Error('failed');
     };
-    const one = guard(site.options(queue, { order }), processor);
+    const one = guard(site.options(queue, { order, ttl }), processor);
     const first = await add(queue, { key, n: 1 }, { attempts: 2, backoff: 500 });
     site.worker(queue, one, { concurrency: 1 });
     await until(async () => (await one.line(key)).running.length === 1);
+    if (ttl !== undefined) await sleep(ttl + 100);
     // The other worker's requests for locks are slow.
     const locker = site.locker();
     const lock = locker.lock.bind(locker);
@@ -78,7 +83,7 @@ describe('behind a job that fails', () => {
         return lock(...given);
       },
     });
-    const other = guard(site.options(queue, { order, locker }), processor);
+    const other = guard(site.options(queue, { order, locker, ttl }), processor);
     await add(queue, { key, n: 2 });
     site.worker(queue, other, { concurrency: 1 });
     await until(async () => asked || (await queue.getDelayedCount()) === 1);
@@ -87,6 +92,48 @@ describe('behind a job that fails', () => {
     asking.open();
     await completed(queue, 2);
     expect(ran).toEqual([1, 1, 2]);
+  });
+
+  test("its line is held before its lock is released with `onFailure: 'hold'`", async () => {
+    const queue = site.queue();
+    const key = queue.name;
+    const ran: number[] = [];
+    const released = site.gate();
+    const order = { queue, redis: site.client(), onFailure: 'hold' as const };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n === 1 && job.attemptsMade === 0) throw new Error('failed');
+    };
+    const locker = site.locker();
+    const lock = locker.lock.bind(locker);
+    const seen: (string | undefined)[][] = [];
+    Object.assign(locker, {
+      lock: async (...given: Parameters<typeof lock>) => {
+        const taken = await lock(...given);
+        const release = taken.release.bind(taken);
+        return Object.assign(taken, {
+          release: async () => {
+            const { running, waiting } = await guarded.line(key);
+            seen.push([running[0]?.id, waiting[0]?.id]);
+            await released.opened;
+            return release();
+          },
+        });
+      },
+    });
+    const guarded = guard(site.options(queue, { order, locker }), processor);
+    const first = await add(queue, { key, n: 1 }, { attempts: 2, backoff: 200 });
+    const second = await add(queue, { key, n: 2 });
+    site.worker(queue, guarded, { concurrency: 2 });
+    await until(async () => seen.length === 1 && (await queue.getDelayedCount()) === 1);
+    released.open();
+    await completed(queue, 2);
+    expect(ran).toEqual([1, 1, 2]);
+    expect(seen).toEqual([
+      [undefined, first.id],
+      [first.id, second.id],
+      [second.id, undefined],
+    ]);
   });
 
   test("the others go on with `onFailure: 'hold'` when it is removed", async () => {

@@ -4,6 +4,10 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createJiti } from 'jiti';
 import { UnavailableError, UsageError } from './exit-codes.ts';
+import { within } from './within.ts';
+
+/** ms until a file, or its function, that has not answered counts as waiting for a server that is away. */
+const START_TIMEOUT = 10_000;
 
 const NAMES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `holdfast.config.${end}`);
 
@@ -20,19 +24,38 @@ export function findConfig(folder = process.cwd()): string | undefined {
 export async function loadLocker(file: string): Promise<Locker> {
   const path = resolve(file);
   if (!existsSync(path)) throw new UsageError(`There is no file ${path}.`);
-  const module = await load(path);
+  const module = await inTime(load(path), `${path} was not loaded in time.`);
   const found = module['default'] ?? module['locker'];
   // A CommonJS file's exports come as the default.
   const exported =
     isRecord(found) && !isLocker(found) ? (found['locker'] ?? found['default']) : found;
   const locker =
-    typeof exported === 'function' ? await madeBy(exported as () => unknown, path) : exported;
+    typeof exported === 'function'
+      ? await inTime(
+          madeBy(exported as () => unknown, path),
+          `${path} exports a function that made no locker in time.`,
+        )
+      : exported;
   if (!isLocker(locker)) {
     throw new UsageError(
       `${path} must export a locker, or a function that makes one, as its default or as \`locker\`.`,
     );
   }
   return locker;
+}
+
+/** Whatever it waits for, it would keep the program waiting for ever. */
+async function inTime<T>(started: Promise<T>, message: string): Promise<T> {
+  let settled = false;
+  const end = (): void => {
+    settled = true;
+  };
+  started.then(end, end);
+  try {
+    return await within(START_TIMEOUT, started);
+  } catch (error) {
+    throw settled ? error : new UnavailableError(message, { cause: error });
+  }
 }
 
 async function load(path: string): Promise<Record<string, unknown>> {

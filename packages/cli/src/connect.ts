@@ -3,6 +3,7 @@ import { redisStore } from '@holdfast/redis';
 import { Cluster, Redis } from 'ioredis';
 import { findConfig, loadLocker } from './config.ts';
 import { UnavailableError, UsageError } from './exit-codes.ts';
+import { within } from './within.ts';
 
 /** Options of every command. */
 export interface StoreFlags {
@@ -111,16 +112,4 @@ function checkUrl(url: string): string {
 /** Without credentials. */
 function hosts(urls: readonly string[]): string {
   return urls.map((url) => new URL(url).host).join(', ');
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`It did not answer within ${ms} ms.`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -246,6 +246,18 @@ describe('the locker of the application', () => {
     expect(result.stderr).toMatch(/^holdfast: .*locks\.mjs/);
     expect(result.code).toBe(69);
   });
+
+  test.each([
+    ['a file', 'await new Promise(() => setInterval(() => {}, 1_000));'],
+    // Nothing is left to do, which would end the program with a code of Node's.
+    ['a function', 'export default () => new Promise(() => {});'],
+  ])('is 69 where %s never comes to an end', { timeout: 60_000 }, async (_, code) => {
+    const cwd = folder();
+    writeFileSync(join(cwd, 'locks.mjs'), code);
+    const result = await holdfast(['ls', '--config', 'locks.mjs'], { cwd });
+    expect(result.stderr).toMatch(/^holdfast: .*locks\.mjs .*in time\. /);
+    expect(result.code).toBe(69);
+  });
 });
 
 describe('watch', () => {

@@ -4,7 +4,8 @@ import { isLongKey } from './options.ts';
 
 /** For adapters: whether `Locker.lock()` takes a value for its key. */
 export function isKey(value: unknown): value is Key {
-  const keys = Array.isArray(value) ? (value as unknown[]) : [value];
+  // Whatever stands in its place, a hole in a list is no key.
+  const keys = Array.isArray(value) ? [...(value as unknown[])] : [value];
   return (
     keys.length > 0 && keys.every((one) => typeof one === 'string' && one !== '' && !isLongKey(one))
   );

@@ -344,8 +344,9 @@ export function resolveLockOptions(options: LockOptions, defaults: LockSettings)
     throwIfLost: checkBoolean('throwIfLost', throwIfLost),
     storeOwner: owner === undefined ? undefined : storeOwner(owner),
     sharing: Array.isArray(limit) ? undefined : sharingOf(context, limit, weight, shared),
+    // Of a hole in a list, `map()` makes a hole.
     sharings: Array.isArray(limit)
-      ? limit.map((one: unknown) => sharingOf(context, one, weight, shared))
+      ? Array.from(limit, (one: unknown) => sharingOf(context, one, weight, shared))
       : undefined,
     asked: undefined,
   };

@@ -49,7 +49,8 @@ export interface LockStore {
    * 2. Already granted to this `id`: granted again, with the same token and number of tokens, its
    *    lease renewed from now.
    * 3. Held, and not in its {@link ReleaseRequest.keepFor} time, by the same `owner`: taken over,
-   *    past any queue. The id that held it is told by `lost` (`superseded`).
+   *    past any queue. The id that held it is told by `lost` (`superseded`). Beside others see
+   *    {@link Sharing}.
    * 4. Free, with nobody waiting before this `client`, or reserved for it: granted. Without `wait` a
    *    key that others wait for, or that is reserved, is busy.
    * 5. Busy. With `wait` the client is registered in the key's queue (its place is kept when it was
@@ -202,8 +203,11 @@ export interface DecodeKeyRequest {
  *   ends, the first in the queue is served if it fits now, then the next, until one does not: that one is
  *   not overtaken. Each has a reservation of its own, which takes up the room of its permit.
  * - A request with `wait` of a client that is registered changes what it waits for, and not its place.
- * - An owner takes over its own permit, or its own exclusive grant of the same limit, if the new one fits
- *   then.
+ * - An owner takes over what it holds, past any queue, if the new grant fits then: a permit in the place of
+ *   another or of the key alone, or the key alone in the place of a permit. If nobody else holds the key and
+ *   it is reserved for nobody, it fits, whatever its limit.
+ * - If it does not fit then, and there is no `conflict`, {@link AcquireRequest.givesUp} says whether the owner's
+ *   permit is ended all the same (`superseded`).
  */
 export interface Sharing {
   /** How much weight may be held at once; 1 for readers. */
@@ -242,6 +246,11 @@ export interface AcquireRequest {
   readonly replaces?: string | undefined;
   /** For a permit beside others; absent for the key alone. */
   readonly sharing?: Sharing | undefined;
+  /**
+   * Whether a permit that `owner` has is ended, and those who wait are served, if others leave no room for
+   * what it asks for: whoever asks will wait, now or behind others of its client, and would wait for itself.
+   */
+  readonly givesUp?: boolean | undefined;
 }
 
 /** The answer to an {@link AcquireRequest}. */

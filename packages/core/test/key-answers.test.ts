@@ -11,6 +11,7 @@ test.each([
   [7, 'a number'],
   [[], 'a list without keys or with empty ones'],
   [['a', ''], 'a list without keys or with empty ones'],
+  [Object.assign(Array(2), { 0: 'a' }), 'a list without keys or with empty ones'],
   ['x'.repeat(65_537), 'a string of more than 64 kB'],
   [['a', 'x'.repeat(65_537)], 'a list with a key of more than 64 kB'],
 ])('a key function may not answer %j', (answer, words) => {

@@ -267,6 +267,8 @@ describe('a list of keys with limits', () => {
     ['too few limits', ['a', 'b'], { limit: [2] }],
     ['a list of limits for one key', 'a', { limit: [2, 3] }],
     ['different limits for one key', ['a', 'a'], { limit: [2, 3] }],
+    // oxlint-disable-next-line no-sparse-arrays -- as JavaScript has them
+    ['a limit that is missing', ['a', 'b'], { limit: [, 2] as number[] }],
     ['a weight above one of the limits', ['a', 'b'], { limit: [2, 5], weight: 3 }],
   ])('is refused with %s', async (_, keys, options) => {
     const { locker, sent } = bench();

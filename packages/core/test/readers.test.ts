@@ -133,6 +133,48 @@ describe('readers and writers', () => {
     await settled();
     expect([writer.state, reader.state, waiting.state]).toEqual(['lost', 'held', 'pending']);
   });
+
+  test.each([
+    ['alone', { shared: true }, {}],
+    ['a heavier permit', { limit: 3 }, { limit: 3, weight: 3 }],
+  ])(
+    'an owner that wants %s does not wait for itself, also behind others of its process',
+    async (__, has, wants) => {
+      const { locker } = bench();
+      const one = locker();
+      const mine = { owner: 'job' };
+      const first = await one.lock('k', { ...has, ...mine });
+      const other = await locker().lock('k', has);
+      const before = watch(one.lock('k', wants));
+      await settled();
+      expect(await one.tryLock('k', { ...wants, ...mine })).toBeNull();
+      expect(first.state).toBe('held');
+      const again = watch(one.lock('k', { ...wants, ...mine }));
+      await settled();
+      expect([first.state, first.signal.reason]).toMatchObject(['lost', { reason: 'superseded' }]);
+      await other.release();
+      await settled();
+      expect([before.state, again.state]).toEqual(['fulfilled', 'pending']);
+      await before.value?.release();
+      await settled();
+      expect(again.state).toBe('fulfilled');
+    },
+  );
+
+  test('an owner that reads, and nobody else, has the key alone at once, past those who wait', async () => {
+    const { locker } = bench();
+    const one = locker();
+    const reader = await one.lock('k', { owner: 'job', shared: true });
+    const waiting = watch(one.lock('k'));
+    await settled();
+    const writer = await one.lock('k', { owner: 'job' });
+    await settled();
+    expect([reader.state, writer.state, waiting.state]).toEqual(['lost', 'held', 'pending']);
+    expect(await locker().tryLock('k', { shared: true })).toBeNull();
+    await writer.release();
+    await settled();
+    expect(waiting.state).toBe('fulfilled');
+  });
 });
 
 describe('in the context of a lock', () => {

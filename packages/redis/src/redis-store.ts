@@ -32,9 +32,10 @@ import { ReadOnlyWatch } from './commands/read-only-watch.ts';
 import { LONGEST_GAP, renewAll } from './commands/renew-all.ts';
 import { listLocks } from './list.ts';
 import { checkRetention } from './option-checks.ts';
-import { AcquireTerms } from './scripts/acquire.ts';
+import { AcquireTerms, isBesideSeveral } from './scripts/acquire.ts';
 import { FORCED_RELEASES } from './scripts/force-release.ts';
 import { INSPECTIONS } from './scripts/inspect.ts';
+import { ALONE_ACQUISITIONS } from './scripts/permits/acquire-alone.ts';
 import { LEAVES } from './scripts/leave.ts';
 import { Permits } from './permits.ts';
 import { REFRESHES } from './scripts/refresh.ts';
@@ -162,7 +163,8 @@ class RedisStore implements LockStore {
       const member = this.inbox.memberOf(request.client);
       this.terms = terms = new AcquireTerms(request, member, this.retention);
     }
-    const reply = this.outbox.acquire(request, terms);
+    let reply = this.outbox.acquire(request, terms);
+    if (request.owner !== request.id) reply = this.besideItself(request, terms, reply);
     return this.durability === undefined ? reply : this.confirmed(request, reply, this.durability);
   }
 
@@ -229,6 +231,21 @@ class RedisStore implements LockStore {
   async forceRelease(key: string, owner?: string): Promise<boolean> {
     const freed = await this.calls.one(FORCED_RELEASES, { key, owner });
     return freed === 'several' ? this.permits.end(key, owner) : freed;
+  }
+
+  /** An owner that wants a lock alone may have a permit of it. The usual script does not look at permits. */
+  private async besideItself(
+    request: AcquireRequest,
+    terms: AcquireTerms,
+    asked: Promise<AcquireReply>,
+  ): Promise<AcquireReply> {
+    const reply = await asked;
+    if (!isBesideSeveral(reply)) return reply;
+    const sent = { key: request.key, request, terms, heard: this.inbox.connection.live };
+    const granted = await this.calls.one(ALONE_ACQUISITIONS, sent);
+    if (granted === undefined) return reply;
+    this.answered(sent, granted);
+    return granted;
   }
 
   private async acquirePermit(request: AcquireRequest, sharing: Sharing): Promise<AcquireReply> {

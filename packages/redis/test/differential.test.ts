@@ -126,7 +126,8 @@ class Run {
         this.grants.push({ id, owner, permit: sharing !== undefined });
         if (ttl === SHORT) this.short.add(id);
         const tokens = sharing === undefined ? 1 + this.random(8) : 1;
-        const asked = { key, id, owner, label: client, ttl, tokens, client, wait };
+        const givesUp = this.random(2) === 0;
+        const asked = { key, id, owner, label: client, ttl, tokens, client, wait, givesUp };
         // A permit is not passed on.
         const request = {
           ...asked,

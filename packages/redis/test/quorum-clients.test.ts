@@ -35,6 +35,7 @@ test('only lists of different clients of single servers are taken', () => {
     [client, client],
     [cluster],
     [null],
+    Object.assign(Array(3), { 0: client }),
     ['x'],
     // As of some other library, which does not tell whether it is connected.
     [{ evalsha: async () => 1, eval: async () => 1, duplicate: () => client, on: () => {} }],

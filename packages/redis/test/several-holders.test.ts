@@ -6,6 +6,7 @@ import {
   type Lock,
   type Locker,
   type LockerOptions,
+  type LockOptions,
   type LockStore,
 } from '@holdfast/core';
 import { redisStore } from '@holdfast/redis';
@@ -158,6 +159,47 @@ describe.each(Object.entries(stores))('on %s', { timeout: 60_000 }, (_, makeStor
     await second.release();
     await (await waiting).release();
     await beside.release();
+  });
+
+  test.each([
+    ['reads or not, past a writer who waits', [{}, { shared: true }, { shared: true }, {}], true],
+    ['has a permit or not', [{ limit: 3 }, {}, { limit: 5, weight: 5 }, { limit: 2 }, {}], false],
+  ])('an owner that comes back takes over what it has alone: %s', async (__, ways, contended) => {
+    const { locker, key } = site();
+    const [other, look] = [locker(), locker()];
+    const take = (way: LockOptions): Promise<Lock> =>
+      locker().lock(key, { ...way, owner: 'job', onLost: () => {} });
+    let lock = await take({ shared: true });
+    const waiting = contended ? other.lock(key) : undefined;
+    const waiters = contended ? 1 : 0;
+    for (const way of ways) {
+      await until('it waits', async () => (await look.inspect(key))?.waiters === waiters);
+      const { signal, fencingToken } = lock;
+      lock = await take(way);
+      expect(lock.fencingToken).toBeGreaterThan(fencingToken);
+      await until('the older is told', () => signal.aborted);
+      expect(signal.reason).toMatchObject({ reason: 'superseded' });
+    }
+    expect(await lock.release()).toBe(true);
+    await (await waiting)?.release();
+  });
+
+  test('an owner that wants alone what others read too gives up its own share, and waits', async () => {
+    const { locker, key } = site();
+    const [one, two, other, look] = [locker(), locker(), locker(), locker()];
+    const mine = { owner: 'job', onLost: () => {} };
+    const first = await one.lock(key, { ...mine, shared: true });
+    const reader = await other.lock(key, { shared: true });
+    expect(await two.tryLock(key, mine)).toBeNull();
+    await first.extend(60_000);
+    expect(first.state).toBe('held');
+    const alone = two.lock(key, mine);
+    await until('it is told', () => first.state === 'lost');
+    expect(first.signal.reason).toMatchObject({ reason: 'superseded' });
+    await until('it waits', async () => (await look.inspect(key))?.waiters === 1);
+    reader.assertHeld();
+    await reader.release();
+    await (await alone).release();
   });
 
   test('forceRelease ends one holder, or all, and serves those who wait', async () => {

@@ -81,7 +81,13 @@ export const stackPermitMutants: readonly StackMutant[] = [
     name: 'an owner who comes again leaves its earlier permit where it is',
     topology: 'single',
     caughtBy: ['weight'],
-    replace: [['    drop(held, own)\n    return grant(held)', '    return grant(held)']],
+    replace: [["'superseded')\n    drop(held, own)", "'superseded')"]],
+  },
+  {
+    name: 'an owner takes over what others hold beside it',
+    topology: 'single',
+    caughtBy: ['belief', 'kept'],
+    replace: [[`local isAll = call('ZCARD', leases) == 1`, 'local isAll = true']],
   },
   {
     name: 'room that is kept for a process that has crashed is kept for long',

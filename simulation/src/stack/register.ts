@@ -1,7 +1,10 @@
 import { FORCED_RELEASES } from '../../../packages/redis/src/scripts/force-release.ts';
+import { ALONE_ACQUISITIONS } from '../../../packages/redis/src/scripts/permits/acquire-alone.ts';
+import { PERMIT_ACQUISITIONS } from '../../../packages/redis/src/scripts/permits/acquire.ts';
 import { PERMIT_ENDINGS } from '../../../packages/redis/src/scripts/permits/end.ts';
 import type { World } from '../world.ts';
 import { violated } from '../violation.ts';
+import { SortedSet } from './dataset.ts';
 import { grantsOf, weightsOf, type Held } from './grants.ts';
 import { Readings } from './readings.ts';
 import type { StackServer } from './stack-server.ts';
@@ -118,7 +121,7 @@ export class Register {
     for (const key of keys) {
       if (!key.endsWith('}')) continue;
       const isForced = FORCED.has(source) || this.world.now < (this.forcedUntil.get(key) ?? 0);
-      this.look(server, key, isForced ? 'forced' : undefined);
+      this.look(server, key, isForced ? 'forced' : undefined, ASKED_BY_OWNERS.has(source));
     }
   }
 
@@ -197,8 +200,16 @@ export class Register {
     for (const grant of this.currentOn(server, lock)) grant.excuse ??= excuse;
   }
 
-  /** @param excuse of those who hold it no more */
-  private look(server: StackServer, lock: string, excuse: Excuse | undefined): void {
+  /**
+   * @param excuse of those who hold it no more
+   * @param byOwner whether an owner may have given its permit up
+   */
+  private look(
+    server: StackServer,
+    lock: string,
+    excuse: Excuse | undefined,
+    byOwner: boolean,
+  ): void {
     const before = this.currentOn(server, lock);
     const held = this.heldOn(server, lock);
     if (held[0]?.sharing !== undefined) this.checkWeights(server, lock);
@@ -209,8 +220,9 @@ export class Register {
     const now = held.map((one) => {
       const same = before.find(({ id, token }) => id === one.id && token === one.token);
       const grant = same ?? this.know(server, lock, one);
-      // Whoever asks a primary that is none any more may have it renewed there, and nowhere else.
-      if (!isAuthority) grant.excuse ??= 'split';
+      // Whoever asks a primary that is none any more may have it renewed there, and nowhere else: for longer
+      // than with any other excuse.
+      if (!isAuthority) grant.excuse = 'split';
       if (server.isBehind) grant.excuse ??= 'frozen';
       grant.ends = Math.max(grant.ends, one.ends);
       return grant;
@@ -221,6 +233,9 @@ export class Register {
       if (newer.some(({ owner, id }) => owner === gone.owner && id !== gone.id)) {
         gone.excuse ??= 'superseded';
         this.tell('take-overs');
+      } else if (byOwner && hasGivenUp(server, gone)) {
+        gone.excuse ??= 'superseded';
+        this.tell('give-ups');
       } else if (excuse !== undefined) {
         gone.excuse ??= excuse;
       }
@@ -291,6 +306,18 @@ const FORCED: ReadonlySet<string> = new Set([
   FORCED_RELEASES.script.source,
   PERMIT_ENDINGS.script.source,
 ]);
+
+/** By these an owner asks for what it may have a permit of. */
+const ASKED_BY_OWNERS: ReadonlySet<string> = new Set([
+  PERMIT_ACQUISITIONS.script.source,
+  ALONE_ACQUISITIONS.script.source,
+]);
+
+/** Whether an owner that was given waits, and so has ended its earlier permit. */
+function hasGivenUp(server: StackServer, { lock, id, owner }: KnownGrant): boolean {
+  const queue = server.data.get(`${lock}:queue`);
+  return owner !== id && queue instanceof SortedSet && queue.get(`superseded ${id}`) !== undefined;
+}
 
 const NOTHING: readonly KnownGrant[] = [];
 

@@ -5,6 +5,7 @@ import {
   LEADER,
   LONGEST_HOLD,
   limitOf,
+  returnsOf,
   SEVERAL,
   taskOf,
   type Election,
@@ -182,6 +183,7 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
     crowdOf(workload, calmAt, process(), keys),
   );
   const elections = topology === 'quorum' ? [] : electionsOf(workload, calmAt, processes);
+  const returns = returnsOf(workload, calmAt, processes, keys);
   const site = { processes, keys: elections.length > 0 ? [...keys, LEADER] : keys, calmAt };
   const drawn: StackSchedule = {
     processes,
@@ -192,7 +194,9 @@ export function draw(world: World, topology: TopologyName): StackSchedule {
     // Replicas that are late for every grant would leave no lock to look at.
     lag: network.pick(topology === 'durability' ? [1, 5, 20] : [1, 20, 200]),
     reconnectsOnReadOnly: network.chance(0.5),
-    tasks: [...scattered, ...crowds.flat()].map((task) => fitting(workload, task, topology)),
+    tasks: [...scattered, ...crowds.flat(), ...returns].map((task) =>
+      fitting(workload, task, topology),
+    ),
     elections,
     disturbances: Array.from({ length: outside.between(2, 8) }, () =>
       disturbanceOf(outside, topology, site),

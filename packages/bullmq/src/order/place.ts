@@ -3,6 +3,7 @@ import type { Job } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SHORTEST } from '../deferral.ts';
 import type { OrderQueue } from '../types.ts';
+import { inTime } from './in-time.ts';
 import type { Line } from './line.ts';
 import { namesOf, newRun, registrationOf, safetyOf, type Registration } from './registration.ts';
 import { join } from './scripts/join.ts';
@@ -18,7 +19,7 @@ const ELSEWHERE =
 /** The longest pause between two questions whether it is a run's turn, in ms. */
 const LONGEST_PAUSE = 25;
 
-/** ms after which a job that is late to ask for its place is late for other reasons. */
+/** ms after which what is late is late for other reasons. */
 const LONGEST_DOUBT = 2_000;
 
 /** One run of a job in the lines of its keys. */
@@ -118,6 +119,22 @@ export class Place {
     if (this.registration === undefined) return;
     refresher.runs(this.registration);
     taken.took(this.registration);
+  }
+
+  /**
+   * The run has failed, and its lines wait until the job is tried again: from before its locks are released, or
+   * whoever asks for them then would get them. Never rejects.
+   */
+  async hold(): Promise<void> {
+    const { client, taken } = this.line;
+    const { registration } = this;
+    if (registration === undefined) return;
+    const telling = taken.left(registration);
+    // Wakes nobody: the locks are not released.
+    const held = Promise.resolve(telling)
+      .then(() => leave(client, { ...registration, keys: [] }, true))
+      .catch(() => {});
+    await inTime(held, LONGEST_DOUBT);
   }
 
   /**

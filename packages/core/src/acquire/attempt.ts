@@ -1,7 +1,7 @@
 import type { LockStoreError } from '../errors.ts';
 import { isFresh, type Grant } from '../hold/lease.ts';
 import type { LockSettings } from '../options.ts';
-import type { AcquireReply, MaybePromise } from '../store.ts';
+import type { AcquireReply, AcquireRequest, MaybePromise } from '../store.ts';
 import { isPromiseLike } from '../util/promises.ts';
 import { CAME_LATE, type Pending } from '../util/store-calls.ts';
 import type { Timeout } from '../util/timeouts.ts';
@@ -43,7 +43,7 @@ export function ask(
   const tokens = sharing === undefined ? context.tokens : 1;
   if (!context.subscribed) context.subscribe();
   try {
-    const request = {
+    const plain: AcquireRequest = {
       key: stored,
       id,
       owner: owner ?? id,
@@ -55,6 +55,8 @@ export function ask(
       replaces,
       sharing,
     };
+    const givesUp = settings.owner !== undefined && context.queues.mayWait(settings);
+    const request = givesUp ? { ...plain, givesUp } : plain;
     // To read the clock once more would take a twentieth of the time of a lock on the embedded store.
     return embedded === undefined ? store.acquire(request) : embedded.acquire(request, now);
   } catch (error) {

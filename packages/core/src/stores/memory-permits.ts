@@ -7,7 +7,7 @@ import {
 } from '../store.ts';
 import { KeptEntry, type MemoryGrants } from './memory-grants.ts';
 import type { MemoryQueues } from './memory-queues.ts';
-import { SharedKey } from './memory-shared-key.ts';
+import { SharedKey, type Permit } from './memory-shared-key.ts';
 
 /** The keys that several hold, each with a permit. */
 export class MemoryPermits {
@@ -36,33 +36,41 @@ export class MemoryPermits {
       if (turn !== undefined && !(turn === client && wait)) {
         return { granted: false, retryAfter: queues.reservedUntil(key) - now };
       }
+    } else if (entry.owner === owner && !(entry instanceof KeptEntry)) {
+      grants.endEarly(key, entry, 'superseded');
     } else {
       if (sharing.limit !== 1) return { granted: false, conflict: 1 };
-      if (entry.owner !== owner || entry instanceof KeptEntry) {
-        const delay = queues.delay(key, client, now);
-        return { granted: false, retryAfter: entry.expiresAt - now + delay };
-      }
-      grants.endEarly(key, entry, 'superseded');
+      const delay = queues.delay(key, client, now);
+      return { granted: false, retryAfter: entry.expiresAt - now + delay };
     }
-    const by = grants.clientOf(request);
-    const first = new SharedKey(sharing.limit, by, grants.lastToken + 1, Math.floor(now));
-    grants.entries.set(key, first);
-    return this.grantPermit(request, sharing, first, now);
+    return this.grantFirst(request, sharing, now);
   }
 
   /**
-   * Who wants a key alone that is shared by others.
+   * Who wants a key alone that is shared by others, or by nobody but its owner.
    *
    * @returns `undefined` if it is not shared any more
    */
   decideBeside(request: AcquireRequest, shared: SharedKey, now: number): AcquireReply | undefined {
-    const { key, client, wait } = request;
+    const { grants, queues } = this;
+    const { key, owner, client, wait, givesUp } = request;
     if (this.shared(key, now) !== shared) return undefined;
-    if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
     // What it was woken for, it does not want any more.
-    if (wait && shared.unreserve(client)) {
+    let changed = wait && shared.limit === 1 && shared.unreserve(client);
+    const own = shared.of(owner);
+    if (own !== undefined && shared.isAll(own)) {
+      grants.endEarly(key, own, 'superseded');
+      if (wait) queues.remove(key, client);
+      return grants.grant(request, now);
+    }
+    if (shared.limit !== 1) return { granted: false, conflict: shared.limit };
+    if (own !== undefined && givesUp === true) {
+      this.giveUp(key, shared, own);
+      changed = true;
+    }
+    if (changed) {
       this.serve(key, now);
-      if (this.grants.entries.get(key) !== shared) return undefined;
+      if (grants.entries.get(key) !== shared) return undefined;
     }
     return { granted: false, retryAfter: shared.expiresAt - now };
   }
@@ -153,11 +161,18 @@ export class MemoryPermits {
     now: number,
   ): AcquireReply {
     const { queues } = this;
-    const { key, id, owner, client, wait, ttl } = request;
+    const { key, id, owner, client, wait, ttl, givesUp } = request;
     // Its turn is over with this request, whatever comes of it.
     const woken = wait && shared.unreserve(client);
-    if (sharing.limit !== shared.limit) return { granted: false, conflict: shared.limit };
     const same = shared.permits.get(id);
+    const own = shared.of(owner);
+    if (sharing.limit !== shared.limit) {
+      if (own === undefined || !shared.isAll(own)) {
+        return { granted: false, conflict: shared.limit };
+      }
+      this.grants.endEarly(key, own, 'superseded');
+      return this.grantFirst(request, sharing, now);
+    }
     // Released, and kept busy: the request is late.
     if (same?.kept === true) {
       if (woken) this.serve(key, now);
@@ -171,17 +186,35 @@ export class MemoryPermits {
       if (woken) this.serve(key, now);
       return { granted: true, token: same.token, tokens: 1 };
     }
-    const own = shared.of(owner);
     if (own !== undefined && shared.fits(sharing, own.weight)) {
-      this.grants.endEarly(key, own, 'superseded');
-      shared.remove(own);
+      this.giveUp(key, shared, own);
       return this.grantPermit(request, sharing, shared, now);
     }
     const head = queues.head(key, now);
     const itsTurn = woken || head === undefined || (wait && head.client === client);
     if (itsTurn && shared.fits(sharing)) return this.grantPermit(request, sharing, shared, now);
-    if (woken) this.serve(key, now);
+    const gaveUp = own !== undefined && givesUp === true;
+    if (gaveUp) this.giveUp(key, shared, own);
+    if (woken || gaveUp) this.serve(key, now);
     return { granted: false, retryAfter: shared.nextEnd - now + (itsTurn ? 0 : RESERVATION) };
+  }
+
+  /**
+   * An owner's earlier permit is ended by its later request: granted, or waiting because others hold the key
+   * too. Whoever waits keeps nothing back: it would wait for itself, and two who both want more for each other.
+   */
+  private giveUp(key: string, shared: SharedKey, own: Permit): void {
+    this.grants.endEarly(key, own, 'superseded');
+    shared.remove(own);
+  }
+
+  /** The first permit of a key that is free, or whose grant was ended. */
+  private grantFirst(request: AcquireRequest, sharing: Sharing, now: number): AcquireReply {
+    const { grants } = this;
+    const by = grants.clientOf(request);
+    const first = new SharedKey(sharing.limit, by, grants.lastToken + 1, Math.floor(now));
+    grants.entries.set(request.key, first);
+    return this.grantPermit(request, sharing, first, now);
   }
 
   private grantPermit(

@@ -99,6 +99,11 @@ export class SharedKey implements Entry {
     return permit?.kept === true ? undefined : permit;
   }
 
+  /** Whether nobody else holds it, and it is reserved for nobody. */
+  isAll(permit: Permit): boolean {
+    return this.permits.size === 1 && this.reserved.size === 0 && this.permits.has(permit.id);
+  }
+
   /** Something in it ends then. */
   endsAt(at: number): void {
     this.expiresAt = Math.max(this.expiresAt, at);

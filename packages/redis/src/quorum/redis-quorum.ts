@@ -66,7 +66,8 @@ function portsOf(clients: readonly AnyRedisClient[]): readonly ClientPort[] {
   if (!Array.isArray(clients) || clients.length === 0) {
     throw new LockArgumentError(`\`redisQuorum()\` takes a list of clients, each ${ACCEPTED}.`);
   }
-  const ports = (clients as readonly AnyRedisClient[]).map((client) => {
+  // Of a hole in the list too, which `map()` would pass over.
+  const ports = Array.from(clients as readonly AnyRedisClient[], (client) => {
     const port = portOf(client);
     if (port === undefined || port.isCluster) {
       throw new LockArgumentError(

@@ -28,8 +28,8 @@ import { AWAITED, script, toList, toNumber, type ManyCall } from './script.ts';
  * if all else is as with the one before. The key is kept so many ms, for its tokens.
  * Answers per lock: its first token, if it is granted with all the tokens that were asked for, or less
  * than 0 if that is the only one; else a list: 1 if granted + 2 if the replaced grant was there, then
- * the first token and the number of tokens, or the ms until the lock could be free; or 4 and the limit
- * under which several hold it, if that is not 1. For a single lock, just that.
+ * the first token and the number of tokens, or the ms until the lock could be free; 8 in the place of 0 if
+ * several hold it; or 4 and the limit under which they do, if that is not 1. For a single lock, just that.
  */
 export const ACQUIRE = script(/* lua */ `
 local call, match = redis.call, string.match
@@ -123,6 +123,7 @@ for i = 1, #ARGV do
       end
       local behind = turn and turn ~= client
       local refusal = busy(held.ends - now + (behind and ${RESERVATION} or 0))
+      if held.kind == 'several' then refusal[1] = 8 end
       correct(lock, held)
       return refusal
     end
@@ -187,6 +188,23 @@ export interface Wanted {
   readonly terms: AcquireTerms;
 }
 
+/** A refusal where several hold the lock. */
+type BesideSeveral = Extract<AcquireReply, { granted: false }> & { readonly several: true };
+
+/** Whether several hold a lock that somebody wanted alone: an owner may be one of them. */
+export function isBesideSeveral(reply: AcquireReply): boolean {
+  return !reply.granted && (reply.conflict !== undefined || 'several' in reply);
+}
+
+export function writeAcquisitions(all: readonly Wanted[], words: string[]): void {
+  let last: AcquireTerms | undefined;
+  for (const { request, terms } of all) {
+    const id = toWord(request.id);
+    words.push(terms === last ? id : terms.before + id + terms.after);
+    last = terms;
+  }
+}
+
 export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   phase: 'acquire',
   script: ACQUIRE,
@@ -194,14 +212,7 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
   keysEach: 2,
   keyOf: ({ key }) => key,
   writeKeys,
-  writeArgs: (all, words) => {
-    let last: AcquireTerms | undefined;
-    for (const { request, terms } of all) {
-      const id = toWord(request.id);
-      words.push(terms === last ? id : terms.before + id + terms.after);
-      last = terms;
-    }
-  },
+  writeArgs: writeAcquisitions,
   read: (answers, index, { request }, count) => {
     const answer = count === 1 ? answers : toList(answers)[index];
     if (!Array.isArray(answer)) {
@@ -210,6 +221,10 @@ export const ACQUISITIONS: ManyCall<Wanted, AcquireReply> = {
     }
     const [kind = 0, first = 0, tokens = 1] = answer.map(toNumber);
     if (kind === 4) return { granted: false, conflict: first };
+    if (kind === 8) {
+      const beside: BesideSeveral = { granted: false, retryAfter: first, several: true };
+      return beside;
+    }
     const replaced = kind >= 2;
     if (kind % 2 === 1) return { granted: true, token: first, tokens, replaced };
     return { granted: false, retryAfter: first, replaced };

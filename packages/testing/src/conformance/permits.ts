@@ -328,6 +328,99 @@ export const permitCases: Record<string, CaseBody> = {
     assert.equal(await bench.renew(key, first.id, bench.ttl, 'writer-owner'), 'superseded');
   },
 
+  'an owner that alone reads, or has a permit, takes the key for itself, past any queue': async (
+    bench,
+  ) => {
+    const wishes = [
+      { has: reader, waits: writer },
+      { has: permit(3, 2), waits: permit(3, 3) },
+    ];
+    for (const { has, waits } of wishes) {
+      const key = bench.key();
+      const client = bench.client();
+      const first = await client.take(key, { ...has, owner: 'sole-owner', ttl: 60_000 });
+      await bench.client().refused(key, { ...waits, wait: true });
+      const second = await bench.client().take(key, { owner: 'sole-owner', tokens: 4 });
+      assert.ok(second.token > first.token, 'its token is larger');
+      await bench.until('the older holder is told', () =>
+        client.losses().some((event) => 'id' in event && event.id === first.id),
+      );
+      assert.equal(await renew(bench, key, first.id, bench.ttl), 'superseded');
+      assert.equal(await bench.renew(key, second.id, bench.ttl, 'sole-owner'), 'renewed');
+      await bench.client().refused(key, reader);
+      assert.equal(await bench.release(key, second.id), true);
+    }
+  },
+
+  'an owner that alone holds a key changes its limit, past any queue': async (bench) => {
+    const key = bench.key();
+    const common = { owner: 'sole-owner', ttl: 60_000 };
+    const tokens: number[] = [];
+    let last: { readonly id: string; readonly permit: boolean } | undefined;
+    for (const sharing of [{}, permit(3), permit(5, 5), reader, permit(2), {}, reader]) {
+      const { id, token } = await bench.client().take(key, { ...common, ...sharing });
+      if (last?.permit === true) {
+        assert.equal(await renew(bench, key, last.id, 60_000), 'superseded');
+      } else if (last !== undefined) {
+        assert.equal(await bench.renew(key, last.id, 60_000, 'sole-owner'), 'superseded');
+      }
+      tokens.push(token);
+      last = { id, permit: 'sharing' in sharing };
+    }
+    assert.deepEqual(
+      tokens,
+      tokens.toSorted((one, other) => one - other),
+    );
+  },
+
+  'an owner that waits for what others hold too keeps nothing back': async (bench) => {
+    const wishes = [
+      { has: reader, beside: reader, wants: {} },
+      { has: permit(3), beside: permit(3), wants: permit(3, 3) },
+    ];
+    for (const { has, beside, wants } of wishes) {
+      const key = bench.key();
+      const owned = { owner: 'patient-owner', ttl: 60_000 };
+      const first = await bench.client().take(key, { ...has, ...owned });
+      const other = await bench.client().take(key, { ...beside, ttl: 60_000 });
+      // One that will not wait gets nothing, and loses nothing.
+      await bench.client().refused(key, { ...wants, ...owned });
+      assert.equal(await renew(bench, key, first.id, 60_000), 'renewed');
+      const client = bench.client();
+      await client.refused(key, { ...wants, ...owned, wait: true, givesUp: true });
+      assert.equal(await renew(bench, key, first.id, 60_000), 'superseded');
+      assert.equal(await renew(bench, key, other.id, 60_000), 'renewed');
+      await release(bench, key, other.id);
+      await woken(bench, key, client);
+      await client.take(key, { ...wants, ...owned, wait: true });
+    }
+  },
+
+  'an owner takes nothing over under another limit while others hold the key': async (bench) => {
+    const key = bench.key();
+    const owned = { owner: 'one-of-two', ttl: 60_000 };
+    const first = await bench.client().take(key, { ...permit(3), ...owned });
+    await bench.client().take(key, { ...permit(3), ttl: 60_000 });
+    for (const wants of [{}, reader, permit(4)]) {
+      for (const wait of [false, true]) {
+        const { conflict } = await bench
+          .client()
+          .refused(key, { ...wants, ...owned, wait, givesUp: true });
+        assert.equal(conflict, 3);
+      }
+    }
+    assert.equal(await renew(bench, key, first.id, 60_000), 'renewed');
+  },
+
+  'an owner does not take over what it has released and keeps for a while': async (bench) => {
+    const key = bench.key();
+    const owned = { owner: 'keeper', ttl: 60_000 };
+    const { id } = await bench.client().take(key, { ...reader, ...owned });
+    assert.equal(await release(bench, key, id, 30_000), true);
+    await bench.client().refused(key, owned);
+    await bench.client().take(key, reader);
+  },
+
   'a look shows all who hold a key': async (bench) => {
     const key = bench.key();
     const first = await bench.client().take(key, { ...permit(3), label: 'one' });

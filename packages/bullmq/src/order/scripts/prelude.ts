@@ -243,15 +243,13 @@ local function isAnyTaken(entry)
   return false
 end
 
--- Whether a job that runs may still hold the lock of one of its keys. A job counts for the ttl of that lock
--- only: one that has begun earlier may be of a worker that has died.
+-- Whether a job that has one of its keys runs still: BullMQ's own lock of that job tells whether its worker lives.
 local function isAnyRunning(entry)
   for _, key in ipairs(entry.lines) do
     for _, runner in ipairs(call('ZRANGEBYLEX', lineOf(key), '-', '(0')) do
       local job = string.sub(runner, 2)
       local other = entryOf(job)
-      local isRecent = other and other.began and now - other.began < other.ttl
-      if isRecent and call('EXISTS', base .. job .. ':lock') == 1 then return true end
+      if other and other.began and call('EXISTS', base .. job .. ':lock') == 1 then return true end
     end
   end
   return false

@@ -9,14 +9,14 @@ import { PERMITS } from './lua.ts';
  * Tries to acquire a permit of a lock, as `LockStore.acquire` has it with `sharing`.
  *
  * KEYS: lock, queue, holders, leases.
- * ARGV: id, client, label, owner (= if that is the id), ttl, ms to keep the lock's key, 1 to wait; limit,
- * weight, r for a reader or p.
+ * ARGV: id, client, label, owner (= if that is the id), ttl, ms to keep the lock's key, 1 to wait, 1 to give up
+ * what its owner has if there is no room; limit, weight, r for a reader or p.
  * Answers `granted`, the token and how much weight still fits; or `busy` and the ms until the permit could
  * be had; or `conflict` and the limit under which the lock is held.
  */
 const ACQUIRE_PERMIT = script(/* lua */ `
 ${TIME}${READ}${TELL}${QUEUE}${MARK}${END_EARLY}${PERMITS}
-local id, client, label, owner, ttl, kept, wait, limit, weight, kind = unpack(ARGV)
+local id, client, label, owner, ttl, kept, wait, givesUp, limit, weight, kind = unpack(ARGV)
 local waits, tag = wait == '1', label .. ' ' .. limit .. ' ' .. weight .. ' ' .. kind
 limit, weight = tonumber(limit), tonumber(weight)
 local value = call('GET', lock)
@@ -57,7 +57,6 @@ local function beside()
   -- Its turn is over with this request, whatever comes of it.
   local woken = waits and call('HEXISTS', holders, '=' .. client) == 1
   if woken then drop(held, '=' .. client) end
-  if limit ~= held.limit then return conflict(held.limit) end
   local token, state = match(call('HGET', holders, id) or '', '^(%d+) %d+ (%l+)')
   if state == 'held' then
     call('ZADD', leases, math.max(now + ttl, tonumber(call('ZSCORE', leases, id))), id)
@@ -67,16 +66,27 @@ local function beside()
   if state == 'kept' then return busy(nextEnd()) end
   local own = owner ~= '=' and call('HGET', holders, 'owner ' .. owner)
   local spare, holder = match(own and call('HGET', holders, own) or '', '^%d+ (%d+) held (%S+)')
-  if spare and fits(held, limit, weight, kind, tonumber(spare)) then
+  local function giveUp()
     local ends = tonumber(call('ZSCORE', leases, own))
     endEarly(lock, queue, { ends = ends, id = own, client = holder }, 'superseded')
     drop(held, own)
+  end
+  if limit ~= held.limit then
+    if not spare or call('ZCARD', leases) > 1 then return conflict(held.limit) end
+    giveUp()
+    held.limit = limit
+    return grant(held)
+  end
+  if spare and fits(held, limit, weight, kind, tonumber(spare)) then
+    giveUp()
     return grant(held)
   end
   tidy(queue)
   local head = first(queue)
   local turn = woken or not head or waits and head == client
   if turn and fits(held, limit, weight, kind, 0) then return grant(held) end
+  -- It would wait for itself, and two who both want more for each other.
+  if spare and givesUp == '1' then giveUp() end
   return busy(nextEnd() + (turn and 0 or ${RESERVATION}))
 end
 
@@ -103,11 +113,11 @@ if held.kind == 'free' then
   end
   return grantFirst()
 end
-if limit ~= 1 then return conflict(1) end
 if held.kind == 'held' and held.owner == (owner == '=' and id or owner) then
   endEarly(lock, queue, held, 'superseded')
   return grantFirst()
 end
+if limit ~= 1 then return conflict(1) end
 return busy(held.ends - now + (turn and turn ~= client and ${RESERVATION} or 0))
 `);
 
@@ -135,10 +145,10 @@ export const PERMIT_ACQUISITIONS: ManyCall<WantedPermit, AcquireReply> = {
   writeKeys: ({ request }, words) => writePermitKeys(request, words),
   writeArgs: ([wanted], words) => {
     const { request, sharing, member, retention } = wanted as WantedPermit;
-    const { id, label, owner, ttl, wait } = request;
+    const { id, label, owner, ttl, wait, givesUp } = request;
     const kept = Math.ceil(Math.max(retention, 2 * ttl, ttl + OUTLIVES));
     const who = [toWord(id), member, toWord(label), owner === id ? '=' : toWord(owner)];
-    words.push(...who, String(ttl), String(kept), wait ? '1' : '0');
+    words.push(...who, String(ttl), String(kept), wait ? '1' : '0', givesUp === true ? '1' : '0');
     words.push(...wantedWords(sharing).split(' '));
   },
   read: (answer) => {
