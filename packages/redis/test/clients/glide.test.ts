@@ -70,17 +70,17 @@ describe.concurrent('with GLIDE', () => {
     await site.admin.config('SET', 'requirepass', 'before');
     const credentials = { password: 'before' };
     const clients = [await clientOf(site, { credentials }), await clientOf(site, { credentials })];
-    const { store, wakes } = recorded(redisStore(clients[0] as Client));
-    const waiter = createLocker({ store });
+    const record = recorded(redisStore(clients[0] as Client));
+    const waiter = createLocker({ store: record.store });
     site.onEnd(() => waiter.close());
     const holder = lockerOf(site, clients[1] as Client);
     const isWoken = async (): Promise<boolean> => {
       const lock = await holder.lock('key');
       const { taken } = await waiting(waiter, () => waiter.lock('key'));
-      const before = wakes();
+      const before = record.wakes();
       await lock.release();
       await (await taken).release();
-      return wakes() > before;
+      return record.wakes() > before;
     };
     await until('messages come', isWoken);
     await site.admin.config('SET', 'requirepass', 'after');
