@@ -127,6 +127,29 @@ describe('a worker that closes', () => {
     await lock.release();
   });
 
+  test.each([
+    { how: 'closes', ordered: true },
+    { how: 'closes', ordered: false },
+    { how: 'is paused', ordered: true },
+    { how: 'is paused', ordered: false },
+  ])('does not wait for jobs that wait in their slots ($how, order: $ordered)', async (one) => {
+    const queue = site.queue();
+    const { locker, waiting } = site.waitingLocker();
+    const lock = await locker.lock('k');
+    const { order, ...options } = site.options(queue, { locker, delay: 50, wait: Infinity });
+    const guarded = guard(one.ordered ? { ...options, order } : options, async () => {});
+    const worker = site.worker(queue, guarded, { concurrency: 2 });
+    for (const n of range(2)) await add(queue, { key: 'k', n });
+    await waiting.opened;
+    await until(async () => (await queue.getActiveCount()) === 2);
+    await (one.how === 'closes' ? worker.close() : worker.pause());
+    expect(await queue.getActiveCount()).toBe(0);
+    await lock.release();
+    site.worker(queue, guarded);
+    await completed(queue, 2);
+    expect((await jobsOf(queue)).map((job) => job.attemptsMade)).toEqual([1, 1]);
+  });
+
   test('starts nothing more when it is paused instead', async () => {
     const queue = site.queue();
     const locker = site.locker();
