@@ -70,6 +70,23 @@ test('a job that a dashboard promotes is parked again, and runs in its order', a
   expect(log.ended).toEqual([0, 1, 2, 3]);
 });
 
+test('a parked job whose priority was changed takes its new place when it is promoted', async () => {
+  const queue = site.queue();
+  const { log, end } = await site.heldWorker(queue);
+  for (const n of range(3)) await add(queue, { key: 'k', n }, { priority: 5 });
+  await parked(queue, 3);
+  await settled();
+  const last = (await jobsOf(queue)).find((job) => job.data.n === 3) as Job<Data>;
+  await last.changePriority({ priority: 1 });
+  await last.promote();
+  await until(async () => (await jobNow(queue, last)).attemptsStarted === 2);
+  await parked(queue, 3);
+  await settled();
+  end.open();
+  await completed(queue, 4);
+  expect(log.ended).toEqual([0, 3, 1, 2]);
+});
+
 test('a parked job that deduplication replaces clears its place away', async () => {
   const queue = site.queue();
   const { log, end } = await site.heldWorker(queue);
