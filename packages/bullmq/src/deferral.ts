@@ -47,7 +47,7 @@ export async function defer(job: Job, token: string | undefined, delay: number):
 }
 
 /** Whether the worker that runs a job is to start no more jobs. */
-function isEnding(job: Job): boolean {
+export function isEnding(job: Job): boolean {
   const { queue } = job as unknown as { queue?: { closing?: unknown; paused?: unknown } };
   return Boolean(queue?.closing) || Boolean(queue?.paused);
 }

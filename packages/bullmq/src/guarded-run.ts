@@ -14,6 +14,7 @@ import {
   defer,
   deferralsOf,
   delayOf,
+  isEnding,
   isTriedAgain,
   jittered,
   patienceOf,
@@ -23,8 +24,12 @@ import {
 import { checkKey, checkOutcome, type Settings } from './options.ts';
 import type { Line } from './order/line.ts';
 import { Place } from './order/place.ts';
+import { namesOf } from './order/registration.ts';
 import type { JobRun, JobRuns } from './runs.ts';
 import type { GuardedProcessor, LockedOutcome } from './types.ts';
+
+/** How often a job that waits in its slot looks whether its worker closes, in ms. */
+const LOOK_EVERY = 100;
 
 /** What the runs of all jobs of a guard have in common. */
 export interface Shared {
@@ -110,6 +115,7 @@ export class GuardedRun {
     const cancel = (): void => asking.abort(signal.reason);
     if (signal.aborted) cancel();
     else signal.addEventListener('abort', cancel, { once: true });
+    const looking = wait > 0 ? this.leaveWithWorker(key, asking) : undefined;
     const options: LockOptions = {
       ttl,
       maxHold,
@@ -122,7 +128,7 @@ export class GuardedRun {
     try {
       if (place === undefined) return await locker.lock(key, { ...options, wait });
       for (let left = wait; ;) {
-        left = await place.enter(key, left, signal);
+        left = await place.enter(key, left, asking.signal);
         // A job that may wait for its locks would not give them back at once.
         const early = left > 0 ? undefined : locker.lock(key, { ...options, wait: 0 });
         early?.catch(() => {});
@@ -135,8 +141,22 @@ export class GuardedRun {
         place.yielded();
       }
     } finally {
+      clearInterval(looking);
       signal.removeEventListener('abort', cancel);
     }
+  }
+
+  /** A worker that closes, or is paused, waits for its jobs: one that would be deferred waits no longer. */
+  private leaveWithWorker(key: Key, asking: AbortController): NodeJS.Timeout | undefined {
+    const { onLocked } = this.shared.settings;
+    if (onLocked !== 'defer' && onLocked !== 'latest') return undefined;
+    const begun = performance.now();
+    const look = (): void => {
+      if (!isEnding(this.job)) return;
+      const waited = performance.now() - begun;
+      asking.abort(new LockNotAcquiredError({ key: namesOf(key)[0], waited }));
+    };
+    return setInterval(look, LOOK_EVERY).unref();
   }
 
   /** The key is taken, or others are before this job. */

@@ -70,6 +70,23 @@ test('a job that a dashboard promotes is parked again, and runs in its order', a
   expect(log.ended).toEqual([0, 1, 2, 3]);
 });
 
+test('a parked job whose priority was changed takes its new place when it is promoted', async () => {
+  const queue = site.queue();
+  const { log, end } = await site.heldWorker(queue);
+  for (const n of range(3)) await add(queue, { key: 'k', n }, { priority: 5 });
+  await parked(queue, 3);
+  await settled();
+  const last = (await jobsOf(queue)).find((job) => job.data.n === 3) as Job<Data>;
+  await last.changePriority({ priority: 1 });
+  await last.promote();
+  await until(async () => (await jobNow(queue, last)).attemptsStarted === 2);
+  await parked(queue, 3);
+  await settled();
+  end.open();
+  await completed(queue, 4);
+  expect(log.ended).toEqual([0, 3, 1, 2]);
+});
+
 test('a parked job that deduplication replaces clears its place away', async () => {
   const queue = site.queue();
   const { log, end } = await site.heldWorker(queue);
@@ -125,6 +142,29 @@ describe('a worker that closes', () => {
     expect(starts - before).toBeLessThanOrEqual(10);
     expect(await queue.getActiveCount()).toBe(0);
     await lock.release();
+  });
+
+  test.each([
+    { how: 'closes', ordered: true },
+    { how: 'closes', ordered: false },
+    { how: 'is paused', ordered: true },
+    { how: 'is paused', ordered: false },
+  ])('does not wait for jobs that wait in their slots ($how, order: $ordered)', async (one) => {
+    const queue = site.queue();
+    const { locker, waiting } = site.waitingLocker();
+    const lock = await locker.lock('k');
+    const { order, ...options } = site.options(queue, { locker, delay: 50, wait: Infinity });
+    const guarded = guard(one.ordered ? { ...options, order } : options, async () => {});
+    const worker = site.worker(queue, guarded, { concurrency: 2 });
+    for (const n of range(2)) await add(queue, { key: 'k', n });
+    await waiting.opened;
+    await until(async () => (await queue.getActiveCount()) === 2);
+    await (one.how === 'closes' ? worker.close() : worker.pause());
+    expect(await queue.getActiveCount()).toBe(0);
+    await lock.release();
+    site.worker(queue, guarded);
+    await completed(queue, 2);
+    expect((await jobsOf(queue)).map((job) => job.attemptsMade)).toEqual([1, 1]);
   });
 
   test('starts nothing more when it is paused instead', async () => {

@@ -136,6 +136,22 @@ describe('behind a job that fails', () => {
     ]);
   });
 
+  test("one that waits in its slot gives it to the job that it waits for with `onFailure: 'hold'`", async () => {
+    const queue = site.queue();
+    const ran: number[] = [];
+    const order = { queue, redis: site.client(), onFailure: 'hold' as const };
+    const processor = async (job: Job<Data>): Promise<void> => {
+      ran.push(job.data.n ?? 0);
+      if (job.data.n === 1 && job.attemptsMade < 2) throw new Error('failed');
+    };
+    for (const n of range(3)) await add(queue, { key: 'k', n }, { attempts: 3, backoff: 10 });
+    site.worker(queue, guard(site.options(queue, { order, wait: Infinity }), processor), {
+      concurrency: 1,
+    });
+    await completed(queue, 3);
+    expect(ran).toEqual([1, 1, 1, 2, 3]);
+  });
+
   test("the others go on with `onFailure: 'hold'` when it is removed", async () => {
     const queue = site.queue();
     const ran: number[] = [];

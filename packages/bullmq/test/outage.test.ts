@@ -2,6 +2,7 @@
 import { createLocker, LockStoreError, memoryStore, type Locker } from '@holdfast/core';
 import { guard, type GuardOptions } from '@holdfast/bullmq';
 import { faultyStore } from '@holdfast/testing';
+import { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import { add, completed, jobNow, jobsOf, range, until, type Data } from './kit/index.ts';
 import { OrderedSite } from './kit/ordered.ts';
@@ -170,4 +171,24 @@ test('a Redis of the order that is away defers jobs, and nobody runs out of orde
   working = true;
   await completed(queue, 10);
   expect(await queue.getFailedCount()).toBe(0);
+});
+
+test.each([
+  { lacks: 'the keys', rules: ['~{holdfast:*', '+@all'] },
+  { lacks: 'the scripts', rules: ['~*', '+@all', '-eval', '-evalsha'] },
+  { lacks: 'a command of the scripts', rules: ['~*', '+@all', '-zadd'] },
+])('a job fails, and says why, where the user of the order lacks $lacks', async ({ rules }) => {
+  const queue = site.queue();
+  await site.client().call('ACL', 'SETUSER', 'order', 'reset', 'on', '>secret', ...rules);
+  const redis = new Redis(site.redis.url, { username: 'order', password: 'secret' });
+  redis.on('error', () => {});
+  site.atEnd(() => redis.disconnect());
+  site.worker(
+    queue,
+    guard(site.options(queue, { order: { queue, redis } }), async () => {}),
+  );
+  const job = await add(queue, { key: 'k' });
+  await until(async () => (await queue.getFailedCount()) === 1);
+  const { failedReason } = await jobNow(queue, job);
+  expect(failedReason).toMatch(/keeps the order of jobs.*(?:NOPERM|permission|can't)/);
 });

@@ -135,7 +135,8 @@ class Subscribed {
   }
 }
 
-function insteadOf(value: unknown): Observable<unknown> {
+/** What stands for a result, as the values of an Observable; none if it is undefined. */
+export function insteadOf(value: unknown): Observable<unknown> {
   return value === undefined ? EMPTY : observableOf(value);
 }
 

@@ -151,8 +151,14 @@ function asyncOptions(options: LockModuleAsyncOptions): Provider[] {
   const create = {
     provide: OPTIONS,
     inject: [useExisting ?? OPTIONS_FACTORY],
-    useFactory: (made: LockOptionsFactory | ShortLockOptionsFactory) =>
-      checked('create' in made ? made.create() : made.createLockOptions()),
+    useFactory: (made: Partial<LockOptionsFactory & ShortLockOptionsFactory>) => {
+      const make = made.create ?? made.createLockOptions;
+      if (typeof make === 'function') return checked(make.call(made));
+      throw new LockArgumentError(
+        'The class of `useClass` or `useExisting` of `LockModule.forRootAsync()` needs a method ' +
+          '`createLockOptions()`.',
+      );
+    },
   };
   if (useClass === undefined) return [create];
   return [create, { provide: OPTIONS_FACTORY, useClass }];

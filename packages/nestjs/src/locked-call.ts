@@ -18,6 +18,8 @@ export interface LockedCall {
   readonly invoke: () => unknown;
   /** The method has run: what else the lock is held for. */
   readonly invoked: (lockUse: LockUse) => void;
+  /** The values of an Observable in place of the result, because the lock is busy. */
+  readonly instead: (value: unknown) => Observable<unknown>;
 }
 
 /**
@@ -79,6 +81,7 @@ function observe(call: LockedCall): Observable<unknown> {
   return guardedObservable({
     consumerLock: new ConsumerLock(call.acquire),
     open: () => observableOf(call.invoke()),
+    instead: call.instead,
   });
 }
 

@@ -1,4 +1,8 @@
 import { isKey, LockArgumentError, LockMissingError, type Key } from '@holdfast/core';
+import type { ExecutionContext } from '@nestjs/common';
+import { currentExecution } from './execution-scope.ts';
+import { insteadOf, observableOf } from './guarded-observable.ts';
+import { propertyOf } from './handler-run.ts';
 import { callLocked, resultKindOf, type LockedCall } from './locked-call.ts';
 import { injectRuntime, runtimeIn } from './injection.ts';
 import { connectInstance } from './lock.explorer.ts';
@@ -70,6 +74,7 @@ class LockedMethod {
 
   call(self: unknown, args: unknown[]): LockedCall {
     const { method, property, key, settings } = this;
+    const context = currentExecution();
     const purpose: Purpose = { self, property, methods: [method] };
     return {
       acquire: async (control) =>
@@ -88,6 +93,8 @@ class LockedMethod {
         const response = openResponseAmong(self, property, args);
         if (response !== undefined) followResponse(response, lockUse.begin());
       },
+      instead: (value) =>
+        isAnswer(context, self, property) ? observableOf(value) : insteadOf(value),
     };
   }
 
@@ -132,4 +139,22 @@ function isSameRun(outer: Purpose, { self, property, methods: [method] }: Purpos
   if (outer.property !== property) return false;
   if (outer.type !== undefined) return (self as object).constructor === outer.type;
   return outer.self === self && !outer.methods.includes(method);
+}
+
+/** By which Nest knows a handler whose values are events. */
+const SSE = '__sse__';
+
+/**
+ * Whether what a method returns is the one answer to a request or a query: of an Observable without values
+ * Nest makes an internal error there.
+ */
+function isAnswer(
+  context: ExecutionContext | undefined,
+  self: unknown,
+  property: string | symbol,
+): boolean {
+  if (context === undefined || ['rpc', 'ws'].includes(context.getType())) return false;
+  const [type, handler] = [context.getClass(), context.getHandler()];
+  if ((self as object).constructor !== type || propertyOf(type, handler) !== property) return false;
+  return !Reflect.hasMetadata(SSE, handler);
 }

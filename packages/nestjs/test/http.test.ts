@@ -1,8 +1,10 @@
 import { memoryStore, type Locker } from '@holdfast/core';
 import { currentLock, LockModule, UseLock, WithLock } from '@holdfast/nestjs';
 import { faultyStore } from '@holdfast/testing';
-import { Body, Controller, Get, Injectable, Param, ParseIntPipe, Post } from '@nestjs/common';
+import { Body, Controller, Get, Injectable, Param, ParseIntPipe, Post, Sse } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
+// Not as a type: what a method is declared to return can be seen then.
+import { Observable, of } from 'rxjs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { aLocker, call, serve, until, Work, type Served } from './kit/index.ts';
 
@@ -68,6 +70,18 @@ class OrderController {
   @Get('skipped-method')
   async skippedMethod(): Promise<string | undefined> {
     return 'ran';
+  }
+
+  @WithLock('k', { onLocked: 'skip' })
+  @Get('skipped-observable')
+  skippedObservable(): Observable<string> {
+    return of('ran');
+  }
+
+  @WithLock('k', { onLocked: 'skip' })
+  @Sse('skipped-events')
+  skippedEvents(): Observable<{ data: string }> {
+    return of({ data: 'ran' });
   }
 }
 
@@ -143,6 +157,13 @@ describe.each(['express', 'fastify'] as const)('on %s', (adapter) => {
         status: 200,
         text: '{"instead":true}',
       });
+      await expect(call('GET', `${url}/orders/skipped-observable`)).resolves.toMatchObject({
+        status: 200,
+        text: '',
+      });
+      const events = await call('GET', `${url}/orders/skipped-events`);
+      expect(events.status).toBe(200);
+      expect(events.text.trim()).toBe('');
     });
     await expect(call('GET', `${url}/orders/skipped`)).resolves.toMatchObject({ text: 'ran' });
   });

@@ -142,6 +142,16 @@ describe('a module', () => {
     );
   });
 
+  test('a module refuses a class that makes no options', async () => {
+    class Factory {
+      createOptions(): LockModuleOptions {
+        return {};
+      }
+    }
+    const made = LockModule.forRootAsync({ useClass: Factory as never });
+    await expect(serviceOf([made])).rejects.toThrow(/needs a method `createLockOptions\(\)`/);
+  });
+
   test('a module refuses a name that only its factory gives', async () => {
     const useFactory = () => ({ name: 'late' }) as LockModuleOptions;
     await expect(serviceOf([LockModule.forRootAsync({ useFactory })])).rejects.toBeInstanceOf(

@@ -4,11 +4,19 @@ import { readFile } from 'node:fs/promises';
  * The rules of a user with no more rights than the README asks for.
  *
  * @param prefix the key prefix of the client
+ * @param onCluster whether its client is one of a Cluster
  */
-export async function documentedRights(namespace = 'holdfast', prefix = ''): Promise<string[]> {
+export async function documentedRights(
+  namespace = 'holdfast',
+  prefix = '',
+  onCluster = false,
+): Promise<string[]> {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const block = /```acl\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
-  const rules = block
+  const blocks = [...readme.matchAll(/```acl\n([\s\S]*?)```/g)].map(([, block]) => block);
+  if (blocks.length !== 2) throw new Error('The README does not list the rights of a Cluster.');
+  const rules = blocks
+    .slice(0, onCluster ? 2 : 1)
+    .join(' ')
     .replaceAll('<prefix>', prefix)
     .replaceAll('<namespace>', namespace)
     .split(/\s+/)

@@ -243,6 +243,7 @@ test('no cell of the matrix is missing', () => {
     'a cluster with scaleReads',
     'a cluster with replicas that fails over',
     'a cluster whose slot moves',
+    'a cluster whose slot moves, with a user with the least rights',
     'a sharded server behind a plain client',
     'a replica that is promoted under a client',
   ];

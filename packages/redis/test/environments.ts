@@ -95,9 +95,10 @@ function clustered(
   servers: Servers,
   cluster: TestCluster,
   options: Omit<ClusterOptions, 'nodes'> = {},
+  admin = options,
 ): Environment {
   const nodes = cluster.masters.map(({ host, port }) => ({ host, port }));
-  const { password, tls } = options;
+  const { password, tls } = admin;
   const all = [...cluster.masters, ...cluster.replicas];
   let administrators: readonly Redis[] | undefined;
   return {
@@ -134,6 +135,14 @@ const cluster = (
   servers.once(name, async () =>
     servers.onEnd(await startRedisCluster(redisBinary(), 2, args, options)),
   );
+
+/** Moves the slot of a key to the other master. */
+async function moveSlotOf(started: TestCluster, key: string): Promise<void> {
+  const [first, second] = started.masters as [TestServer, TestServer];
+  const slot = slotOf(key);
+  const inOrder = slot < 8_192;
+  await started.moveSlot(slot, inOrder ? first : second, inOrder ? second : first);
+}
 
 const PASSWORD = 'p4ssw:rd/with?marks';
 
@@ -228,13 +237,20 @@ export const environments: Record<string, (servers: Servers) => Promise<Environm
 
   'a cluster whose slot moves': async (servers) => {
     const started = await cluster(servers, 'cluster');
-    const [first, second] = started.masters as [TestServer, TestServer];
-    const disturb = async (key: string): Promise<void> => {
-      const slot = slotOf(key);
-      const inOrder = slot < 8_192;
-      await started.moveSlot(slot, inOrder ? first : second, inOrder ? second : first);
-    };
+    const disturb = (key: string): Promise<void> => moveSlotOf(started, key);
     return { ...clustered(servers, started), disturb };
+  },
+
+  'a cluster whose slot moves, with a user with the least rights': async (servers) => {
+    const started = await cluster(servers, 'rights');
+    const rights = await documentedRights('holdfast', '', true);
+    const rules = ['reset', 'on', `>${PASSWORD}`, ...rights];
+    for (const master of started.masters) {
+      await started.command(master, 'ACL', 'SETUSER', 'locks', ...rules);
+    }
+    const user = { username: 'locks', password: PASSWORD };
+    const disturb = (key: string): Promise<void> => moveSlotOf(started, key);
+    return { ...clustered(servers, started, user, {}), disturb };
   },
 
   'a sharded server behind a plain client': async (servers) => {

@@ -15,6 +15,10 @@ export function scriptOf(source: string): Script {
 /** What a request costs Redis, about, in keys: no script is to keep it busy for long. */
 const MOST_KEYS = 256;
 
+/** What the server says to a user without the rights, or with another password: trying again cannot heal it. */
+const REFUSED =
+  /\b(?:NOPERM|NOAUTH|WRONGPASS)\b|unknown (?:redis )?command|user executing the script can't run|can't access at least one of the keys/i;
+
 interface Request {
   readonly words: readonly unknown[];
   readonly resolve: (reply: unknown) => void;
@@ -85,7 +89,8 @@ export class OrderClient {
       for (const [index, { resolve }] of requests.entries()) resolve((replies as unknown[])[index]);
     } catch (cause) {
       const message = 'The Redis that keeps the order of jobs failed.';
-      const error = new LockStoreError(message, { phase: 'acquire', cause });
+      const permanent = cause instanceof Error && REFUSED.test(cause.message);
+      const error = new LockStoreError(message, { phase: 'acquire', permanent, cause });
       for (const { reject } of requests) reject(error);
     }
   }

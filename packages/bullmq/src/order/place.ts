@@ -47,6 +47,12 @@ export class Place {
     return safetyOf(this.line.settings, this.job);
   }
 
+  /** Whether it is deferred, and keeps its place, if it does not get its locks. */
+  private get isDeferred(): boolean {
+    const { onLocked } = this.line.settings;
+    return onLocked === 'defer' || onLocked === 'latest';
+  }
+
   /** Whether it has a place, which it keeps while it is deferred. */
   get taken(): boolean {
     return this.registration !== undefined;
@@ -90,7 +96,8 @@ export class Place {
         return Math.max(0, wait - elapsed());
       }
       this.start.settled.happen();
-      const left = wait - elapsed();
+      // In its slot it would keep the one from it that it waits for.
+      const left = turn.behindWaiting && this.isDeferred ? 0 : wait - elapsed();
       if (left > 0) {
         await nap(Math.min(pause, left), signal);
       } else {

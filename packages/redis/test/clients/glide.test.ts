@@ -12,7 +12,8 @@ import {
 } from '@valkey/valkey-glide';
 import { describe, expect, expectTypeOf, test as plain } from 'vitest';
 import { isFree } from '../kit.ts';
-import { fails, test, until, type Site } from '../site.ts';
+import { recorded } from '../recorded-store.ts';
+import { fails, test, until, waiting, type Site } from '../site.ts';
 
 // What is particular to GLIDE.
 
@@ -61,6 +62,32 @@ describe.concurrent('with GLIDE', () => {
     expect(await locker.inspect('key')).toMatchObject({ fencingToken: lock.fencingToken });
     const { locks } = await locker.list();
     expect(locks.map(({ key }) => key)).toEqual(['key']);
+  });
+
+  test('the connection for messages has the password that the credentials have by then', async ({
+    site,
+  }) => {
+    await site.admin.config('SET', 'requirepass', 'before');
+    const credentials = { password: 'before' };
+    const clients = [await clientOf(site, { credentials }), await clientOf(site, { credentials })];
+    const record = recorded(redisStore(clients[0] as Client));
+    const waiter = createLocker({ store: record.store });
+    site.onEnd(() => waiter.close());
+    const holder = lockerOf(site, clients[1] as Client);
+    const isWoken = async (): Promise<boolean> => {
+      const lock = await holder.lock('key');
+      const { taken } = await waiting(waiter, () => waiter.lock('key'));
+      const before = record.wakes();
+      await lock.release();
+      await (await taken).release();
+      return record.wakes() > before;
+    };
+    await until('messages come', isWoken);
+    await site.admin.config('SET', 'requirepass', 'after');
+    for (const client of clients) await client.updateConnectionPassword('after');
+    credentials.password = 'after';
+    await site.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await until('messages come again', isWoken);
   });
 
   test('`durability` is refused: it connects anew by itself', async ({ site }) => {

@@ -59,14 +59,16 @@ export const glide: ClientKind = {
     };
   },
 
-  async cluster({ nodes, password, tls, natMap, readsFromReplicas = false }) {
+  async cluster({ nodes, username, password, tls, natMap, readsFromReplicas = false }) {
     const client = await made(() =>
       GlideClusterClient.createClient({
         ...PATIENT,
         addresses: [...nodes],
         useTLS: tls !== undefined,
         advancedConfiguration: secure(tls),
-        ...(password !== undefined && { credentials: { password } }),
+        ...(password !== undefined && {
+          credentials: { password, ...(username !== undefined && { username }) },
+        }),
         ...(readsFromReplicas && { readFrom: 'preferReplica' as const }),
         ...(natMap !== undefined && {
           addressResolver: (host: string, port: number): [string, number] => {

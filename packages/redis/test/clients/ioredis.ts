@@ -22,13 +22,17 @@ export const ioredis: ClientKind = {
   canWait: true,
   single: async ({ resends = true, ...options }) =>
     made(new Redis({ ...options, ...(resends ? {} : NEVER_AGAIN) })),
-  cluster: async ({ nodes, keyPrefix, password, tls, natMap, readsFromReplicas }) =>
+  cluster: async ({ nodes, keyPrefix, username, password, tls, natMap, readsFromReplicas }) =>
     made(
       new Cluster([...nodes], {
         ...(keyPrefix !== undefined && { keyPrefix }),
         ...(natMap !== undefined && { natMap: { ...natMap } }),
         ...(readsFromReplicas === true && { scaleReads: 'slave' as const }),
-        redisOptions: { ...(password !== undefined && { password }), ...(tls && { tls }) },
+        redisOptions: {
+          ...(username !== undefined && { username }),
+          ...(password !== undefined && { password }),
+          ...(tls && { tls }),
+        },
       }),
     ),
   sentinel: async ({ host, port, name, ...passwords }) =>

@@ -17,6 +17,7 @@ export interface SingleOptions {
 export interface ClusterOptions {
   readonly nodes: readonly { readonly host: string; readonly port: number }[];
   readonly keyPrefix?: string | undefined;
+  readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly tls?: { readonly ca: string } | undefined;
   /** Where servers are, by the address that they tell. */

@@ -47,11 +47,15 @@ export const nodeRedis: ClientKind = {
     return connected(client, async () => [client]);
   },
 
-  async cluster({ nodes, keyPrefix, password, tls, natMap, readsFromReplicas = false }) {
+  async cluster({ nodes, keyPrefix, username, password, tls, natMap, readsFromReplicas = false }) {
     const socket = secure(tls);
     const cluster = createCluster({
       rootNodes: nodes.map(({ host, port }) => ({ socket: { host, port } })),
-      defaults: { socket, ...(password !== undefined && { password }) },
+      defaults: {
+        socket,
+        ...(username !== undefined && { username }),
+        ...(password !== undefined && { password }),
+      },
       useReplicas: readsFromReplicas,
       ...(keyPrefix !== undefined && { keyPrefix }),
       ...(natMap !== undefined && { nodeAddressMap: natMap }),

@@ -19,6 +19,8 @@ export type Turn =
       readonly waited: number;
       /** Whether it was running when its worker died. */
       readonly again: boolean;
+      /** Whether a job before it has no slot, and needs one before its turn comes. */
+      readonly behindWaiting: boolean;
     };
 
 export interface JoinOptions {
@@ -36,7 +38,8 @@ export interface JoinOptions {
  * impatient, its ttl, its safety delay, its keys, and whether its lines wait for jobs that fail.
  *
  * Answers `unknown`; `superseded`; `pending` or `claimed`, and jobs; or `go` or `behind`, how many are
- * before it, for how many ms it has been in the line, and 1 if it was running when its worker died.
+ * before it, for how many ms it has been in the line, 1 if it was running when its worker died, and 1 if a
+ * job before it has no slot.
  */
 export const JOIN = /* lua */ `
 -- One asks for the keys of each; whoever dies over it is relieved after a while.
@@ -96,10 +99,12 @@ function handlers.join(request)
     return { 'go', 0, 0, 0 }
   end
   asking, entry.asked, entry.start = id, now, start or ''
-  local ahead, first, alone = 0, true, isAlone(entry)
+  local ahead, first, alone, behindWaiting = 0, true, isAlone(entry), 0
   for _, key in ipairs(alone and {} or lines) do
-    if head(key) ~= id then
+    local before = head(key)
+    if before ~= id then
       first = false
+      if not isActive(before) then behindWaiting = 1 end
       ahead = math.max(ahead, call('ZLEXCOUNT', lineOf(key), '[0', '(' .. entry.member))
     end
   end
@@ -118,7 +123,7 @@ function handlers.join(request)
   -- With onFailure 'hold' it may not ask for its locks while another job of its keys runs: it could get them
   -- when that job has released them, and has not been marked as failed yet.
   local may = first and not (request[9] and not alone and isAnyRunning(entry))
-  return { may and 'go' or 'behind', ahead, now - entry.since, again }
+  return { may and 'go' or 'behind', ahead, now - entry.since, again, behindWaiting }
 end
 `;
 
@@ -137,8 +142,13 @@ export async function join(
     case 'claimed':
       return { kind, jobs: rest as string[] };
     default: {
-      const [ahead, waited, again] = rest as [number, number, number];
-      return { kind, ahead, waited, again: again === 1 };
+      const [ahead, waited, again, behindWaiting] = rest as number[] as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      return { kind, ahead, waited, again: again === 1, behindWaiting: behindWaiting === 1 };
     }
   }
 }
