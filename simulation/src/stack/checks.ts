@@ -5,7 +5,7 @@ import type { Process } from '../process.ts';
 import type { Task } from '../schedule.ts';
 import { violated, type Invariant } from '../violation.ts';
 import type { World } from '../world.ts';
-import type { Held } from './grants.ts';
+import { isHalfLost, type Held } from './grants.ts';
 import { copiedTo, type KnownGrant, type Register } from './register.ts';
 import type { StackServer } from './stack-server.ts';
 import type { Topology } from './topology.ts';
@@ -114,8 +114,9 @@ export class Checks {
   /** Whether there is room for any of those who wait for a key, so also for the first in line. */
   private hasRoom(key: string, waiting: readonly Task[]): boolean {
     const lock = lockOf(key);
-    if (!this.isBusy(lock)) return true;
     const [server, other] = this.topology.authoritiesOf(lock);
+    if (server !== undefined && isHalfLost(lock, (name) => server.data.get(name))) return false;
+    if (!this.isBusy(lock)) return true;
     // A quorum has no permits.
     if (server === undefined || other !== undefined) return false;
     const held = this.register.heldOn(server, lock).filter(({ ends }) => ends > server.now());

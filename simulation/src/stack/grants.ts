@@ -96,6 +96,14 @@ export function weightsOf(
   return { said: Number(several[2]), known };
 }
 
+/**
+ * Whether several hold a lock, and nothing is known of them: a server has lost what had not moved yet when the
+ * rest of its keys had. It is free when the lease of the last would have ended.
+ */
+export function isHalfLost(lock: string, readKey: ReadKey): boolean {
+  return SEVERAL.test(String(readKey(lock))) && readKey(`${lock}:holders`) === undefined;
+}
+
 function inItem({ value, cas, ends }: Item): readonly Held[] {
   if (value === '') return NOBODY;
   const { id, owner = id, token = cas * BLOCK, kept } = JSON.parse(value) as ItemOfLock;
