@@ -191,7 +191,10 @@ export default defineConfig({
       projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('report-service', 'apps/report-service'),
-      onServers('nestjs-payments', 'apps/nestjs-payments'),
+      project('nestjs-payments', 'apps/nestjs-payments', [
+        servers,
+        `${import.meta.dirname}/apps/nestjs-payments/test/program-setup.ts`,
+      ]),
       freshly(project('nestjs', 'packages/nestjs', [servers, packed, compiler])),
       ...onNewestNode('nestjs').map(freshly),
       freshly(projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' })),
