@@ -70,7 +70,8 @@ function compile({ compiler, folder, words }: Compilation): string {
   return ts.formatDiagnostics(ts.sortAndDeduplicateDiagnostics(complaints), host);
 }
 
-const server = createServer((request, response) => {
+// While it compiles, nobody is heard, for longer than a server waits for a request.
+const server = createServer({ headersTimeout: 0, requestTimeout: 0 }, (request, response) => {
   void json(request)
     .then((asked) => response.end(compile(asked as Compilation)))
     .catch((error: unknown) => response.writeHead(500).end(String((error as Error).stack)));

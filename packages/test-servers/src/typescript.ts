@@ -30,7 +30,12 @@ export async function compile(
   words: readonly string[],
 ): Promise<string> {
   const asked: Compilation = { compiler, folder, words };
-  const reply = await fetch(inject('compiler'), { method: 'POST', body: JSON.stringify(asked) });
+  const reply = await fetch(inject('compiler'), {
+    method: 'POST',
+    // One that is kept could be closed at the moment in which it is used again.
+    headers: { connection: 'close' },
+    body: JSON.stringify(asked),
+  });
   const complaints = await reply.text();
   if (!reply.ok) throw new Error(complaints);
   return complaints;
