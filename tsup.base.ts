@@ -22,6 +22,7 @@ export const library: Options = {
   },
   clean: true,
   silent: true,
-  // tsup 8 sets `baseUrl` for the declaration build, which TypeScript 6 reports.
-  dts: { compilerOptions: { ignoreDeprecations: '6.0' } },
+  // tsup 8 sets `baseUrl` for the declaration build, which TypeScript 6 reports. Without conditions, other
+  // packages are what is built of them: their sources would be checked once more for each package.
+  dts: { compilerOptions: { ignoreDeprecations: '6.0', customConditions: [] } },
 };

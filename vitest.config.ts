@@ -18,6 +18,7 @@ const project = (name: string, root = `packages/${name}`, globalSetup: string[] 
 const servers = '@holdfast/test-servers/global-setup';
 const chromium = '@holdfast/test-servers/chromium-setup';
 const packed = '@holdfast/test-servers/packed-setup';
+const compiler = '@holdfast/test-servers/compiler-setup';
 
 /** With real servers, each test file its own. */
 const onServers = (name: string, root?: string) => project(name, root, [servers]);
@@ -160,7 +161,7 @@ export default defineConfig({
       ]),
       project('board', 'packages/board', [servers, chromium]),
       onServers('playground', 'apps/playground'),
-      project('consumer', 'consumer', [servers, packed]),
+      project('consumer', 'consumer', [servers, packed, compiler]),
       onServers('test-servers'),
       project('docs', 'docs', [servers, chromium]),
       { ...onServers('redis'), test: { ...onServers('redis').test, include: onIoredis } },
@@ -181,7 +182,7 @@ export default defineConfig({
       redisOn('glide'),
       onServers('bench', 'bench'),
       onServers('memcached'),
-      onServers('express'),
+      project('express', 'packages/express', [servers, compiler]),
       ...onNewestNode('express'),
       onServers('express-orders', 'apps/express-orders'),
       projectOn('express', 'express4', ['express']),
@@ -190,8 +191,11 @@ export default defineConfig({
       projectOn('bullmq', 'bullmq5.64', bullmq, { ON_BULLMQ: '5.64' }),
       onServers('bullmq-ledger', 'apps/bullmq-ledger'),
       onServers('report-service', 'apps/report-service'),
-      onServers('nestjs-payments', 'apps/nestjs-payments'),
-      freshly(project('nestjs', 'packages/nestjs', [servers, packed])),
+      project('nestjs-payments', 'apps/nestjs-payments', [
+        servers,
+        `${import.meta.dirname}/apps/nestjs-payments/test/program-setup.ts`,
+      ]),
+      freshly(project('nestjs', 'packages/nestjs', [servers, packed, compiler])),
       ...onNewestNode('nestjs').map(freshly),
       freshly(projectOn('nestjs', 'nest10', nest, { ON_NEST: '10' })),
       freshly(projectOn('nestjs', 'nest11', nest, { ON_NEST: '11' })),

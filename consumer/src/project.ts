@@ -45,7 +45,7 @@ export function compile(
   folder: string,
   files: readonly string[],
   options: readonly string[],
-): string {
+): Promise<string> {
   // All types but those of the compiler itself, which would take most of the time.
   const checked = ['--skipLibCheck', 'false', '--skipDefaultLibCheck'];
   const strict = ['--exactOptionalPropertyTypes', '--noEmit'];
@@ -58,7 +58,7 @@ export function emit(
   folder: string,
   files: readonly string[],
   options: readonly string[],
-): string {
+): Promise<string> {
   const compiler = join(root, 'consumer', 'node_modules', `typescript-${version}`);
   const common = ['--strict', '--module', 'nodenext', '--target', 'es2022'];
   return compileWith(compiler, folder, [...common, ...options, ...files]);

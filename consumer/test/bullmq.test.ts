@@ -24,10 +24,10 @@ describe.each(MAJORS)('with the types of BullMQ $major', ({ installed, versions 
 
   test.each(versions)(
     'those of @holdfast/bullmq are clean on TypeScript %s, and infer those of the worker',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async (version) => {
       const files = ['bullmq.mts', 'bullmq.cts'];
-      expect(compile(version, project.folder, files, [])).toBe('');
+      expect(await compile(version, project.folder, files, [])).toBe('');
     },
   );
 });

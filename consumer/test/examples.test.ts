@@ -98,7 +98,7 @@ describe.each(Object.entries(EXAMPLES))('the first example of %s', (name, exampl
   beforeAll(async () => {
     project = await makeConsumer(example.packages, example.links);
     complaints = await compileExample(project.folder, firstExample(name), example.compiler);
-  }, 120_000);
+  }, 300_000);
   afterAll(() => project.remove());
 
   test('compiles strictly, in both module systems', () => {

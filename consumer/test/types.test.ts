@@ -43,17 +43,17 @@ describe('the types of what is published are clean', () => {
 
   for (const version of VERSIONS) {
     for (const [setup, options] of Object.entries(SETUPS)) {
-      test(`on TypeScript ${version}, ${setup}`, { timeout: 120_000 }, async () => {
+      test(`on TypeScript ${version}, ${setup}`, { timeout: 300_000 }, async () => {
         const node = setup.includes('Node');
         const { folder } = node ? withNode : project;
         const files = node ? [...FILES, ...WITH_NODE] : FILES;
-        expect(compile(version, folder, files, options)).toBe('');
+        expect(await compile(version, folder, files, options)).toBe('');
       });
     }
 
-    test(`on TypeScript ${version}, for await using`, { timeout: 120_000 }, async () => {
+    test(`on TypeScript ${version}, for await using`, { timeout: 300_000 }, async () => {
       const options = ['--lib', 'es2022,esnext.disposable'];
-      expect(compile(version, project.folder, ['core-using.mts'], options)).toBe('');
+      expect(await compile(version, project.folder, ['core-using.mts'], options)).toBe('');
     });
   }
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { NEVER, Service } from './service.ts';
+import { BUILT, NEVER, Service } from './service.ts';
 
 interface Payment {
   readonly receipt: string;
@@ -7,7 +7,7 @@ interface Payment {
 
 describe('the service', () => {
   test('charges once, and gives everybody the same receipt', async () => {
-    const service = await Service.start(NEVER);
+    const service = await Service.start(NEVER, BUILT);
     const pay = () => service.ask('POST', '/payments/1', { amount: 1_999 });
     const answers = await Promise.all(Array.from({ length: 10 }, pay));
     expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200));

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
 
-const MAIN = join(import.meta.dirname, '..', 'dist', 'main.js');
+/** As it is built, without what it depends on. */
+export const BUILT = join(import.meta.dirname, '..', 'dist', 'main.js');
 
 export interface Answer {
   readonly status: number;
@@ -27,9 +28,12 @@ export class Service {
     return this.printed();
   }
 
-  static async start(env: NodeJS.ProcessEnv = {}): Promise<Service> {
+  static async start(
+    env: NodeJS.ProcessEnv = {},
+    program: string = inject('program'),
+  ): Promise<Service> {
     const given = { ...process.env, REDIS_URL: '', PORT: '0', ...env };
-    const child = spawn(process.execPath, [MAIN], {
+    const child = spawn(process.execPath, [program], {
       env: given,
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -7,8 +7,9 @@ import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 
 const server = useRedis();
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
-const command = [process.execPath, '--import', 'tsx', '--conditions=@holdfast/source', main];
+/** As it is built. */
+const main = fileURLToPath(new URL('../dist/main.js', import.meta.url));
+const command = [process.execPath, main];
 const cwd = fileURLToPath(new URL('..', import.meta.url));
 const environment = (url: string) => ({
   ...process.env,

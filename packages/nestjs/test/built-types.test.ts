@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { compileIn, installPacked, type Consumer } from './kit/consumer.ts';
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 /** Every supported compiler, and every supported Nest, of which the oldest and the newest meet. */
 const COMPILERS = [
@@ -42,7 +42,7 @@ describe.each(COMPILERS)('the types, with Nest $nest,', ({ nest, versions }) => 
       // Before 5.8 the compiler does not know that CommonJS can require ES modules, which Nest 12 is.
       const common = nest === 12 && version === '5.4' ? [] : ['valid.cts'];
       const files = ['valid.mts', ...common, 'invalid.mts'];
-      const output = compileIn(consumer, version, files);
+      const output = await compileIn(consumer, version, files);
       const errors = output.split(/^(?=\S)/m);
       expect(errors.filter((error) => !error.startsWith('invalid.mts('))).toEqual([]);
       const found = errors.map((error) => Number(/\((\d+)/.exec(error)?.[1]));
@@ -61,7 +61,7 @@ test('the types need no types of Node', async () => {
   const consumer = await installPacked(12);
   await copyFile(join(SOURCES, 'valid.ts'), join(consumer.folder, 'valid.mts'));
   // Nest's own do, so only what is said of ours counts.
-  const output = compileIn(consumer, '6.0', ['valid.mts'], ['--types']);
+  const output = await compileIn(consumer, '6.0', ['valid.mts'], ['--types']);
   const ours = output.split('\n').filter((line) => /^(valid|node_modules.@holdfast)/.test(line));
   expect(ours).toEqual([]);
   await consumer.remove();

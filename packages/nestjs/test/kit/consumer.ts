@@ -69,7 +69,7 @@ export function compileIn(
   version: string,
   files: readonly string[],
   types: readonly string[] = ['--types', 'node'],
-): string {
+): Promise<string> {
   const flags = '--noEmit --strict --exactOptionalPropertyTypes --experimentalDecorators';
   const values = '--module nodenext --target es2022 --lib es2022';
   // All types but those of the compiler itself, which would take most of the time.
