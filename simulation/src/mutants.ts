@@ -147,7 +147,8 @@ export const mutants: readonly Mutant[] = [
     install: () =>
       patch(LeaseTimings, 'for', (original) => {
         return function (this: LeaseTimings, ttl: number) {
-          return { ...(original.call(this, ttl) as LeaseTiming), margin: 0 };
+          const timing = original.call(this, ttl) as LeaseTiming;
+          return { ...timing, usable: timing.lease };
         };
       }),
   },
