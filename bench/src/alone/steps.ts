@@ -109,7 +109,9 @@ const sameMessages: Start = async (url) => {
     const lock = start + key + end;
     const queue = `${lock}:queue`;
     const token = await send(acquire.sha, 2, [lock, queue, before + own + after]);
-    await send(release.sha, 2, [lock, queue, own, String(token + reserved)]);
+    // Less than 0 if it is the only one: the key's tokens have caught up with the server's clock.
+    const last = token < 0 ? -token : token + reserved;
+    await send(release.sha, 2, [lock, queue, own, String(last)]);
   };
 };
 
