@@ -4,6 +4,7 @@ import {
   END_EARLY,
   FIRST_TOKEN,
   FORMAT,
+  GRANT_ALONE,
   LAST_TOKEN,
   leaseWord,
   MARK,
@@ -72,10 +73,7 @@ for i = 1, #ARGV do
 
     -- Grants it after the last token that is known.
     local function take(awaited)
-      local token, count = micros, tokens
-      if held.last >= micros then token, count = held.last + 1, '1' end
-      local words = { '${FORMAT} held', ends, lease, string.format('%.0f', token), count, awaited, id, client, label, owner }
-      call('SET', lock, table.concat(words, ' '), 'PX', kept)
+      ${GRANT_ALONE}
       if replaced == 2 then return { 3, token, tonumber(count) } end
       return count == tokens and token or -token
     end

@@ -307,6 +307,18 @@ end
 `;
 
 /**
+ * Statements that grant a lock alone, after the last token that is known: the lock's key holds the grant,
+ * `token` is its first, `count` how many it has. Expects `lock`, `kept`, `held`, `micros`, and what the grant
+ * is to have: `ends`, `lease`, `tokens`, `awaited`, `id`, `client`, `label`, `owner`.
+ */
+export const GRANT_ALONE = /* lua */ `
+local token, count = micros, tokens
+if held.last >= micros then token, count = held.last + 1, '1' end
+local words = { '${FORMAT} held', ends, lease, string.format('%.0f', token), count, awaited, id, client, label, owner }
+redis.call('SET', lock, table.concat(words, ' '), 'PX', kept)
+`;
+
+/**
  * `endEarly(lock, queue, held, reason)`: before the grant of a holder is ended by somebody else. The
  * queue remembers `<reason> <id>` for as long as the lease would have lasted, with the end of that as a
  * negative score, and the holder is told.

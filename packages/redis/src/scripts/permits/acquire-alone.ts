@@ -1,6 +1,6 @@
 import type { AcquireReply } from '@holdfast/core';
 import { writeAcquisitions, type Wanted } from '../acquire.ts';
-import { END_EARLY, FORMAT, QUEUE, READ, TELL, TIME } from '../lua.ts';
+import { END_EARLY, GRANT_ALONE, QUEUE, READ, TELL, TIME } from '../lua.ts';
 import { script, toNumber, type ManyCall } from '../script.ts';
 import { KEYS_EACH, writePermitKeys } from './keys.ts';
 import { PERMITS } from './lua.ts';
@@ -40,13 +40,9 @@ if not isAll then
   return 0
 end
 if waits then leave(queue, client) end
-local token, count = micros, tokens
-if held.last >= micros then token, count = held.last + 1, '1' end
-local words = {
-  '${FORMAT} held', format('%.0f', now + lease), lease, format('%.0f', token), count,
-  first(queue) and 'queue' or '-', id, client, label, owner,
-}
-call('SET', lock, table.concat(words, ' '), 'PX', kept)
+local awaited = first(queue) and 'queue' or '-'
+ends = now + lease
+${GRANT_ALONE}
 call('UNLINK', holders, leases)
 return { token, tonumber(count) }
 `);
