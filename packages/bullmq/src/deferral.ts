@@ -46,6 +46,11 @@ export async function defer(job: Job, token: string | undefined, delay: number):
   return isEnding(job) ? new RateLimitError() : new DelayedError();
 }
 
+/** Whether a job that finds its key taken waits for its turn, and with `order` keeps its place. */
+export function isDeferred(onLocked: unknown): onLocked is 'defer' | 'latest' {
+  return onLocked === 'defer' || onLocked === 'latest';
+}
+
 /** Whether the worker that runs a job is to start no more jobs. */
 export function isEnding(job: Job): boolean {
   const { queue } = job as unknown as { queue?: { closing?: unknown; paused?: unknown } };

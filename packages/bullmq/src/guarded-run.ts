@@ -14,6 +14,7 @@ import {
   defer,
   deferralsOf,
   delayOf,
+  isDeferred,
   isEnding,
   isTriedAgain,
   jittered,
@@ -148,8 +149,7 @@ export class GuardedRun {
 
   /** A worker that closes, or is paused, waits for its jobs: one that would be deferred waits no longer. */
   private leaveWithWorker(key: Key, asking: AbortController): NodeJS.Timeout | undefined {
-    const { onLocked } = this.shared.settings;
-    if (onLocked !== 'defer' && onLocked !== 'latest') return undefined;
+    if (!isDeferred(this.shared.settings.onLocked)) return undefined;
     const begun = performance.now();
     const look = (): void => {
       if (!isEnding(this.job)) return;
@@ -163,7 +163,7 @@ export class GuardedRun {
   private async refused(error: LockNotAcquiredError): Promise<unknown> {
     const { place } = this;
     const outcome: LockedOutcome = place?.superseded === true ? 'skip' : await this.outcome(error);
-    if (place !== undefined && (outcome === 'defer' || outcome === 'latest')) {
+    if (place !== undefined && isDeferred(outcome)) {
       throw await this.park(place, error, outcome === 'latest');
     }
     await place?.leave(outcome === 'fail' && this.holds(error));

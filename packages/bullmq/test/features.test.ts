@@ -54,37 +54,38 @@ test('a parent that waits for its children lets them have its key', async () => 
   expect(log.ended.at(-1)).toBe(0);
 });
 
-test('a job that a dashboard promotes is parked again, and runs in its order', async () => {
+/**
+ * Parks three jobs behind one that is held, and has the last of them promoted as a dashboard does it.
+ *
+ * @returns the jobs in the order in which they ran
+ */
+async function promoteLast(
+  priority?: number,
+  change: (last: Job<Data>) => Promise<unknown> = async () => {},
+): Promise<readonly number[]> {
   const queue = site.queue();
   const { log, end } = await site.heldWorker(queue);
-  for (const n of range(3)) await add(queue, { key: 'k', n });
+  for (const n of range(3)) await add(queue, { key: 'k', n }, priority ? { priority } : {});
   await parked(queue, 3);
   await settled();
   const last = (await jobsOf(queue)).find((job) => job.data.n === 3) as Job<Data>;
+  await change(last);
   await last.promote();
   await until(async () => (await jobNow(queue, last)).attemptsStarted === 2);
   await parked(queue, 3);
   await settled();
   end.open();
   await completed(queue, 4);
-  expect(log.ended).toEqual([0, 1, 2, 3]);
+  return log.ended;
+}
+
+test('a job that a dashboard promotes is parked again, and runs in its order', async () => {
+  expect(await promoteLast()).toEqual([0, 1, 2, 3]);
 });
 
 test('a parked job whose priority was changed takes its new place when it is promoted', async () => {
-  const queue = site.queue();
-  const { log, end } = await site.heldWorker(queue);
-  for (const n of range(3)) await add(queue, { key: 'k', n }, { priority: 5 });
-  await parked(queue, 3);
-  await settled();
-  const last = (await jobsOf(queue)).find((job) => job.data.n === 3) as Job<Data>;
-  await last.changePriority({ priority: 1 });
-  await last.promote();
-  await until(async () => (await jobNow(queue, last)).attemptsStarted === 2);
-  await parked(queue, 3);
-  await settled();
-  end.open();
-  await completed(queue, 4);
-  expect(log.ended).toEqual([0, 3, 1, 2]);
+  const ended = await promoteLast(5, (last) => last.changePriority({ priority: 1 }));
+  expect(ended).toEqual([0, 3, 1, 2]);
 });
 
 test('a parked job that deduplication replaces clears its place away', async () => {

@@ -1,7 +1,7 @@
 import { LockArgumentError, LockNotAcquiredError, type Key } from '@holdfast/core';
 import type { Job } from 'bullmq';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SHORTEST } from '../deferral.ts';
+import { isDeferred, SHORTEST } from '../deferral.ts';
 import type { OrderQueue } from '../types.ts';
 import { inTime } from './in-time.ts';
 import type { Line } from './line.ts';
@@ -47,12 +47,6 @@ export class Place {
     return safetyOf(this.line.settings, this.job);
   }
 
-  /** Whether it is deferred, and keeps its place, if it does not get its locks. */
-  private get isDeferred(): boolean {
-    const { onLocked } = this.line.settings;
-    return onLocked === 'defer' || onLocked === 'latest';
-  }
-
   /** Whether it has a place, which it keeps while it is deferred. */
   get taken(): boolean {
     return this.registration !== undefined;
@@ -77,7 +71,7 @@ export class Place {
    * @throws LockStoreError, LockArgumentError, and the reason of the signal
    */
   async enter(key: Key, wait: number, signal: AbortSignal): Promise<number> {
-    const { started, lookAhead } = this.line;
+    const { started, lookAhead, settings } = this.line;
     if (signal.aborted) throw signal.reason as Error;
     const registration = this.registration ?? this.register(key);
     const begun = performance.now();
@@ -97,7 +91,7 @@ export class Place {
       }
       this.start.settled.happen();
       // In its slot it would keep the one from it that it waits for.
-      const left = turn.behindWaiting && this.isDeferred ? 0 : wait - elapsed();
+      const left = turn.behindWaiting && isDeferred(settings.onLocked) ? 0 : wait - elapsed();
       if (left > 0) {
         await nap(Math.min(pause, left), signal);
       } else {
