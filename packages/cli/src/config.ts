@@ -45,17 +45,8 @@ export async function loadLocker(file: string): Promise<Locker> {
 }
 
 /** Whatever it waits for, it would keep the program waiting for ever. */
-async function inTime<T>(started: Promise<T>, message: string): Promise<T> {
-  let settled = false;
-  const end = (): void => {
-    settled = true;
-  };
-  started.then(end, end);
-  try {
-    return await within(START_TIMEOUT, started);
-  } catch (error) {
-    throw settled ? error : new UnavailableError(message, { cause: error });
-  }
+function inTime<T>(started: Promise<T>, message: string): Promise<T> {
+  return within(START_TIMEOUT, started, (cause) => new UnavailableError(message, { cause }));
 }
 
 async function load(path: string): Promise<Record<string, unknown>> {

@@ -2,12 +2,16 @@
  * What a promise comes to, if it does within so many ms. Time in which nothing else could run, as while a file
  * is compiled, does not make it late.
  *
- * @throws Error when the time is over
+ * @param told what is thrown when the time is over
  */
-export async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+export async function within<T>(
+  ms: number,
+  promise: Promise<T>,
+  told = (cause: Error): Error => cause,
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const over = (): void => reject(new Error(`It did not answer within ${ms} ms.`));
+    const over = (): void => reject(told(new Error(`It did not answer within ${ms} ms.`)));
     timer = setTimeout(() => (timer = setTimeout(over)), ms);
   });
   try {
