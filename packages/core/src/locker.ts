@@ -347,7 +347,7 @@ async function awaited<L>(lock: Promise<L>): Promise<L> {
   try {
     return await lock;
   } catch (error) {
-    throw endsWait(error) ? restacked(error) : error;
+    throw withCaller(error);
   }
 }
 
@@ -362,6 +362,11 @@ function givenUp(lock: Taken, signal: AbortSignal): Promise<never> {
 function giveBack(lock: Handle): void {
   lock.settings = { ...lock.settings, holdAtLeast: 0 };
   void lock.end();
+}
+
+/** An error, which names those who await this if it ends the wait for a lock. */
+function withCaller(error: unknown): unknown {
+  return endsWait(error) ? restacked(error) : error;
 }
 
 /** Not the reason of the caller's signal, which may be an error of ours too. */
@@ -385,7 +390,7 @@ async function run<T>(
   try {
     lock = await taken;
   } catch (error) {
-    throw endsWait(error) ? restacked(error) : error;
+    throw withCaller(error);
   }
   if (signal?.aborted === true) return givenUp(lock, signal);
   // A lock that was joined is released by its holder.

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
-import { systemClock, type Clock } from '../src/util/time.ts';
 import { Notices } from '../src/util/notices.ts';
-import { Time } from '../src/util/time.ts';
+import { systemClock, Time, type Clock } from '../src/util/time.ts';
 
 /** A clock that tells which of its timers keep the process alive. */
 function watchedClock(): {

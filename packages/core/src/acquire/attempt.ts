@@ -43,7 +43,7 @@ export function ask(
   const tokens = sharing === undefined ? context.tokens : 1;
   if (!context.subscribed) context.subscribe();
   try {
-    const plain: AcquireRequest = {
+    const request: AcquireRequest = {
       key: stored,
       id,
       owner: owner ?? id,
@@ -54,9 +54,8 @@ export function ask(
       wait,
       replaces,
       sharing,
+      givesUp: settings.owner === undefined ? undefined : context.queues.mayWait(settings),
     };
-    const givesUp = settings.owner !== undefined && context.queues.mayWait(settings);
-    const request = givesUp ? { ...plain, givesUp } : plain;
     // To read the clock once more would take a twentieth of the time of a lock on the embedded store.
     return embedded === undefined ? store.acquire(request) : embedded.acquire(request, now);
   } catch (error) {
