@@ -3,9 +3,10 @@
  * the difference from the row before. All of them send by ioredis alone.
  */
 import type { Redis } from 'ioredis';
-import type { Start, Turn } from './variants.ts';
+import type { Start } from './variants.ts';
 
-const TTL = 10_000;
+/** What every lock is asked for, in ms. */
+export const TTL = 10_000;
 
 const connect = async (url: string): Promise<Redis> => {
   const { Redis } = await import('ioredis');
@@ -13,6 +14,9 @@ const connect = async (url: string): Promise<Redis> => {
   await client.ping();
   return client;
 };
+
+const load = async (client: Redis, script: string): Promise<string> =>
+  (await client.script('LOAD', script)) as string;
 
 /** As `SET NX PX`, so that something else could be done in the same step. */
 const ACQUIRE = `
@@ -46,31 +50,32 @@ if value then redis.call('SET', KEYS[1], value, 'KEEPTTL') else redis.call('DEL'
 return 0
 `;
 
-/** A script acquires in place of `SET`. */
-const byScript: Start = async (url) => {
+/** No waiting, no renewal, no token. */
+const raw: Start = async (url) => {
   const client = await connect(url);
-  const acquire = (await client.script('LOAD', ACQUIRE)) as string;
-  const release = (await client.script('LOAD', RELEASE)) as string;
+  const release = await load(client, RELEASE);
   let count = 0;
   return async (key) => {
     const owner = `${process.pid}:${++count}`;
-    await client.evalsha(acquire, 1, key, owner, TTL);
+    await client.set(key, owner, 'PX', TTL, 'NX');
     await client.evalsha(release, 1, key, owner);
   };
 };
 
-/** And makes a fencing token. */
-const withToken: Start = async (url) => {
-  const client = await connect(url);
-  const acquire = (await client.script('LOAD', ACQUIRE_WITH_TOKEN)) as string;
-  const release = (await client.script('LOAD', RELEASE_WITH_TOKEN)) as string;
-  let count = 0;
-  return async (key) => {
-    const owner = `${process.pid}:${++count}`;
-    const token = (await client.evalsha(acquire, 1, key, owner, TTL)) as number;
-    await client.evalsha(release, 1, key, owner, token);
+/** A script acquires in place of `SET`, and the release has what it answers. */
+const byScripts =
+  (acquiring: string, releasing: string): Start =>
+  async (url) => {
+    const client = await connect(url);
+    const acquire = await load(client, acquiring);
+    const release = await load(client, releasing);
+    let count = 0;
+    return async (key) => {
+      const owner = `${process.pid}:${++count}`;
+      const token = (await client.evalsha(acquire, 1, key, owner, TTL)) as number;
+      await client.evalsha(release, 1, key, owner, token);
+    };
   };
-};
 
 /** Exactly what Holdfast sends: its scripts, and their words as it was seen to write them. */
 const sameMessages: Start = async (url) => {
@@ -115,26 +120,9 @@ const sameMessages: Start = async (url) => {
   };
 };
 
-/** Holdfast in memory, but for what its looks at the clocks cost. */
-const withoutClocks: Start = async () => {
-  const { createLocker, systemClock } = await import('@holdfast/core');
-  const now = performance.now();
-  const wallNow = Date.now();
-  const clock = { ...systemClock, now: () => now, wallNow: () => wallNow };
-  const locker = createLocker({ clock });
-  const turn = async (key: string): Promise<void> => {
-    const lock = await locker.lock(key);
-    await lock.release();
-  };
-  return Object.assign(turn, { hold: (key: string) => locker.lock(key) }) satisfies Turn;
-};
-
 export const redisSteps = {
-  'raw, acquired by a script': byScript,
-  'raw, and a token of it': withToken,
+  'raw ioredis': raw,
+  'raw, acquired by a script': byScripts(ACQUIRE, RELEASE),
+  'raw, and a token of it': byScripts(ACQUIRE_WITH_TOKEN, RELEASE_WITH_TOKEN),
   "raw, Holdfast's messages": sameMessages,
-} satisfies Record<string, Start>;
-
-export const memorySteps = {
-  'holdfast (ESM), no clock': withoutClocks,
 } satisfies Record<string, Start>;

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { memorySteps, redisSteps } from './steps.ts';
+import { redisSteps, TTL } from './steps.ts';
 
 /** Takes a lock and releases it. */
 export interface Turn {
@@ -12,9 +12,6 @@ export interface Turn {
 export type Start = (address: string) => Promise<Turn>;
 
 const require = createRequire(import.meta.url);
-
-/** What every lock is asked for, in ms. */
-const TTL = 10_000;
 
 type Core = typeof import('@holdfast/core');
 type RedisStore = typeof import('@holdfast/redis');
@@ -49,24 +46,6 @@ const onRedis =
     await client.ping();
     return lockAndRelease(createLocker({ store: redisStore(client), ttl: TTL }), options);
   };
-
-const COMPARE_AND_DELETE = `
-if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
-return 0
-`;
-
-/** The least that a lock on Redis is: no waiting, no renewal, no token. */
-const rawRedis: Start = async (url) => {
-  const { Redis } = await import('ioredis');
-  const client = new Redis(url);
-  const sha = (await client.script('LOAD', COMPARE_AND_DELETE)) as string;
-  let count = 0;
-  return async (key) => {
-    const owner = `${process.pid}:${++count}`;
-    await client.set(key, owner, 'PX', TTL, 'NX');
-    await client.evalsha(sha, 1, key, owner);
-  };
-};
 
 const verrou: Start = async (url) => {
   const { Verrou } = await import('@verrou/core');
@@ -113,6 +92,15 @@ const onMemory =
     const { createLocker } = await LOADERS[format]<Core>('@holdfast/core');
     return lockAndRelease(createLocker(), options);
   };
+
+/** But for what its looks at the clocks cost. */
+const withoutClocks: Start = async () => {
+  const { createLocker, systemClock } = await LOADERS.ESM<Core>('@holdfast/core');
+  const now = performance.now();
+  const wallNow = Date.now();
+  const clock = { ...systemClock, now: () => now, wallNow: () => wallNow };
+  return lockAndRelease(createLocker({ clock }), false);
+};
 
 /** As most call it: with work that is done meanwhile. */
 const withLock =
@@ -184,7 +172,6 @@ export const variants = {
     'holdfast (ESM), options': onRedis('ESM', true),
     'holdfast (CJS)': onRedis('CJS'),
     'holdfast (CJS), options': onRedis('CJS', true),
-    'raw ioredis': rawRedis,
     ...redisSteps,
     verrou,
     'redis-semaphore': redisSemaphore,
@@ -197,7 +184,7 @@ export const variants = {
     'holdfast (CJS), options': onMemory('CJS', true),
     'holdfast (ESM), withLock': withLock('ESM'),
     'holdfast (CJS), withLock': withLock('CJS'),
-    ...memorySteps,
+    'holdfast (ESM), no clock': withoutClocks,
     'async-mutex (CJS)': asyncMutex('CJS'),
     'async-mutex (ESM)': asyncMutex('ESM'),
     'async-mutex (CJS), runExclusive': asyncMutex('CJS', true),
