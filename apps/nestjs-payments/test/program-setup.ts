@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'tsup';
+import { bundle } from '@holdfast/test-servers/bundle';
 import type { TestProject } from 'vitest/node';
 
 declare module 'vitest' {
@@ -27,20 +27,10 @@ const EXTERNAL = [
  * the thousand files of Nest takes two thirds of a start, and tests start it two dozen times.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // From here the bundle finds what the package has installed, and Swagger its own page from where it is.
-  const cache = join(root, 'node_modules', '.cache');
-  await mkdir(cache, { recursive: true });
-  const folder = await mkdtemp(join(cache, 'program-'));
+  // From where Swagger finds its own page.
   const swagger = await realpath(join(root, 'node_modules', '@nestjs', 'swagger', 'package.json'));
-  await build({
-    config: false,
-    entry: [join(root, 'dist', 'main.js')],
-    outDir: folder,
-    outExtension: () => ({ js: '.mjs' }),
-    format: ['esm'],
-    target: 'node20',
-    platform: 'node',
-    removeNodeProtocol: false,
+  const folder = await bundle(root, ['dist/main.js'], {
+    skipNodeModulesBundle: false,
     noExternal: [/./],
     splitting: false,
     keepNames: true,
@@ -53,7 +43,6 @@ const __dirname = import.meta.dirname;
 const __filename = import.meta.filename;`,
       };
     },
-    silent: true,
   });
   project.provide('program', join(folder, 'main.mjs'));
   return () => rm(folder, { recursive: true, force: true });

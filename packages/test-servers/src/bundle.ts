@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'tsup';
+import { build, type Options } from 'tsup';
 import { afterAll, beforeAll } from 'vitest';
 
 /**
@@ -9,9 +9,14 @@ import { afterAll, beforeAll } from 'vitest';
  *
  * @param root of the package whose dependencies they find
  * @param entry their sources, relative to `root`
+ * @param more options, in place of those that make one file of our own sources
  * @returns a folder of their own, with an `.mjs` of the name of each source
  */
-export async function bundle(root: string, entry: readonly string[]): Promise<string> {
+export async function bundle(
+  root: string,
+  entry: readonly string[],
+  more: Options = {},
+): Promise<string> {
   const cache = join(root, 'node_modules', '.cache');
   await mkdir(cache, { recursive: true });
   const folder = await mkdtemp(join(cache, 'programs-'));
@@ -30,6 +35,7 @@ export async function bundle(root: string, entry: readonly string[]): Promise<st
       given.conditions = ['@holdfast/source'];
     },
     silent: true,
+    ...more,
   });
   return folder;
 }
